@@ -1,0 +1,59 @@
+# What is here: test (everything, as CI does), lint, unit, e2e, images, crds, sandbox, sandbox-down, deps.
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+
+TARGET := $(shell uname -m)-unknown-linux-gnu
+STATIC := target/$(TARGET)/release
+VERSION := v$(shell sed -n '/^\[workspace.package\]/,/^\[/s/^version = "\(.*\)"/\1/p' Cargo.toml)
+CLUSTER := target/debug/cluster
+
+.PHONY: test
+test: deps lint unit images
+	tests/kubernetes/build.sh >/dev/null
+	cargo test --locked -p lodestone-tests --test '*' -- --test-threads=1
+
+.PHONY: lint
+lint: deps
+	cargo fmt --all --check
+	cargo clippy --locked --workspace --all-targets -- -D warnings
+	cargo deny --locked --log-level error check bans licenses sources
+	gofmt -l tests/kubernetes | (! grep .)
+
+.PHONY: unit
+unit:
+	cargo test --locked --workspace --lib --bins
+
+# One test of the cluster tests, or all: make e2e ONLY=quickstart
+.PHONY: e2e
+e2e: deps images
+	cargo test --locked -p lodestone-tests --test '*' -- --test-threads=1 $(ONLY)
+
+# Archives that `ctr images import` and `docker load` take: those of Lodestone in target/images, those of the tests beside them.
+.PHONY: images
+images:
+	RUSTFLAGS="-C target-feature=+crt-static" cargo build --locked --release --target $(TARGET) \
+	  -p lodestone-controller -p lodestone-speaker -p lodestone-tests --bin controller --bin speaker --bin testserver --bin pause
+	cargo build --locked -p lodestone-tests --bin cluster
+	mkdir -p target/images target/test-images
+	$(CLUSTER) image lodestone/controller:$(VERSION) $(STATIC)/controller target/images/controller.tar
+	$(CLUSTER) image lodestone/speaker:$(VERSION) $(STATIC)/speaker target/images/speaker.tar
+	$(CLUSTER) image localhost/pause:1 $(STATIC)/pause target/test-images/pause.tar
+	$(CLUSTER) image nginx:1.29 $(STATIC)/testserver target/test-images/testserver.tar
+
+# The CustomResourceDefinitions of the chart, from the types in crds/.
+.PHONY: crds
+crds:
+	cargo run --locked -p lodestone-crds --bin crdgen -- charts/lodestone/files/crds.yaml
+
+.PHONY: sandbox
+sandbox:
+	@tests/sandbox.sh up
+
+.PHONY: sandbox-down
+sandbox-down:
+	@tests/sandbox.sh down
+
+# Installs what is missing on this machine.
+.PHONY: deps
+deps:
+	@tests/deps.sh

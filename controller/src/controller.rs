@@ -1,0 +1,211 @@
+//! The one task that owns all state of the controller. It waits for changes of the API server and for its own writes to end, tells
+//! the [`Core`], and starts what that wants to have written.
+
+use std::{sync::Arc, time::Duration};
+
+use futures::{
+    FutureExt, StreamExt,
+    future::BoxFuture,
+    stream::{FuturesUnordered, SelectAll},
+};
+use k8s_openapi::api::core::v1::{Namespace, Service};
+use kube::{Api, Client, ResourceExt, core::DeserializeGuard, runtime::watcher};
+use lodestone_crds::{IPAddressPool, L2Advertisement, Labels};
+use lodestone_daemon::{
+    ObjectKey, clock,
+    events::Events,
+    readiness::Gate,
+    watch::{Change, changes},
+};
+use serde_json::json;
+use tokio::sync::{mpsc, oneshot};
+
+use crate::{
+    apply,
+    core::{Core, Job},
+    pool_status,
+    service::ServiceView,
+};
+
+/// How many statuses are written at one time.
+const IN_FLIGHT: usize = 32;
+
+/// How long the statuses of pools wait for more to change.
+const POOL_STATUS_DELAY: Duration = Duration::from_millis(200);
+
+/// What the controller works with.
+pub struct Controller {
+    /// The API server.
+    pub client: Client,
+    /// The namespace of all configuration.
+    pub namespace: String,
+    /// The flag `--lb-class`.
+    pub class: String,
+    /// Where events go.
+    pub events: Events,
+    /// Questions for `/debug/state`.
+    pub questions: mpsc::Receiver<oneshot::Sender<serde_json::Value>>,
+    /// Opened when addresses are being given out.
+    pub ready: Gate,
+}
+
+/// What the API server told.
+enum Told {
+    Service(Change<ServiceView>),
+    Namespace(Change<(String, Labels)>),
+    Pool(Change<IPAddressPool>),
+    L2Advertisement(Change<L2Advertisement>),
+}
+
+/// What became of something that was started.
+enum Done {
+    Written(Box<ServiceView>),
+    Failed(ObjectKey, kube::Error),
+    Retry(ObjectKey),
+    PoolStatusesDue,
+    PoolStatusesWritten(bool),
+}
+
+impl Controller {
+    /// Works until it is dropped.
+    pub async fn run(self, mut core: Core) {
+        let Self {
+            client,
+            namespace,
+            class,
+            events,
+            mut questions,
+            ready,
+        } = self;
+        let mut told = watches(&client, &namespace, &class);
+        let mut running: FuturesUnordered<BoxFuture<'static, Done>> = FuturesUnordered::new();
+        let (mut writes, mut statuses_pending, mut ready) = (0, false, Some(ready));
+        loop {
+            tokio::select! {
+                Some(told) = told.next() => match told {
+                    Told::Service(change) => core.service(change),
+                    Told::Namespace(change) => core.namespace(change),
+                    Told::Pool(change) => core.pool(change),
+                    Told::L2Advertisement(change) => core.l2_advertisement(change),
+                },
+                Some(done) = running.next() => match done {
+                    Done::Written(view) => { writes -= 1; core.written(*view) }
+                    Done::Failed(key, error) => {
+                        writes -= 1;
+                        let wait = core.failed(&key);
+                        tell_failure(&key, &error, wait);
+                        running.push(tokio::time::sleep(wait).map(move |()| Done::Retry(key)).boxed());
+                    }
+                    Done::Retry(key) => core.retry(&key),
+                    Done::PoolStatusesDue => {
+                        running.push(write_pool_statuses(client.clone(), namespace.clone(), &core).boxed());
+                    }
+                    Done::PoolStatusesWritten(all) => statuses_pending = {
+                        // What could not be written is due again.
+                        if !all { running.push(tokio::time::sleep(POOL_STATUS_DELAY * 10).map(|()| Done::PoolStatusesDue).boxed()); }
+                        !all
+                    },
+                },
+                Some(answer) = questions.recv() => {
+                    // Whoever asked may have gone.
+                    let _ = answer.send(debug_state(&core));
+                },
+            }
+            while writes < IN_FLIGHT
+                && let Some(job) = core.next_job()
+            {
+                writes += 1;
+                running.push(write(client.clone(), class.clone(), job).boxed());
+            }
+            for (object, note) in core.take_notes() {
+                events.send(object, "Allocate", &note);
+            }
+            if !statuses_pending && core.take_objects_changed() {
+                statuses_pending = true;
+                running.push(
+                    tokio::time::sleep(POOL_STATUS_DELAY)
+                        .map(|()| Done::PoolStatusesDue)
+                        .boxed(),
+                );
+            }
+            if core.is_working()
+                && let Some(gate) = ready.take()
+            {
+                gate.open();
+            }
+        }
+    }
+}
+
+fn watches(client: &Client, namespace: &str, class: &str) -> SelectAll<futures::stream::BoxStream<'static, Told>> {
+    let config = watcher::Config::default;
+    let class: Arc<str> = class.into();
+    let services = changes(Api::<DeserializeGuard<Service>>::all(client.clone()), config())
+        .map(move |change| Told::Service(change.map(|service| ServiceView::new(&service, &class))));
+    let namespaces = changes(Api::<DeserializeGuard<Namespace>>::all(client.clone()), config())
+        .map(|change| Told::Namespace(change.map(|namespace| (namespace.name_any(), namespace.labels().clone()))));
+    let pools = changes(
+        Api::<DeserializeGuard<IPAddressPool>>::namespaced(client.clone(), namespace),
+        config(),
+    );
+    let ads = changes(
+        Api::<DeserializeGuard<L2Advertisement>>::namespaced(client.clone(), namespace),
+        config(),
+    );
+    let mut all = SelectAll::new();
+    all.push(services.boxed());
+    all.push(namespaces.boxed());
+    all.push(pools.map(Told::Pool).boxed());
+    all.push(ads.map(Told::L2Advertisement).boxed());
+    all
+}
+
+async fn write(client: Client, class: String, job: Job) -> Done {
+    match apply::write(&client, &job).await {
+        Ok(service) => Done::Written(Box::new(ServiceView::new(&service, &class))),
+        Err(error) => Done::Failed(job.key, error),
+    }
+}
+
+fn tell_failure(key: &ObjectKey, error: &kube::Error, wait: Duration) {
+    match error {
+        // Somebody changed the Service meanwhile, or deleted it: the watch says how.
+        kube::Error::Api(status) if status.is_conflict() || status.is_not_found() => {
+            tracing::debug!(service = %key, %error, "the Service has changed meanwhile");
+        }
+        _ => tracing::warn!(service = %key, %error, ?wait, "the status could not be written; trying again"),
+    }
+}
+
+fn write_pool_statuses(client: Client, namespace: String, core: &Core) -> impl Future<Output = Done> + use<> {
+    let outdated = pool_status::outdated(core, clock::wall());
+    async move {
+        let mut all = true;
+        for status in outdated {
+            if let Err(error) = pool_status::write(&client, &namespace, &status).await {
+                tracing::warn!(kind = %status.kind, name = status.name, %error, "the status could not be written; trying again");
+                all = false;
+            }
+        }
+        Done::PoolStatusesWritten(all)
+    }
+}
+
+fn debug_state(core: &Core) -> serde_json::Value {
+    let addresses: serde_json::Map<_, _> = core
+        .allocator()
+        .in_use()
+        .map(|(address, holders)| (address.to_string(), holders.map(ToString::to_string).collect()))
+        .collect();
+    let problems: serde_json::Map<_, _> = core
+        .problems()
+        .iter()
+        .map(|(key, note)| (key.to_string(), note.text.clone().into()))
+        .collect();
+    json!({
+        "addresses": addresses,
+        "pools": core.config().pools.keys().collect::<Vec<_>>(),
+        "refused": core.config().refused.iter().map(ToString::to_string).collect::<Vec<_>>(),
+        "problems": problems,
+    })
+}

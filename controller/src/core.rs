@@ -1,0 +1,407 @@
+//! Everything the controller knows, and which Service is to be looked at next. Pure: it is told what changed and asked what to do.
+
+use std::{
+    collections::{BTreeMap, BTreeSet, HashMap, HashSet},
+    time::Duration,
+};
+
+use jiff::Timestamp;
+use k8s_openapi::api::core::v1::ObjectReference;
+use kube::{Resource, ResourceExt};
+use lodestone_crds::{
+    Config, IPAddressPool, L2Advertisement, Labels, Refusal, Resources,
+    config::{ObjectKind, RefusalReason},
+};
+use lodestone_daemon::{ObjectKey, events::Note, watch::Change};
+
+use crate::{
+    alloc::Allocator,
+    plan::{Facts, OnPoolChange, Write, adopt, plan},
+    service::ServiceView,
+};
+
+/// How long a write that failed waits for its next try, at first and at most; each failure doubles it.
+const RETRY: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(30));
+
+/// A status to be written.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Job {
+    /// The Service.
+    pub key: ObjectKey,
+    /// The version that the plan was made from.
+    pub resource_version: String,
+    /// What its status is to say.
+    pub write: Write,
+}
+
+/// Everything the controller knows.
+#[derive(Debug, Default)]
+pub struct Core {
+    on_pool_change: OnPoolChange,
+    services: HashMap<ObjectKey, ServiceView>,
+    namespaces: HashMap<String, Labels>,
+    pools: BTreeMap<String, IPAddressPool>,
+    l2_advertisements: BTreeMap<String, L2Advertisement>,
+    undecodable: BTreeMap<(ObjectKind, String), Refusal>,
+    config: Config,
+    allocator: Allocator,
+    synced: HashSet<&'static str>,
+    adopted: bool,
+    /// Services to be looked at, the oldest first.
+    queue: BTreeSet<(Option<Timestamp>, ObjectKey)>,
+    in_flight: HashSet<ObjectKey>,
+    failures: HashMap<ObjectKey, u32>,
+    problems: HashMap<ObjectKey, Note>,
+    notes: Vec<(ObjectReference, Note)>,
+    objects_changed: bool,
+}
+
+/// The watches that must have told everything before the first address is given out.
+const WATCHES: [&str; 4] = ["Service", "Namespace", "IPAddressPool", "L2Advertisement"];
+
+impl Core {
+    /// Knows nothing yet.
+    #[must_use]
+    pub fn new(on_pool_change: OnPoolChange) -> Self {
+        Self {
+            on_pool_change,
+            ..Self::default()
+        }
+    }
+
+    /// Takes in a change of a Service.
+    pub fn service(&mut self, change: Change<ServiceView>) {
+        match change {
+            Change::Applied(view) => {
+                let key = view.key.clone();
+                // An answer to our own write may have overtaken the watch.
+                if self.services.get(&key).is_some_and(|known| known.is_newer_than(&view)) {
+                    return;
+                }
+                self.replace(view);
+                self.enqueue(&key);
+            }
+            Change::Gone(key) => self.forget(&key),
+            Change::Undecodable(key, error) => tracing::warn!(service = %key, error, "this Service can't be read"),
+            Change::Synced => self.synced(WATCHES[0]),
+        }
+    }
+
+    /// Takes in a change of a Namespace: its name and its labels.
+    pub fn namespace(&mut self, change: Change<(String, Labels)>) {
+        match change {
+            Change::Applied((name, labels)) => {
+                if self.namespaces.insert(name.clone(), labels.clone()).as_ref() != Some(&labels) {
+                    self.enqueue_all(|service| service.key.namespace == name);
+                }
+            }
+            Change::Gone(key) => {
+                self.namespaces.remove(&key.name);
+            }
+            Change::Undecodable(key, error) => tracing::warn!(namespace = %key, error, "this Namespace can't be read"),
+            Change::Synced => self.synced(WATCHES[1]),
+        }
+    }
+
+    /// Takes in a change of an IPAddressPool.
+    pub fn pool(&mut self, change: Change<IPAddressPool>) {
+        let kind = ObjectKind::IPAddressPool;
+        match change {
+            Change::Applied(mut pool) => {
+                pool.metadata.managed_fields = None;
+                self.undecodable.remove(&(kind, pool.name_any()));
+                self.pools.insert(pool.name_any(), pool);
+            }
+            Change::Gone(key) => {
+                self.pools.remove(&key.name);
+                self.undecodable.remove(&(kind, key.name));
+            }
+            Change::Undecodable(key, error) => {
+                self.pools.remove(&key.name);
+                self.undecodable(kind, key.name, error);
+            }
+            Change::Synced => return self.synced(WATCHES[2]),
+        }
+        self.rebuild();
+    }
+
+    /// Takes in a change of an L2Advertisement. The controller announces nothing, but it is the one that tells what is wrong.
+    pub fn l2_advertisement(&mut self, change: Change<L2Advertisement>) {
+        let kind = ObjectKind::L2Advertisement;
+        match change {
+            Change::Applied(mut advertisement) => {
+                advertisement.metadata.managed_fields = None;
+                self.undecodable.remove(&(kind, advertisement.name_any()));
+                self.l2_advertisements.insert(advertisement.name_any(), advertisement);
+            }
+            Change::Gone(key) => {
+                self.l2_advertisements.remove(&key.name);
+                self.undecodable.remove(&(kind, key.name));
+            }
+            Change::Undecodable(key, error) => {
+                self.l2_advertisements.remove(&key.name);
+                self.undecodable(kind, key.name, error);
+            }
+            Change::Synced => return self.synced(WATCHES[3]),
+        }
+        self.rebuild();
+    }
+
+    /// The next status to be written, if there is one. Nothing is planned before everything that is in use is known.
+    pub fn next_job(&mut self) -> Option<Job> {
+        if !self.adopted {
+            return None;
+        }
+        loop {
+            let entry = self
+                .queue
+                .iter()
+                .find(|(_, key)| !self.in_flight.contains(key))
+                .cloned()?;
+            self.queue.remove(&entry);
+            if let Some(job) = self.look_at(&entry.1) {
+                self.in_flight.insert(job.key.clone());
+                return Some(job);
+            }
+        }
+    }
+
+    fn look_at(&mut self, key: &ObjectKey) -> Option<Job> {
+        let service = self.services.get(key)?;
+        let no_labels = Labels::new();
+        let facts = Facts {
+            service,
+            namespace_labels: self.namespaces.get(&key.namespace).unwrap_or(&no_labels),
+            config: &self.config,
+            on_pool_change: self.on_pool_change,
+        };
+        let plan = plan(facts, &mut self.allocator);
+        let (reference, resource_version) = (service.reference(), service.resource_version.clone());
+        for note in plan.notes {
+            tracing::info!(service = %key, reason = note.reason, "{}", note.text);
+            self.notes.push((reference.clone(), note));
+        }
+        self.objects_changed |= plan.write.is_some() || !plan.freed.is_empty();
+        match plan.problem {
+            // Told when it changes, not whenever it is looked at.
+            Some(problem) if self.problems.get(key) != Some(&problem) => {
+                tracing::warn!(service = %key, reason = problem.reason, "{}", problem.text);
+                self.notes.push((reference, problem.clone()));
+                self.problems.insert(key.clone(), problem);
+            }
+            Some(_) => {}
+            None => {
+                self.problems.remove(key);
+            }
+        }
+        if !plan.freed.is_empty() {
+            self.wake_waiting();
+        }
+        plan.write.map(|write| Job {
+            key: key.clone(),
+            resource_version,
+            write,
+        })
+    }
+
+    /// Takes in that a status was written: the Service as it is now.
+    pub fn written(&mut self, view: ServiceView) {
+        self.in_flight.remove(&view.key);
+        self.failures.remove(&view.key);
+        let known = self.services.get(&view.key);
+        // It may be gone, or changed once more, by now.
+        if known.is_some_and(|known| known.uid == view.uid && !known.is_newer_than(&view)) {
+            self.replace(view);
+        }
+    }
+
+    /// Takes in that a write failed. Gives back how long to wait before [`Self::retry`].
+    pub fn failed(&mut self, key: &ObjectKey) -> Duration {
+        let failures = self.failures.entry(key.clone()).or_default();
+        *failures = failures.saturating_add(1);
+        RETRY.0.saturating_mul(1 << (*failures - 1).min(10)).min(RETRY.1)
+    }
+
+    /// The wait after a failed write is over.
+    pub fn retry(&mut self, key: &ObjectKey) {
+        self.in_flight.remove(key);
+        self.enqueue(key);
+    }
+
+    /// What is to be told as events.
+    pub fn take_notes(&mut self) -> Vec<(ObjectReference, Note)> {
+        std::mem::take(&mut self.notes)
+    }
+
+    /// Whether the status of a pool or of an advertisement may have changed since this was last asked.
+    pub fn take_objects_changed(&mut self) -> bool {
+        self.adopted && std::mem::take(&mut self.objects_changed)
+    }
+
+    /// The configuration in force.
+    #[must_use]
+    pub const fn config(&self) -> &Config {
+        &self.config
+    }
+
+    /// Who holds what.
+    #[must_use]
+    pub const fn allocator(&self) -> &Allocator {
+        &self.allocator
+    }
+
+    /// All pools as they were read.
+    pub fn pools(&self) -> impl Iterator<Item = &IPAddressPool> {
+        self.pools.values()
+    }
+
+    /// All advertisements as they were read.
+    pub fn l2_advertisements(&self) -> impl Iterator<Item = &L2Advertisement> {
+        self.l2_advertisements.values()
+    }
+
+    /// What does not work, by Service.
+    #[must_use]
+    pub const fn problems(&self) -> &HashMap<ObjectKey, Note> {
+        &self.problems
+    }
+
+    /// Whether addresses are being given out, which begins when all that is in use is known.
+    #[must_use]
+    pub const fn is_working(&self) -> bool {
+        self.adopted
+    }
+
+    fn replace(&mut self, view: ServiceView) {
+        let key = view.key.clone();
+        if let Some(old) = self.services.insert(key.clone(), view) {
+            // Its place in the queue is by its age, and another object may have come under its name.
+            if self.queue.remove(&(old.created, key.clone())) {
+                self.enqueue(&key);
+            }
+            if self.services.get(&key).is_some_and(|new| new.uid != old.uid) {
+                self.problems.remove(&key);
+            }
+        }
+    }
+
+    fn forget(&mut self, key: &ObjectKey) {
+        if let Some(old) = self.services.remove(key) {
+            self.queue.remove(&(old.created, key.clone()));
+        }
+        self.problems.remove(key);
+        self.failures.remove(key);
+        let freed = self.allocator.release(key);
+        if !freed.is_empty() {
+            tracing::info!(service = %key, ?freed, "the Service is gone, its addresses are free");
+            self.objects_changed = true;
+            self.wake_waiting();
+        }
+    }
+
+    fn enqueue(&mut self, key: &ObjectKey) {
+        if let Some(service) = self.services.get(key) {
+            self.queue.insert((service.created, key.clone()));
+        }
+    }
+
+    fn enqueue_all(&mut self, of_interest: impl Fn(&ServiceView) -> bool) {
+        let services = self.services.values().filter(|service| of_interest(service));
+        self.queue
+            .extend(services.map(|service| (service.created, service.key.clone())));
+    }
+
+    /// Everybody with a problem is looked at again: what has become free may be what one of them waits for.
+    fn wake_waiting(&mut self) {
+        let waiting: Vec<ObjectKey> = self.problems.keys().cloned().collect();
+        for key in waiting {
+            self.enqueue(&key);
+        }
+    }
+
+    fn undecodable(&mut self, kind: ObjectKind, name: String, message: String) {
+        let reason = RefusalReason::Invalid;
+        let refusal = Refusal {
+            kind,
+            name: name.clone(),
+            reason,
+            field: String::new(),
+            message,
+        };
+        self.undecodable.insert((kind, name), refusal);
+    }
+
+    fn rebuild(&mut self) {
+        if !self.synced.contains(WATCHES[2]) || !self.synced.contains(WATCHES[3]) {
+            return;
+        }
+        let resources = Resources {
+            pools: self.pools.values().cloned().collect(),
+            l2_advertisements: self.l2_advertisements.values().cloned().collect(),
+            undecodable: self.undecodable.values().cloned().collect(),
+        };
+        let config = Config::build(&resources);
+        self.objects_changed = true;
+        if config == self.config {
+            return;
+        }
+        for refusal in config
+            .refused
+            .iter()
+            .filter(|refusal| !self.config.refused.contains(refusal))
+        {
+            tracing::warn!("{refusal}");
+            if let Some(reference) = self.reference(refusal) {
+                let text = refusal.text();
+                self.notes.push((
+                    reference,
+                    Note {
+                        warning: true,
+                        reason: "Refused",
+                        text,
+                    },
+                ));
+            }
+        }
+        if config.pools != self.config.pools {
+            tracing::info!(
+                pools = config.pools.len(),
+                refused = config.refused.len(),
+                "the configuration has changed"
+            );
+            self.enqueue_all(|_| true);
+        }
+        self.config = config;
+    }
+
+    fn reference(&self, refusal: &Refusal) -> Option<ObjectReference> {
+        match refusal.kind {
+            ObjectKind::IPAddressPool => Some(self.pools.get(&refusal.name)?.object_ref(&())),
+            ObjectKind::L2Advertisement => Some(self.l2_advertisements.get(&refusal.name)?.object_ref(&())),
+        }
+    }
+
+    fn synced(&mut self, watch: &'static str) {
+        self.synced.insert(watch);
+        self.rebuild();
+        if !self.adopted && WATCHES.iter().all(|watch| self.synced.contains(watch)) {
+            self.adopt_all();
+        }
+    }
+
+    /// Everything that is in use is taken note of, the oldest Service first, before the first address is given out.
+    fn adopt_all(&mut self) {
+        let mut services: Vec<&ServiceView> = self.services.values().filter(|service| service.served).collect();
+        services.sort_by(|a, b| (a.created, &a.key).cmp(&(b.created, &b.key)));
+        let adopted = services
+            .iter()
+            .filter(|service| adopt(service, &mut self.allocator))
+            .count();
+        tracing::info!(services = services.len(), adopted, "all addresses in use are known");
+        self.adopted = true;
+        self.objects_changed = true;
+    }
+}
+
+#[cfg(test)]
+mod tests;

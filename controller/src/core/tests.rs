@@ -1,0 +1,158 @@
+use serde_json::{Value, json};
+
+use super::*;
+
+fn service(name: &str, version: u64, second: u8, more: Value) -> ServiceView {
+    let mut object = json!({
+        "metadata": {
+            "name": name, "namespace": "n", "uid": name, "resourceVersion": version.to_string(),
+            "creationTimestamp": format!("2026-01-01T00:00:{second:02}Z"),
+        },
+        "spec": {"type": "LoadBalancer", "clusterIPs": ["10.0.0.1"], "ports": [{"port": 80}]},
+    });
+    if let Some(ip) = more.get("has") {
+        object["status"] = json!({"loadBalancer": {"ingress": [{"ip": ip}]}});
+        object["metadata"]["annotations"] = json!({"metallb.io/ip-allocated-from-pool": "p"});
+    }
+    ServiceView::new(&serde_json::from_value(object).unwrap(), "")
+}
+
+fn pool(name: &str, addresses: &str) -> IPAddressPool {
+    serde_json::from_value(json!({
+        "apiVersion": "metallb.io/v1beta1", "kind": "IPAddressPool", "metadata": {"name": name}, "spec": {"addresses": [addresses]},
+    }))
+    .unwrap()
+}
+
+fn key(name: &str) -> ObjectKey {
+    ObjectKey::new("n", name)
+}
+
+fn started(services: Vec<ServiceView>) -> Core {
+    let mut core = Core::new(OnPoolChange::Retain);
+    for service in services {
+        core.service(Change::Applied(service));
+    }
+    core.pool(Change::Applied(pool("p", "192.0.2.0/31")));
+    core.service(Change::Synced);
+    core.namespace(Change::Synced);
+    core.l2_advertisement(Change::Synced);
+    assert_eq!(
+        core.next_job(),
+        None,
+        "nothing is planned before the last watch has told everything"
+    );
+    core.pool(Change::Synced);
+    core
+}
+
+/// Does every job that there is, as the API server would, and gives the addresses written.
+fn settle(core: &mut Core) -> Vec<(String, String)> {
+    let mut written = Vec::new();
+    while let Some(job) = core.next_job() {
+        let ip = job.write.ingress[0].ip.clone().unwrap();
+        let version = job.resource_version.parse::<u64>().unwrap() + 100;
+        core.written(service(&job.key.name, version, 0, json!({"has": ip})));
+        written.push((job.key.name, ip));
+    }
+    written
+}
+
+fn pairs(pairs: &[(&str, &str)]) -> Vec<(String, String)> {
+    pairs.iter().map(|(a, b)| ((*a).to_owned(), (*b).to_owned())).collect()
+}
+
+#[test]
+fn what_is_in_use_is_adopted_before_anything_is_given_out_and_the_oldest_is_served_first() {
+    let mut core = started(vec![
+        service("young", 1, 3, json!({})),
+        service("old", 2, 2, json!({})),
+        service("has-one", 3, 9, json!({"has": "192.0.2.0"})),
+    ]);
+    assert_eq!(settle(&mut core), pairs(&[("old", "192.0.2.1")]));
+    assert!(core.problems().contains_key(&key("young")));
+}
+
+#[test]
+fn a_service_that_waits_gets_an_address_when_one_is_freed() {
+    let mut core = started(vec![
+        service("a", 1, 1, json!({"has": "192.0.2.0"})),
+        service("b", 2, 2, json!({"has": "192.0.2.1"})),
+        service("waits", 3, 3, json!({})),
+    ]);
+    assert_eq!(settle(&mut core), []);
+    core.service(Change::Gone(key("a")));
+    assert_eq!(settle(&mut core), pairs(&[("waits", "192.0.2.0")]));
+    assert!(core.problems().is_empty());
+}
+
+#[test]
+fn a_problem_is_told_once() {
+    let mut core = started(vec![
+        service("a", 1, 1, json!({"has": "192.0.2.0"})),
+        service("b", 1, 2, json!({"has": "192.0.2.1"})),
+    ]);
+    core.service(Change::Applied(service("c", 3, 3, json!({}))));
+    assert_eq!(settle(&mut core), []);
+    let told = core.take_notes();
+    assert_eq!(
+        told.iter().map(|(_, note)| note.reason).collect::<Vec<_>>(),
+        ["AllocationFailed"]
+    );
+    core.service(Change::Applied(service("c", 4, 3, json!({}))));
+    assert_eq!((settle(&mut core).len(), core.take_notes().len()), (0, 0));
+}
+
+#[test]
+fn while_a_status_is_being_written_the_service_is_not_planned_again() {
+    let mut core = started(vec![service("a", 1, 1, json!({}))]);
+    let job = core.next_job().unwrap();
+    core.service(Change::Applied(service("a", 2, 1, json!({}))));
+    assert_eq!(core.next_job(), None);
+    core.written(service("a", 3, 1, json!({"has": "192.0.2.0"})));
+    assert_eq!((core.next_job(), job.resource_version.as_str()), (None, "1"));
+    // What the watch tells late is older than the answer to the write.
+    core.service(Change::Applied(service("a", 2, 1, json!({}))));
+    assert_eq!(core.next_job(), None);
+}
+
+#[test]
+fn a_write_that_failed_is_planned_anew_after_a_growing_wait() {
+    let mut core = started(vec![service("a", 1, 1, json!({}))]);
+    let first = core.next_job().unwrap();
+    let waits = [core.failed(&key("a")), core.failed(&key("a")), core.failed(&key("a"))];
+    assert_eq!(waits, [100, 200, 400].map(Duration::from_millis));
+    assert!((0..40).map(|_| core.failed(&key("a"))).all(|wait| wait <= RETRY.1));
+    core.service(Change::Applied(service("a", 7, 1, json!({}))));
+    core.retry(&key("a"));
+    let second = core.next_job().unwrap();
+    assert_eq!((second.resource_version.as_str(), &second.write), ("7", &first.write));
+}
+
+#[test]
+fn a_new_pool_serves_those_who_wait_and_a_refused_one_is_told() {
+    let mut core = started(vec![
+        service("a", 1, 1, json!({"has": "192.0.2.0"})),
+        service("b", 1, 2, json!({"has": "192.0.2.1"})),
+        service("c", 1, 3, json!({})),
+    ]);
+    assert_eq!(settle(&mut core), []);
+    core.take_notes();
+    core.pool(Change::Applied(pool("broken", "nonsense")));
+    assert_eq!(core.take_notes()[0].1.reason, "Refused");
+    core.pool(Change::Applied(pool("q", "198.51.100.0/32")));
+    assert_eq!(settle(&mut core), pairs(&[("c", "198.51.100.0")]));
+}
+
+#[test]
+fn a_pool_that_can_no_longer_be_decoded_takes_nothing_away() {
+    let mut core = started(vec![service("a", 1, 1, json!({"has": "192.0.2.0"}))]);
+    core.pool(Change::Undecodable(key("p"), "not a pool".to_owned()));
+    assert_eq!(
+        (settle(&mut core).len(), core.problems()[&key("a")].reason),
+        (0, "AddressRetained")
+    );
+    assert_eq!(core.config().refused[0].message, "not a pool");
+    core.pool(Change::Applied(pool("p", "192.0.2.0/31")));
+    assert_eq!((settle(&mut core).len(), core.problems().len()), (0, 0));
+}

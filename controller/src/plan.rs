@@ -1,0 +1,301 @@
+//! What is to be done about one Service. Pure: the same Service, configuration and allocations always give the same plan.
+//!
+//! The rules that nothing else overrides (promise P7): a working address is given up only when its replacement has been secured; a
+//! request that can't be met leaves the Service as it was, and says why; an address whose pool is gone or closed is kept.
+
+mod choose;
+mod keep;
+
+use std::net::IpAddr;
+
+use clap::ValueEnum;
+use k8s_openapi::api::core::v1::LoadBalancerIngress;
+use lodestone_crds::{Config, Family, Labels};
+use lodestone_daemon::events::Note;
+
+use crate::{
+    alloc::Allocator,
+    service::{Request, ServiceView},
+};
+use choose::{Chooser, Pick};
+use keep::Keep;
+
+/// What becomes of an address whose pool is deleted, shrunk or closed to its Service.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum OnPoolChange {
+    /// The Service keeps it until it goes; no other Service gets it.
+    #[default]
+    Retain,
+    /// The Service gets another one, if there is one.
+    Reassign,
+}
+
+/// What is to be done about one Service.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Plan {
+    /// What its status is to say; `None` when it says so already.
+    pub write: Option<Write>,
+    /// What has happened, to be told once.
+    pub notes: Vec<Note>,
+    /// What does not work, to be told when it changes. The Service is looked at again when an address becomes free.
+    pub problem: Option<Note>,
+    /// The addresses that the Service no longer has.
+    pub freed: Vec<IpAddr>,
+}
+
+/// What the status of a Service is to say.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Write {
+    /// `status.loadBalancer.ingress`.
+    pub ingress: Vec<LoadBalancerIngress>,
+    /// The annotation with the name of the pool.
+    pub pool: Option<String>,
+}
+
+/// Everything that a plan is made from, beside the allocations.
+#[derive(Clone, Copy, Debug)]
+pub struct Facts<'a> {
+    /// The Service.
+    pub service: &'a ServiceView,
+    /// The labels of its namespace.
+    pub namespace_labels: &'a Labels,
+    /// The pools.
+    pub config: &'a Config,
+    /// What becomes of addresses whose pool went away.
+    pub on_pool_change: OnPoolChange,
+}
+
+/// Plans for one Service, and changes the allocations accordingly.
+pub fn plan(facts: Facts<'_>, allocator: &mut Allocator) -> Plan {
+    let service = facts.service;
+    if !service.served {
+        return withdraw(service, allocator);
+    }
+    if service.families.is_empty() {
+        // The API server has not given it a cluster address yet.
+        return Plan::default();
+    }
+    let mut plan = Plan::default();
+    plan.freed.extend(adopt_if_possible(service, allocator));
+    let held = usable(service, allocator);
+    let chooser = Chooser { facts, allocator };
+    let keep = chooser.keep(&held);
+    let pool = match decide(&chooser, &held, &keep) {
+        Ok(pick) => {
+            let pool = pick.pool.clone();
+            commit(&mut plan, service, allocator, &held, &keep, pick);
+            pool
+        }
+        Err(problem) => {
+            plan.problem = Some(problem);
+            keep.pool()
+                .or_else(|| service.recorded_pool.clone())
+                .filter(|_| !held.is_empty())
+        }
+    };
+    plan.write = write(service, allocator, pool);
+    plan
+}
+
+/// The addresses that the Service holds; where it has given up one of its families, those of the other.
+fn usable(service: &ServiceView, allocator: &Allocator) -> Vec<IpAddr> {
+    let held = allocator.held(&service.key);
+    let fitting: Vec<IpAddr> = held
+        .iter()
+        .copied()
+        .filter(|address| service.families.contains(&Family::of(*address)))
+        .collect();
+    if fitting.is_empty() { held.to_vec() } else { fitting }
+}
+
+/// What the Service is to have, or why that can't be.
+fn decide(chooser: &Chooser<'_>, held: &[IpAddr], keep: &Keep) -> Result<Pick, Note> {
+    let service = chooser.facts.service;
+    let failed = |text: String| Note {
+        warning: true,
+        reason: "AllocationFailed",
+        text: if held.is_empty() {
+            format!("Failed to allocate IP for {:?}: {text}", service.key.to_string())
+        } else {
+            format!("{text}; the Service keeps {}", list(held))
+        },
+    };
+    let stay = |pool: &Option<String>| Pick {
+        addresses: held.to_vec(),
+        pool: pool.clone(),
+        short: None,
+    };
+    let pool_fits = |pool: &Option<String>| {
+        service
+            .requested_pool
+            .as_ref()
+            .is_none_or(|requested| Some(requested) == pool.as_ref())
+    };
+    match (&service.request, keep) {
+        (Request::Invalid(text), _) => {
+            let reason = if held.is_empty() {
+                "AllocationFailed"
+            } else {
+                "LoadBalancerFailed"
+            };
+            Err(Note {
+                reason,
+                ..failed(text.clone())
+            })
+        }
+        (Request::Addresses(wanted), Keep::Yes(pool) | Keep::Retained { pool, .. })
+            if same_set(held, wanted) && pool_fits(pool) =>
+        {
+            Ok(stay(pool))
+        }
+        (Request::Addresses(wanted), _) => chooser.requested(wanted).map_err(|refused| failed(refused.to_string())),
+        (Request::Any, Keep::Yes(pool)) if pool_fits(pool) => Ok(chooser.topped_up(held, stay(pool))),
+        (Request::Any, Keep::Retained { pool, .. }) if pool_fits(pool) => Ok(stay(pool)),
+        (Request::Any, Keep::Yes(_) | Keep::Retained { .. } | Keep::Nothing) => {
+            chooser.any().map_err(|refused| failed(refused.to_string()))
+        }
+        (Request::Any, Keep::No(why)) => chooser.any().map_err(|refused| failed(format!("{why}, and {refused}"))),
+    }
+}
+
+/// Gives the Service what was picked, and tells what that changed.
+fn commit(plan: &mut Plan, service: &ServiceView, allocator: &mut Allocator, held: &[IpAddr], keep: &Keep, pick: Pick) {
+    let freed = match allocator.take(&service.key, &service.tenant, &pick.addresses) {
+        Ok(freed) => freed,
+        Err(taken) => {
+            // Whatever was picked has been checked: this would be a defect, and leaves the Service as it was.
+            plan.problem = Some(Note {
+                warning: true,
+                reason: "InternalError",
+                text: taken.to_string(),
+            });
+            return;
+        }
+    };
+    plan.freed.extend(&freed);
+    if let (Keep::No(why), false) = (keep, freed.is_empty()) {
+        let text = format!("{} is no longer assigned: {why}", list(&freed));
+        plan.notes.push(Note {
+            warning: false,
+            reason: "ClearAssignment",
+            text,
+        });
+    }
+    if pick.addresses.iter().any(|address| !held.contains(address)) {
+        let text = format!(
+            "Assigned IP {:?}",
+            pick.addresses.iter().map(ToString::to_string).collect::<Vec<_>>()
+        );
+        plan.notes.push(Note {
+            warning: false,
+            reason: "IPAllocated",
+            text,
+        });
+        if service.deprecated_annotations {
+            let text = "annotations that begin with metallb.universe.tf/ are deprecated: use metallb.io/".to_owned();
+            plan.notes.push(Note {
+                warning: true,
+                reason: "deprecatedAnnotation",
+                text,
+            });
+        }
+    }
+    plan.problem = match (keep, pick.short) {
+        (_, Some(text)) => Some(Note {
+            warning: false,
+            reason: "AdditionalAssignFailed",
+            text,
+        }),
+        (Keep::Retained { why, .. }, None) if pick.addresses == held => {
+            let text = format!("{why}; the Service keeps {}, no other Service gets it", list(held));
+            Some(Note {
+                warning: true,
+                reason: "AddressRetained",
+                text,
+            })
+        }
+        _ => None,
+    };
+}
+
+/// Takes back what a Service that is no longer ours had from us.
+fn withdraw(service: &ServiceView, allocator: &mut Allocator) -> Plan {
+    let held = allocator.release(&service.key);
+    if held.is_empty() && service.recorded_pool.is_none() {
+        // It never was ours: its status is somebody else's.
+        return Plan::default();
+    }
+    let mine = |entry: &LoadBalancerIngress| {
+        let address = entry.ip.as_deref().and_then(|ip| ip.parse().ok());
+        held.is_empty() || address.is_some_and(|address| held.contains(&address))
+    };
+    let ingress: Vec<_> = service.ingress.iter().filter(|entry| !mine(entry)).cloned().collect();
+    let changed = ingress != service.ingress || service.recorded_pool.is_some();
+    let notes = if held.is_empty() {
+        vec![]
+    } else {
+        let text = format!("{} is free: the Service is no longer served", list(&held));
+        vec![Note {
+            warning: false,
+            reason: "ClearAssignment",
+            text,
+        }]
+    };
+    Plan {
+        write: changed.then_some(Write { ingress, pool: None }),
+        notes,
+        problem: None,
+        freed: held,
+    }
+}
+
+/// Before anything is given out: the addresses that the Service's status says are its own, if nobody was there before it. Gives back
+/// whether it has them now.
+pub fn adopt(service: &ServiceView, allocator: &mut Allocator) -> bool {
+    let recorded = service.recorded();
+    let plausible = match recorded.as_slice() {
+        [_] => true,
+        [a, b] => a.is_ipv4() != b.is_ipv4(),
+        _ => false,
+    };
+    service.served && plausible && allocator.take(&service.key, &service.tenant, &recorded).is_ok()
+}
+
+/// Follows a status that says something else than what is held, as after an edit by hand, if the Service can have that.
+fn adopt_if_possible(service: &ServiceView, allocator: &mut Allocator) -> Vec<IpAddr> {
+    let held = allocator.held(&service.key).to_vec();
+    let recorded = service.recorded();
+    if recorded.is_empty() || recorded == held || !adopt(service, allocator) {
+        return Vec::new();
+    }
+    held.into_iter().filter(|address| !recorded.contains(address)).collect()
+}
+
+/// The status that the Service is to have, unless it has it. What others put beside an address (ipMode, ports) stays.
+fn write(service: &ServiceView, allocator: &Allocator, pool: Option<String>) -> Option<Write> {
+    let held = allocator.held(&service.key);
+    if held.is_empty() && service.recorded_pool.is_none() && service.ingress.is_empty() {
+        return None;
+    }
+    let entry = |address: &IpAddr| {
+        let same = |entry: &&LoadBalancerIngress| entry.ip.as_deref().and_then(|ip| ip.parse().ok()) == Some(*address);
+        let fresh = || LoadBalancerIngress {
+            ip: Some(address.to_string()),
+            ..LoadBalancerIngress::default()
+        };
+        service.ingress.iter().find(same).cloned().unwrap_or_else(fresh)
+    };
+    let ingress: Vec<_> = held.iter().map(entry).collect();
+    (ingress != service.ingress || pool != service.recorded_pool).then_some(Write { ingress, pool })
+}
+
+fn same_set(a: &[IpAddr], b: &[IpAddr]) -> bool {
+    a.len() == b.len() && a.iter().all(|address| b.contains(address))
+}
+
+fn list(addresses: &[IpAddr]) -> String {
+    addresses.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,227 @@
+//! Choosing addresses for a Service.
+
+use std::net::IpAddr;
+
+use lodestone_crds::{Family, config::Pool};
+
+use super::{Facts, list};
+use crate::{
+    alloc::{Allocator, Taken},
+    service::FamilyPolicy,
+};
+
+/// What the Service is to have.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Pick {
+    pub(super) addresses: Vec<IpAddr>,
+    /// The pool that they are from.
+    pub(super) pool: Option<String>,
+    /// What it does not get although it would like to.
+    pub(super) short: Option<String>,
+}
+
+/// Why there is nothing to pick.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub(super) enum Refused {
+    #[error("{0} is in no IPAddressPool")]
+    NotInPools(IpAddr),
+    #[error("{0} are in different IPAddressPools; both addresses of a Service must be from one")]
+    TwoPools(String),
+    #[error("IPAddressPool {0} does not serve this Service (its serviceAllocation)")]
+    Closed(String),
+    #[error("{address} is in IPAddressPool {pool}, and the Service asks for pool {requested}")]
+    OtherPool {
+        address: IpAddr,
+        pool: String,
+        requested: String,
+    },
+    #[error("there is no IPAddressPool {0}")]
+    UnknownPool(String),
+    #[error("the Service asks for {asked} and its cluster addresses are {has}")]
+    Families { asked: String, has: String },
+    #[error(transparent)]
+    Taken(#[from] Taken),
+    #[error("no available IPs: {0}")]
+    Exhausted(String),
+    #[error("the Service requires two address families and has one cluster address")]
+    OneClusterAddress,
+}
+
+/// Looks for addresses for one Service.
+pub(super) struct Chooser<'a> {
+    pub(super) facts: Facts<'a>,
+    pub(super) allocator: &'a Allocator,
+}
+
+impl Chooser<'_> {
+    /// Whether the Service may use `pool`.
+    pub(super) fn serves(&self, pool: &Pool) -> bool {
+        let service = self.facts.service;
+        pool.serves(&service.key.namespace, self.facts.namespace_labels, &service.labels)
+    }
+
+    /// The addresses that it asks for by name.
+    pub(super) fn requested(&self, addresses: &[IpAddr]) -> Result<Pick, Refused> {
+        let service = self.facts.service;
+        let asked: Vec<Family> = addresses.iter().map(|address| Family::of(*address)).collect();
+        let fits = asked.iter().all(|family| service.families.contains(family));
+        if !fits || (service.family_policy == FamilyPolicy::RequireDual && asked.len() < 2) {
+            return Err(Refused::Families {
+                asked: families(&asked),
+                has: families(&service.families),
+            });
+        }
+        let mut from: Option<&Pool> = None;
+        for address in addresses {
+            let pool = self
+                .facts
+                .config
+                .pool_of(*address)
+                .ok_or(Refused::NotInPools(*address))?;
+            if from.is_some_and(|from| from.name != pool.name) {
+                return Err(Refused::TwoPools(list(addresses)));
+            }
+            if let Some(requested) = service
+                .requested_pool
+                .as_ref()
+                .filter(|requested| **requested != pool.name)
+            {
+                let (pool, requested) = (pool.name.clone(), requested.clone());
+                return Err(Refused::OtherPool {
+                    address: *address,
+                    pool,
+                    requested,
+                });
+            }
+            if !self.serves(pool) {
+                return Err(Refused::Closed(pool.name.clone()));
+            }
+            self.allocator.check(&service.tenant, &service.key, *address)?;
+            from = Some(pool);
+        }
+        Ok(Pick {
+            addresses: addresses.to_vec(),
+            pool: from.map(|pool| pool.name.clone()),
+            short: None,
+        })
+    }
+
+    /// Any addresses: from the pool that the Service names, else from the first in rank that has some.
+    pub(super) fn any(&self) -> Result<Pick, Refused> {
+        let service = self.facts.service;
+        if service.family_policy == FamilyPolicy::RequireDual && service.families.len() < 2 {
+            return Err(Refused::OneClusterAddress);
+        }
+        let pools = match &service.requested_pool {
+            Some(name) => {
+                let pool = self
+                    .facts
+                    .config
+                    .pools
+                    .get(name)
+                    .ok_or_else(|| Refused::UnknownPool(name.clone()))?;
+                if !self.serves(pool) {
+                    return Err(Refused::Closed(name.clone()));
+                }
+                vec![pool]
+            }
+            None => self.automatic_pools(),
+        };
+        let dual = service.families.len() == 2;
+        if dual && let Some(pick) = pools.iter().find_map(|pool| self.both(pool)) {
+            return Ok(pick);
+        }
+        if !dual || service.family_policy != FamilyPolicy::RequireDual {
+            // Of the two families of a Service that prefers both, the primary one first.
+            let single = service
+                .families
+                .iter()
+                .find_map(|family| pools.iter().find_map(|pool| self.one(pool, *family)));
+            if let Some(pick) = single {
+                return Ok(pick);
+            }
+        }
+        Err(Refused::Exhausted(self.why_none(&pools)))
+    }
+
+    /// Adds the other family to a Service that prefers two and has one. It never moves to another pool for that.
+    pub(super) fn topped_up(&self, held: &[IpAddr], stay: Pick) -> Pick {
+        let service = self.facts.service;
+        let pool = stay.pool.as_ref().and_then(|name| self.facts.config.pools.get(name));
+        let ([have], Some(pool), 2) = (held, pool, service.families.len()) else {
+            return stay;
+        };
+        let missing = Family::of(*have).other();
+        match self.allocator.first_fit(pool, missing, &service.key, &service.tenant) {
+            Some(more) => Pick {
+                addresses: vec![*have, more],
+                ..stay
+            },
+            None if pool.has_family(missing) => {
+                let short = format!(
+                    "no {missing} address of IPAddressPool {} is free to go with {have}",
+                    pool.name
+                );
+                Pick {
+                    short: Some(short),
+                    ..stay
+                }
+            }
+            None => stay,
+        }
+    }
+
+    /// The pools that serve this Service without being asked for, in the order in which they are tried.
+    fn automatic_pools(&self) -> Vec<&Pool> {
+        let mut pools: Vec<&Pool> = self
+            .facts
+            .config
+            .pools
+            .values()
+            .filter(|pool| pool.auto_assign && self.serves(pool))
+            .collect();
+        pools.sort_by(|a, b| a.rank().cmp(&b.rank()));
+        pools
+    }
+
+    fn one(&self, pool: &Pool, family: Family) -> Option<Pick> {
+        let service = self.facts.service;
+        let address = self.allocator.first_fit(pool, family, &service.key, &service.tenant)?;
+        Some(Pick {
+            addresses: vec![address],
+            pool: Some(pool.name.clone()),
+            short: None,
+        })
+    }
+
+    fn both(&self, pool: &Pool) -> Option<Pick> {
+        let (v4, v6) = (self.one(pool, Family::V4)?, self.one(pool, Family::V6)?);
+        Some(Pick {
+            addresses: [v4.addresses, v6.addresses].concat(),
+            ..v4
+        })
+    }
+
+    fn why_none(&self, pools: &[&Pool]) -> String {
+        let wanted = families(&self.facts.service.families);
+        let names = |pools: &mut dyn Iterator<Item = &Pool>| {
+            pools.map(|pool| pool.name.as_str()).collect::<Vec<_>>().join(", ")
+        };
+        if self.facts.config.pools.is_empty() {
+            return "there is no IPAddressPool".to_owned();
+        }
+        if pools.is_empty() {
+            let all = names(&mut self.facts.config.pools.values());
+            return format!("no IPAddressPool serves this Service (autoAssign, serviceAllocation); there are {all}");
+        }
+        format!("no {wanted} address is free in {}", names(&mut pools.iter().copied()))
+    }
+}
+
+fn families(families: &[Family]) -> String {
+    families
+        .iter()
+        .map(ToString::to_string)
+        .collect::<Vec<_>>()
+        .join(" and ")
+}

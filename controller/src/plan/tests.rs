@@ -1,0 +1,542 @@
+use lodestone_crds::{IPAddressPool, Resources};
+use lodestone_daemon::ObjectKey;
+use serde_json::{Value, json};
+
+use super::*;
+
+/// Pools by name, with their specifications.
+fn config(pools: &[(&str, Value)]) -> Config {
+    let pools = pools.iter().map(|(name, spec)| {
+        let raw = json!({"apiVersion": "metallb.io/v1beta1", "kind": "IPAddressPool", "metadata": {"name": name}, "spec": spec});
+        serde_json::from_value::<IPAddressPool>(raw).unwrap()
+    });
+    let config = Config::build(&Resources {
+        pools: pools.collect(),
+        ..Resources::default()
+    });
+    assert_eq!(config.refused, []);
+    config
+}
+
+fn v4() -> Config {
+    config(&[("p", json!({"addresses": ["192.0.2.0/30"]}))])
+}
+
+fn dual() -> Config {
+    config(&[("p", json!({"addresses": ["192.0.2.0/30", "2001:db8::/126"]}))])
+}
+
+/// A Service of type LoadBalancer; `more` is merged over it.
+fn service(name: &str, more: Value) -> ServiceView {
+    let mut object = json!({
+        "metadata": {"name": name, "namespace": "n", "uid": name},
+        "spec": {"type": "LoadBalancer", "clusterIPs": ["10.0.0.1"], "ports": [{"port": 80}]},
+    });
+    merge(&mut object, more);
+    ServiceView::new(&serde_json::from_value(object).unwrap(), "")
+}
+
+fn merge(into: &mut Value, from: Value) {
+    match (into, from) {
+        (Value::Object(into), Value::Object(from)) => {
+            from.into_iter()
+                .for_each(|(key, value)| merge(into.entry(key).or_insert(Value::Null), value));
+        }
+        (into, from) => *into = from,
+    }
+}
+
+/// A status with these addresses, from pool `p`.
+fn has(addresses: &[&str]) -> Value {
+    let ingress: Vec<Value> = addresses.iter().map(|ip| json!({"ip": ip, "ipMode": "VIP"})).collect();
+    json!({
+        "metadata": {"annotations": {"metallb.io/ip-allocated-from-pool": "p"}},
+        "status": {"loadBalancer": {"ingress": ingress}},
+    })
+}
+
+fn with(mut a: Value, b: Value) -> Value {
+    merge(&mut a, b);
+    a
+}
+
+fn both_families() -> Value {
+    json!({"spec": {"clusterIPs": ["10.0.0.1", "fd00::1"], "ipFamilyPolicy": "PreferDualStack"}})
+}
+
+fn annotated(name: &str, value: &str) -> Value {
+    json!({"metadata": {"annotations": {format!("metallb.io/{name}"): value}}})
+}
+
+fn run_with(config: &Config, allocator: &mut Allocator, service: &ServiceView, on_pool_change: OnPoolChange) -> Plan {
+    plan(
+        Facts {
+            service,
+            namespace_labels: &Labels::new(),
+            config,
+            on_pool_change,
+        },
+        allocator,
+    )
+}
+
+fn run(config: &Config, allocator: &mut Allocator, service: &ServiceView) -> Plan {
+    run_with(config, allocator, service, OnPoolChange::Retain)
+}
+
+/// The addresses that the plan writes.
+fn written(plan: &Plan) -> Vec<String> {
+    let write = plan.write.as_ref().expect("a status to be written");
+    write.ingress.iter().filter_map(|entry| entry.ip.clone()).collect()
+}
+
+fn problem(plan: &Plan) -> &str {
+    plan.problem.as_ref().map_or("", |note| note.text.as_str())
+}
+
+#[test]
+fn a_new_service_gets_the_lowest_address_and_is_told_so_once() {
+    let mut allocator = Allocator::default();
+    let first = run(&v4(), &mut allocator, &service("a", json!({})));
+    assert_eq!(written(&first), ["192.0.2.0"]);
+    assert_eq!(first.write.as_ref().unwrap().pool.as_deref(), Some("p"));
+    assert_eq!(
+        (first.notes[0].reason, first.notes[0].text.as_str()),
+        ("IPAllocated", "Assigned IP [\"192.0.2.0\"]")
+    );
+    let second = run(&v4(), &mut allocator, &service("a", has(&["192.0.2.0"])));
+    assert_eq!(second, Plan::default());
+}
+
+#[test]
+fn requests_that_are_met() {
+    let closed = config(&[(
+        "p",
+        json!({"addresses": ["192.0.2.0/30", "2001:db8::/126"], "autoAssign": false}),
+    )]);
+    for (more, wanted) in [
+        (json!({"spec": {"loadBalancerIP": "192.0.2.1"}}), vec!["192.0.2.1"]),
+        (annotated("loadBalancerIPs", "192.0.2.1"), vec!["192.0.2.1"]),
+        (annotated("address-pool", "p"), vec!["192.0.2.0"]),
+        (
+            with(both_families(), annotated("loadBalancerIPs", "2001:db8::2,192.0.2.2")),
+            vec!["2001:db8::2", "192.0.2.2"],
+        ),
+        (
+            with(both_families(), json!({"spec": {"loadBalancerIP": "192.0.2.1"}})),
+            vec!["192.0.2.1"],
+        ),
+    ] {
+        let plan = run(&closed, &mut Allocator::default(), &service("a", more));
+        assert_eq!(written(&plan), wanted);
+    }
+}
+
+#[test]
+fn requests_that_are_refused_say_why() {
+    let pools = config(&[
+        ("p", json!({"addresses": ["192.0.2.0/30", "2001:db8::/126"]})),
+        ("q", json!({"addresses": ["198.51.100.0/30", "2001:db8:1::/126"]})),
+        (
+            "private",
+            json!({"addresses": ["203.0.113.0/30"], "serviceAllocation": {"namespaces": ["other"]}}),
+        ),
+    ]);
+    let require = json!({"spec": {"clusterIPs": ["10.0.0.1", "fd00::1"], "ipFamilyPolicy": "RequireDualStack"}});
+    for (more, part) in [
+        (
+            json!({"spec": {"loadBalancerIP": "10.9.9.9"}}),
+            "10.9.9.9 is in no IPAddressPool",
+        ),
+        (
+            json!({"spec": {"loadBalancerIP": "nonsense"}}),
+            "\"nonsense\" is not an IP address",
+        ),
+        (
+            json!({"spec": {"loadBalancerIP": "2001:db8::1"}}),
+            "asks for IPv6 and its cluster addresses are IPv4",
+        ),
+        (
+            json!({"spec": {"loadBalancerIP": "203.0.113.1"}}),
+            "private does not serve this Service",
+        ),
+        (
+            annotated("address-pool", "private"),
+            "private does not serve this Service",
+        ),
+        (
+            annotated("address-pool", "unknown"),
+            "there is no IPAddressPool unknown",
+        ),
+        (
+            with(
+                annotated("address-pool", "q"),
+                json!({"spec": {"loadBalancerIP": "192.0.2.1"}}),
+            ),
+            "asks for pool q",
+        ),
+        (
+            with(both_families(), annotated("loadBalancerIPs", "192.0.2.1,2001:db8:1::1")),
+            "in different IPAddressPools",
+        ),
+        (
+            with(require, json!({"spec": {"loadBalancerIP": "192.0.2.1"}})),
+            "asks for IPv4",
+        ),
+        (
+            json!({"spec": {"ipFamilyPolicy": "RequireDualStack"}}),
+            "requires two address families",
+        ),
+    ] {
+        let plan = run(&pools, &mut Allocator::default(), &service("a", more));
+        assert_eq!(
+            (plan.write.clone(), plan.problem.as_ref().unwrap().warning),
+            (None, true)
+        );
+        assert!(problem(&plan).contains(part), "{}", problem(&plan));
+        assert!(
+            problem(&plan).starts_with("Failed to allocate IP for \"n/a\": "),
+            "{}",
+            problem(&plan)
+        );
+        assert_eq!(plan.problem.unwrap().reason, "AllocationFailed");
+    }
+}
+
+#[test]
+fn p7_a_request_that_cannot_be_met_keeps_the_old_address() {
+    let pools = config(&[
+        ("p", json!({"addresses": ["192.0.2.0/30"]})),
+        ("full", json!({"addresses": ["198.51.100.1/32"]})),
+    ]);
+    for (more, part) in [
+        (
+            json!({"spec": {"loadBalancerIP": "10.9.9.9"}}),
+            "is in no IPAddressPool",
+        ),
+        (json!({"spec": {"loadBalancerIP": "nonsense"}}), "is not an IP address"),
+        (
+            json!({"spec": {"loadBalancerIP": "198.51.100.1"}}),
+            "in use by Service n/other",
+        ),
+        (
+            annotated("address-pool", "unknown"),
+            "there is no IPAddressPool unknown",
+        ),
+        (annotated("address-pool", "full"), "no IPv4 address is free in full"),
+    ] {
+        let mut allocator = Allocator::default();
+        run(
+            &pools,
+            &mut allocator,
+            &service("other", annotated("address-pool", "full")),
+        );
+        adopt(&service("a", has(&["192.0.2.0"])), &mut allocator);
+        let plan = run(&pools, &mut allocator, &service("a", with(has(&["192.0.2.0"]), more)));
+        assert_eq!((plan.write.clone(), plan.freed.len()), (None, 0));
+        assert!(problem(&plan).contains(part), "{}", problem(&plan));
+        assert!(
+            problem(&plan).ends_with("the Service keeps 192.0.2.0"),
+            "{}",
+            problem(&plan)
+        );
+        assert_eq!(
+            allocator.held(&ObjectKey::new("n", "a")),
+            ["192.0.2.0".parse::<IpAddr>().unwrap()]
+        );
+    }
+}
+
+#[test]
+fn p7_an_address_whose_pool_went_away_is_retained_or_replaced_by_flag() {
+    let closed = json!({"addresses": ["192.0.2.0/30"], "serviceAllocation": {"namespaces": ["other"]}});
+    let spare = || ("a-spare", json!({"addresses": ["198.51.100.0/30"]}));
+    for pools in [
+        config(&[spare()]),
+        config(&[spare(), ("p", json!({"addresses": ["192.0.2.2/31"]}))]),
+        config(&[spare(), ("p", closed)]),
+        config(&[
+            spare(),
+            ("p", json!({"addresses": ["192.0.2.0/30"], "avoidBuggyIPs": true})),
+        ]),
+    ] {
+        let holder = service("a", has(&["192.0.2.0"]));
+        let mut allocator = Allocator::default();
+        assert!(adopt(&holder, &mut allocator));
+        let plan = run(&pools, &mut allocator, &holder);
+        assert_eq!(
+            (plan.write.clone(), plan.problem.as_ref().map(|note| note.reason)),
+            (None, Some("AddressRetained"))
+        );
+        // Nobody else gets it.
+        let other = run(
+            &pools,
+            &mut allocator,
+            &service("b", json!({"spec": {"loadBalancerIP": "192.0.2.0"}})),
+        );
+        assert_eq!(other.write, None);
+        let moved = run_with(&pools, &mut allocator, &holder, OnPoolChange::Reassign);
+        assert_eq!(written(&moved), ["198.51.100.0"]);
+        assert_eq!(
+            moved.notes.iter().map(|note| note.reason).collect::<Vec<_>>(),
+            ["ClearAssignment", "IPAllocated"]
+        );
+        assert_eq!(moved.freed, ["192.0.2.0".parse::<IpAddr>().unwrap()]);
+    }
+}
+
+#[test]
+fn p7_even_with_reassign_the_old_address_stays_until_there_is_another() {
+    let holder = service("a", has(&["192.0.2.0"]));
+    let mut allocator = Allocator::default();
+    adopt(&holder, &mut allocator);
+    let plan = run_with(&config(&[]), &mut allocator, &holder, OnPoolChange::Reassign);
+    assert_eq!((plan.write.clone(), plan.freed.len()), (None, 0));
+    assert!(
+        problem(&plan).contains("the Service keeps 192.0.2.0"),
+        "{}",
+        problem(&plan)
+    );
+}
+
+#[test]
+fn a_status_that_nobody_here_has_written_is_replaced() {
+    let foreign = json!({"status": {"loadBalancer": {"ingress": [{"hostname": "elb"}, {"ip": "10.1.1.1"}]}}});
+    let mut allocator = Allocator::default();
+    let foreign = service("a", foreign);
+    adopt(&foreign, &mut allocator);
+    assert_eq!(written(&run(&v4(), &mut allocator, &foreign)), ["192.0.2.0"]);
+}
+
+#[test]
+fn three_addresses_in_a_status_are_reset() {
+    let strange = service("a", has(&["192.0.2.1", "192.0.2.2", "2001:db8::1"]));
+    let mut allocator = Allocator::default();
+    assert!(!adopt(&strange, &mut allocator));
+    assert_eq!(written(&run(&v4(), &mut allocator, &strange)), ["192.0.2.0"]);
+}
+
+#[test]
+fn what_others_put_beside_an_address_stays() {
+    let mut allocator = Allocator::default();
+    let proxy = with(
+        has(&["192.0.2.1"]),
+        json!({"status": {"loadBalancer": {"ingress": [
+            {"ip": "192.0.2.1", "ipMode": "Proxy", "ports": [{"port": 80, "protocol": "TCP"}]},
+        ]}}}),
+    );
+    let holder = service("a", with(proxy, both_families()));
+    adopt(&holder, &mut allocator);
+    let plan = run(&dual(), &mut allocator, &holder);
+    let ingress = &plan.write.as_ref().unwrap().ingress;
+    assert_eq!(ingress[0].ip_mode.as_deref(), Some("Proxy"));
+    assert_eq!(ingress[0].ports.as_ref().map(Vec::len), Some(1));
+    assert_eq!(written(&plan), ["192.0.2.1", "2001:db8::"]);
+}
+
+#[test]
+fn a_service_that_is_no_longer_ours_is_released() {
+    for spec in [
+        json!({"type": "ClusterIP"}),
+        json!({"type": "LoadBalancer", "loadBalancerClass": "other"}),
+    ] {
+        let mut allocator = Allocator::default();
+        adopt(&service("a", has(&["192.0.2.0"])), &mut allocator);
+        let plan = run(
+            &v4(),
+            &mut allocator,
+            &service("a", with(has(&["192.0.2.0"]), json!({"spec": spec}))),
+        );
+        assert_eq!(
+            (
+                written(&plan).len(),
+                plan.write.as_ref().unwrap().pool.clone(),
+                plan.freed.len()
+            ),
+            (0, None, 1)
+        );
+        assert!(allocator.held(&ObjectKey::new("n", "a")).is_empty());
+    }
+}
+
+#[test]
+fn a_service_that_never_was_ours_is_left_alone() {
+    let foreign = json!({
+        "spec": {"loadBalancerClass": "other"}, "status": {"loadBalancer": {"ingress": [{"ip": "192.0.2.1"}]}},
+    });
+    let mut allocator = Allocator::default();
+    let foreign = service("a", foreign);
+    assert!(!adopt(&foreign, &mut allocator));
+    assert_eq!(run(&v4(), &mut allocator, &foreign), Plan::default());
+    for other in ["ClusterIP", "NodePort", "ExternalName"] {
+        let plan = run(&v4(), &mut allocator, &service("b", json!({"spec": {"type": other}})));
+        assert_eq!(plan, Plan::default());
+    }
+}
+
+#[test]
+fn families_follow_the_cluster_addresses_and_the_policy() {
+    let require = json!({"spec": {"clusterIPs": ["10.0.0.1", "fd00::1"], "ipFamilyPolicy": "RequireDualStack"}});
+    let six = json!({"spec": {"clusterIPs": ["fd00::1"]}});
+    let six_first = json!({"spec": {"clusterIPs": ["fd00::1", "10.0.0.1"], "ipFamilyPolicy": "PreferDualStack"}});
+    let two_pools = config(&[
+        ("a4", json!({"addresses": ["198.51.100.0/30"]})),
+        ("b6", json!({"addresses": ["2001:db8:1::/126"]})),
+        ("c-dual", json!({"addresses": ["192.0.2.0/30", "2001:db8::/126"]})),
+    ]);
+    let single_pools = config(&[
+        ("a4", json!({"addresses": ["198.51.100.0/30"]})),
+        ("b6", json!({"addresses": ["2001:db8:1::/126"]})),
+    ]);
+    for (pools, more, wanted) in [
+        (&two_pools, json!({}), vec!["198.51.100.0"]),
+        (&two_pools, six.clone(), vec!["2001:db8:1::"]),
+        (&two_pools, both_families(), vec!["192.0.2.0", "2001:db8::"]),
+        (&two_pools, six_first.clone(), vec!["192.0.2.0", "2001:db8::"]),
+        (&two_pools, require.clone(), vec!["192.0.2.0", "2001:db8::"]),
+        (
+            &two_pools,
+            json!({"spec": {"ipFamilyPolicy": "PreferDualStack"}}),
+            vec!["198.51.100.0"],
+        ),
+        (&single_pools, both_families(), vec!["198.51.100.0"]),
+        (&single_pools, six_first, vec!["2001:db8:1::"]),
+    ] {
+        let plan = run(pools, &mut Allocator::default(), &service("a", more));
+        assert_eq!(written(&plan), wanted);
+    }
+    let refused = run(&single_pools, &mut Allocator::default(), &service("a", require));
+    assert!(
+        problem(&refused).contains("no IPv4 and IPv6 address is free in a4, b6"),
+        "{}",
+        problem(&refused)
+    );
+    let refused = run(&v4(), &mut Allocator::default(), &service("a", six));
+    assert!(
+        problem(&refused).contains("no IPv6 address is free in p"),
+        "{}",
+        problem(&refused)
+    );
+}
+
+#[test]
+fn a_service_that_prefers_two_families_gets_the_second_when_its_pool_does_and_settles() {
+    let mut allocator = Allocator::default();
+    let one = service("a", with(has(&["192.0.2.0"]), both_families()));
+    adopt(&one, &mut allocator);
+    assert_eq!(run(&v4(), &mut allocator, &one), Plan::default());
+    assert_eq!(
+        written(&run(&dual(), &mut allocator, &one)),
+        ["192.0.2.0", "2001:db8::"]
+    );
+    let two = service("a", with(has(&["192.0.2.0", "2001:db8::"]), both_families()));
+    assert_eq!(run(&dual(), &mut allocator, &two), Plan::default());
+}
+
+#[test]
+fn giving_up_a_family_keeps_the_other_address() {
+    let mut allocator = Allocator::default();
+    adopt(
+        &service("a", with(has(&["192.0.2.1", "2001:db8::1"]), both_families())),
+        &mut allocator,
+    );
+    let single = service("a", has(&["192.0.2.1", "2001:db8::1"]));
+    let plan = run(&dual(), &mut allocator, &single);
+    assert_eq!(written(&plan), ["192.0.2.1"]);
+    assert_eq!(plan.freed, ["2001:db8::1".parse::<IpAddr>().unwrap()]);
+}
+
+#[test]
+fn of_two_services_with_one_address_in_status_the_one_adopted_first_keeps_it() {
+    let mut allocator = Allocator::default();
+    let (older, newer) = (
+        service("older", has(&["192.0.2.0"])),
+        service("newer", has(&["192.0.2.0"])),
+    );
+    assert!(adopt(&older, &mut allocator) && !adopt(&newer, &mut allocator));
+    assert_eq!(run(&v4(), &mut allocator, &older), Plan::default());
+    assert_eq!(written(&run(&v4(), &mut allocator, &newer)), ["192.0.2.1"]);
+}
+
+#[test]
+fn a_status_edited_by_hand_is_followed_if_the_service_can_have_that_and_else_mended() {
+    let mut allocator = Allocator::default();
+    adopt(&service("a", has(&["192.0.2.0"])), &mut allocator);
+    adopt(&service("b", has(&["192.0.2.1"])), &mut allocator);
+    let plan = run(&v4(), &mut allocator, &service("a", has(&["192.0.2.3"])));
+    assert_eq!((plan.write.clone(), plan.freed.len()), (None, 1));
+    let plan = run(&v4(), &mut allocator, &service("a", has(&["192.0.2.1"])));
+    assert_eq!(written(&plan), ["192.0.2.3"]);
+    let plan = run(&v4(), &mut allocator, &service("a", has(&[])));
+    assert_eq!(written(&plan), ["192.0.2.3"]);
+}
+
+#[test]
+fn a_sharer_whose_port_collides_moves_when_it_can_and_stays_when_it_cannot() {
+    let shared = |name: &str, port: u16| {
+        let more = json!({"spec": {"ports": [{"port": port}]}});
+        service(
+            name,
+            with(with(has(&["192.0.2.0"]), annotated("allow-shared-ip", "k")), more),
+        )
+    };
+    let only_one = config(&[("p", json!({"addresses": ["192.0.2.0/32"]}))]);
+    for (pools, moves) in [(v4(), true), (only_one, false)] {
+        let mut allocator = Allocator::default();
+        assert!(adopt(&shared("a", 80), &mut allocator) && adopt(&shared("b", 81), &mut allocator));
+        let plan = run(&pools, &mut allocator, &shared("b", 80));
+        if moves {
+            assert_eq!(written(&plan), ["192.0.2.1"]);
+            assert_eq!(plan.notes[0].reason, "ClearAssignment");
+        } else {
+            assert_eq!(plan.write, None);
+            assert!(
+                problem(&plan).contains("port TCP/80 of 192.0.2.0 is in use by Service n/a"),
+                "{}",
+                problem(&plan)
+            );
+        }
+    }
+}
+
+#[test]
+fn an_exhausted_pool_says_so_and_pools_are_used_in_their_order() {
+    let pools = config(&[
+        ("a-last", json!({"addresses": ["192.0.2.0/32"]})),
+        (
+            "z-first",
+            json!({"addresses": ["198.51.100.0/32"], "serviceAllocation": {"priority": 5}}),
+        ),
+    ]);
+    let mut allocator = Allocator::default();
+    assert_eq!(
+        written(&run(&pools, &mut allocator, &service("a", json!({})))),
+        ["198.51.100.0"]
+    );
+    assert_eq!(
+        written(&run(&pools, &mut allocator, &service("b", json!({})))),
+        ["192.0.2.0"]
+    );
+    let refused = run(&pools, &mut allocator, &service("c", json!({})));
+    assert!(
+        problem(&refused).contains("no IPv4 address is free in z-first, a-last"),
+        "{}",
+        problem(&refused)
+    );
+    let refused = run(&config(&[]), &mut Allocator::default(), &service("c", json!({})));
+    assert!(
+        problem(&refused).ends_with("there is no IPAddressPool"),
+        "{}",
+        problem(&refused)
+    );
+}
+
+#[test]
+fn a_deprecated_annotation_is_told_with_the_allocation() {
+    let old = json!({"metadata": {"annotations": {"metallb.universe.tf/address-pool": "p"}}});
+    let plan = run(&v4(), &mut Allocator::default(), &service("a", old));
+    assert_eq!(
+        plan.notes.iter().map(|note| note.reason).collect::<Vec<_>>(),
+        ["IPAllocated", "deprecatedAnnotation"]
+    );
+}

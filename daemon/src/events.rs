@@ -1,0 +1,84 @@
+//! Kubernetes events: what `kubectl describe` shows. They are sent in the background, so that no decision waits for them.
+
+use k8s_openapi::api::core::v1::ObjectReference;
+use kube::{
+    Client,
+    runtime::events::{Event, EventType, Recorder, Reporter},
+};
+use tokio::sync::mpsc;
+
+use crate::task::{Task, spawn};
+
+/// How many events may wait for the API server. More are dropped: an event is a courtesy, and the log has it, too.
+const QUEUE: usize = 1024;
+
+/// Longer notes are refused by the API server (events.k8s.io/v1).
+const NOTE_LIMIT: usize = 1024;
+
+/// Where events are handed in.
+#[derive(Clone, Debug)]
+pub struct Events(mpsc::Sender<(Event, ObjectReference)>);
+
+/// What an event says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Note {
+    /// Whether somebody should look.
+    pub warning: bool,
+    /// One word in CamelCase, by which programs tell events apart.
+    pub reason: &'static str,
+    /// For humans.
+    pub text: String,
+}
+
+impl Events {
+    /// Starts sending events in the name of `component`.
+    pub fn start(client: Client, component: &str, instance: Option<String>) -> (Self, Task) {
+        let (sender, mut queue) = mpsc::channel::<(Event, ObjectReference)>(QUEUE);
+        let recorder = Recorder::new(
+            client,
+            Reporter {
+                controller: component.to_owned(),
+                instance,
+            },
+        );
+        let task = spawn(async move {
+            while let Some((event, object)) = queue.recv().await {
+                if let Err(error) = recorder.publish(&event, &object).await {
+                    tracing::warn!(reason = event.reason, %error, "an event could not be sent");
+                }
+            }
+        });
+        (Self(sender), task)
+    }
+
+    /// Hands in an event about `object`; `action` is what was being done.
+    pub fn send(&self, object: ObjectReference, action: &str, note: &Note) {
+        let mut text = note.text.clone();
+        if text.len() > NOTE_LIMIT {
+            let end = (0..=NOTE_LIMIT - 3)
+                .rev()
+                .find(|end| text.is_char_boundary(*end))
+                .unwrap_or(0);
+            text.truncate(end);
+            text.push_str("...");
+        }
+        let event = Event {
+            type_: if note.warning {
+                EventType::Warning
+            } else {
+                EventType::Normal
+            },
+            reason: note.reason.to_owned(),
+            note: Some(text),
+            action: action.to_owned(),
+            secondary: None,
+        };
+        if self.0.try_send((event, object)).is_err() {
+            tracing::warn!(
+                reason = note.reason,
+                text = note.text,
+                "too many events wait; this one is not sent"
+            );
+        }
+    }
+}

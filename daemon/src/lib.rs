@@ -1,0 +1,28 @@
+//! What the controller and the speaker share as processes.
+//!
+//! | Module | What it is for |
+//! |---|---|
+//! | [`admin`] | the HTTP server for probes and questions: `/healthz`, `/readyz`, `/debug/state` |
+//! | [`clock`] | the only place that asks a clock |
+//! | [`condition`] | conditions of objects, changed only when something changed |
+//! | [`events`] | Kubernetes events, sent in the background |
+//! | [`flags`] | command line and environment, the same for both |
+//! | [`readiness`] | what a process waits for before it is ready |
+//! | [`task`] | tasks that end with their owner |
+//! | [`watch`] | watches in which one bad object harms nothing else |
+#![forbid(unsafe_code)]
+
+pub mod admin;
+pub mod clock;
+pub mod condition;
+pub mod events;
+pub mod flags;
+pub mod log;
+pub mod readiness;
+pub mod shutdown;
+pub mod task;
+pub mod watch;
+
+mod object_key;
+
+pub use object_key::ObjectKey;

@@ -1,0 +1,221 @@
+//! Watches in which one bad object harms nothing else.
+
+use std::{collections::HashSet, collections::VecDeque, fmt::Debug};
+
+use futures::{Stream, StreamExt, stream};
+use kube::{
+    Api, Resource,
+    core::DeserializeGuard,
+    runtime::{
+        WatchStreamExt,
+        watcher::{self, Event},
+    },
+};
+use serde::de::DeserializeOwned;
+
+use crate::ObjectKey;
+
+/// A connection that died without a word is noticed after this many seconds (and a few more).
+const TIMEOUT: u32 = 60;
+
+/// A change of what the API server holds.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Change<K> {
+    /// The object is new or has changed.
+    Applied(K),
+    /// The object is gone.
+    Gone(ObjectKey),
+    /// The object is new or has changed, and can't be decoded; the text says why.
+    Undecodable(ObjectKey, String),
+    /// Everything that was there when the watch began has been told.
+    Synced,
+}
+
+impl<K> Change<K> {
+    /// The same change of what `convert` makes of the object.
+    pub fn map<T>(self, convert: impl FnOnce(K) -> T) -> Change<T> {
+        match self {
+            Self::Applied(object) => Change::Applied(convert(object)),
+            Self::Gone(key) => Change::Gone(key),
+            Self::Undecodable(key, error) => Change::Undecodable(key, error),
+            Self::Synced => Change::Synced,
+        }
+    }
+}
+
+/// Watches `api`, for ever. Lost connections are taken up again by themselves; what went away meanwhile is told as gone. Errors are
+/// logged when they begin and when they end.
+pub fn changes<K>(api: Api<DeserializeGuard<K>>, config: watcher::Config) -> impl Stream<Item = Change<K>> + Send
+where
+    K: Resource<DynamicType = ()> + Clone + Debug + Send + Sync + DeserializeOwned + 'static,
+{
+    let events = watcher::watcher(api, config.timeout(TIMEOUT)).default_backoff().boxed();
+    let diff = Diff {
+        kind: K::kind(&()).into_owned(),
+        ..Diff::default()
+    };
+    stream::unfold(
+        (events, diff, VecDeque::new()),
+        |(mut events, mut diff, mut ready)| async move {
+            loop {
+                if let Some(change) = ready.pop_front() {
+                    return Some((change, (events, diff, ready)));
+                }
+                match events.next().await? {
+                    Ok(event) => diff.event(event, &mut ready),
+                    Err(error) => diff.error(&error),
+                }
+            }
+        },
+    )
+}
+
+/// Turns lists and watches into changes.
+#[derive(Default)]
+struct Diff {
+    kind: String,
+    known: HashSet<ObjectKey>,
+    listing: HashSet<ObjectKey>,
+    failing: bool,
+}
+
+impl Diff {
+    fn event<K: Resource<DynamicType = ()>>(
+        &mut self,
+        event: Event<DeserializeGuard<K>>,
+        out: &mut VecDeque<Change<K>>,
+    ) {
+        if self.failing {
+            self.failing = false;
+            tracing::info!(kind = self.kind, "the API server answers again");
+        }
+        match event {
+            Event::Init => self.listing.clear(),
+            Event::InitApply(object) => {
+                self.listing.insert(ObjectKey::of(&object));
+                out.push_back(decoded(object));
+            }
+            Event::InitDone => {
+                let listed = std::mem::take(&mut self.listing);
+                let known = std::mem::replace(&mut self.known, listed);
+                out.extend(
+                    known
+                        .into_iter()
+                        .filter(|key| !self.known.contains(key))
+                        .map(Change::Gone),
+                );
+                out.push_back(Change::Synced);
+            }
+            Event::Apply(object) => {
+                self.known.insert(ObjectKey::of(&object));
+                out.push_back(decoded(object));
+            }
+            Event::Delete(object) => {
+                let key = ObjectKey::of(&object);
+                self.known.remove(&key);
+                out.push_back(Change::Gone(key));
+            }
+        }
+    }
+
+    fn error(&mut self, error: &watcher::Error) {
+        if !self.failing {
+            self.failing = true;
+            tracing::warn!(kind = self.kind, %error, "the API server does not answer; what is known stays in force");
+        }
+    }
+}
+
+fn decoded<K: Resource<DynamicType = ()>>(object: DeserializeGuard<K>) -> Change<K> {
+    match object.0 {
+        Ok(object) => Change::Applied(object),
+        Err(invalid) => {
+            let namespace = invalid.metadata.namespace.unwrap_or_default();
+            let key = ObjectKey {
+                namespace,
+                name: invalid.metadata.name.unwrap_or_default(),
+            };
+            Change::Undecodable(key, invalid.error)
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use k8s_openapi::api::core::v1::ConfigMap;
+
+    use super::*;
+
+    fn object(name: &str) -> DeserializeGuard<ConfigMap> {
+        serde_json::from_value(serde_json::json!({"metadata": {"namespace": "n", "name": name}})).unwrap()
+    }
+
+    fn bad(name: &str) -> DeserializeGuard<ConfigMap> {
+        serde_json::from_value(serde_json::json!({"metadata": {"namespace": "n", "name": name}, "data": 7})).unwrap()
+    }
+
+    fn told(changes: VecDeque<Change<ConfigMap>>) -> Vec<String> {
+        changes
+            .into_iter()
+            .map(|change| match change {
+                Change::Applied(object) => format!("applied {}", ObjectKey::of(&object)),
+                Change::Gone(key) => format!("gone {key}"),
+                Change::Undecodable(key, _) => format!("undecodable {key}"),
+                Change::Synced => "synced".to_owned(),
+            })
+            .collect()
+    }
+
+    #[test]
+    fn what_is_missing_from_a_new_list_is_told_as_gone_and_a_bad_object_stands_alone() {
+        let mut diff = Diff::default();
+        let mut first = VecDeque::new();
+        for event in [
+            Event::Init,
+            Event::InitApply(object("a")),
+            Event::InitApply(bad("b")),
+            Event::InitDone,
+        ] {
+            diff.event(event, &mut first);
+        }
+        diff.event(Event::Apply(object("c")), &mut first);
+        assert_eq!(told(first), ["applied n/a", "undecodable n/b", "synced", "applied n/c"]);
+        let mut second = VecDeque::new();
+        for event in [
+            Event::Init,
+            Event::InitApply(object("c")),
+            Event::InitDone,
+            Event::Delete(object("c")),
+        ] {
+            diff.event(event, &mut second);
+        }
+        let mut told = told(second);
+        told[1..3].sort();
+        assert_eq!(told, ["applied n/c", "gone n/a", "gone n/b", "synced", "gone n/c"]);
+    }
+
+    #[test]
+    fn a_list_that_broke_off_takes_nothing_away() {
+        let mut diff = Diff::default();
+        let mut changes = VecDeque::new();
+        for event in [
+            Event::Init,
+            Event::InitApply(object("a")),
+            Event::InitApply(object("b")),
+            Event::InitDone,
+        ] {
+            diff.event(event, &mut changes);
+        }
+        changes.clear();
+        for event in [
+            Event::Init,
+            Event::InitApply(object("a")),
+            Event::Init,
+            Event::InitApply(object("b")),
+            Event::InitDone,
+        ] {
+            diff.event(event, &mut changes);
+        }
+        assert_eq!(told(changes), ["applied n/a", "applied n/b", "gone n/a", "synced"]);
+    }
+}

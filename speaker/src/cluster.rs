@@ -1,0 +1,6 @@
+//! Kubernetes, as far as the speaker looks at it: what it reads ([`gather`]), what it writes ([`status`]).
+
+pub mod gather;
+pub mod secret;
+pub mod status;
+pub mod view;

@@ -1,0 +1,250 @@
+//! Watches everything that the speaker looks at, and tells it as whole facts.
+
+use std::{
+    collections::{BTreeMap, HashSet},
+    net::IpAddr,
+    sync::Arc,
+};
+
+use futures::{
+    FutureExt, StreamExt,
+    stream::{BoxStream, SelectAll},
+};
+use k8s_openapi::api::{
+    core::v1::{Node as KubeNode, Service},
+    discovery::v1::EndpointSlice,
+};
+use kube::{Api, Client, ResourceExt, core::DeserializeGuard, runtime::watcher};
+use lodestone_crds::{Config, IPAddressPool, L2Advertisement, Resources};
+use lodestone_daemon::{
+    ObjectKey,
+    readiness::Gate,
+    watch::{Change, changes},
+};
+use tokio::sync::watch;
+
+use super::view::{ServiceView, SliceView, node};
+use crate::{
+    core::facts::{Endpoints, Facts, Node, Tenant},
+    wire::message::NodeName,
+};
+
+/// What the API server told.
+enum Told {
+    Service(Change<(ObjectKey, Option<ServiceView>)>),
+    Slice(Change<(ObjectKey, Option<SliceView>)>),
+    Node(Change<(NodeName, Node)>),
+    Pool(Change<IPAddressPool>),
+    L2Advertisement(Change<L2Advertisement>),
+}
+
+const KINDS: usize = 5;
+
+/// Everything that was told.
+#[derive(Default)]
+pub struct Gatherer {
+    class: String,
+    ignore_exclude_label: bool,
+    recorded: BTreeMap<ObjectKey, NodeName>,
+    services: BTreeMap<ObjectKey, ServiceView>,
+    slices: BTreeMap<ObjectKey, SliceView>,
+    nodes: BTreeMap<NodeName, Node>,
+    pools: BTreeMap<String, IPAddressPool>,
+    l2_advertisements: BTreeMap<String, L2Advertisement>,
+    config: Arc<Config>,
+    synced: HashSet<&'static str>,
+}
+
+/// What was gathered, for the two that use it.
+#[derive(Clone, Debug)]
+pub struct Gathered {
+    /// For the core.
+    pub facts: watch::Sender<Option<Arc<Facts>>>,
+    /// The uids of Services, for events.
+    pub uids: watch::Sender<BTreeMap<ObjectKey, String>>,
+}
+
+impl Gatherer {
+    /// Knows nothing yet but the flags `--lb-class` and `--ignore-exclude-lb`, and who owned what at the start.
+    #[must_use]
+    pub fn new(class: String, ignore_exclude_label: bool, recorded: BTreeMap<ObjectKey, NodeName>) -> Self {
+        Self {
+            class,
+            ignore_exclude_label,
+            recorded,
+            ..Self::default()
+        }
+    }
+
+    /// Watches for ever.
+    pub async fn run(mut self, client: Client, namespace: String, gathered: Gathered, ready: Gate) {
+        let mut told = watches(&client, &namespace, &self.class);
+        let mut ready = Some(ready);
+        while let Some(change) = told.next().await {
+            self.take(change);
+            // What has been told already is taken in one go.
+            while let Some(Some(change)) = told.next().now_or_never() {
+                self.take(change);
+            }
+            if self.synced.len() < KINDS {
+                continue;
+            }
+            if let Some(gate) = ready.take() {
+                tracing::info!(
+                    services = self.services.len(),
+                    nodes = self.nodes.len(),
+                    "the API server has told everything"
+                );
+                gate.open();
+            }
+            let facts = Arc::new(self.facts());
+            gathered.facts.send_if_modified(|known| {
+                let changed = known.as_ref() != Some(&facts);
+                *known = Some(facts);
+                changed
+            });
+            let uids = self
+                .services
+                .iter()
+                .map(|(key, service)| (key.clone(), service.uid.clone()))
+                .collect();
+            gathered.uids.send_replace(uids);
+        }
+    }
+
+    fn take(&mut self, told: Told) {
+        match told {
+            Told::Service(change) => self.synced.extend(follow_some(&mut self.services, "Service", change)),
+            Told::Slice(change) => self
+                .synced
+                .extend(follow_some(&mut self.slices, "EndpointSlice", change)),
+            Told::Node(change) => match change {
+                Change::Applied((name, node)) => drop(self.nodes.insert(name, node)),
+                Change::Gone(key) => drop(self.nodes.remove(key.name.as_str())),
+                Change::Undecodable(key, error) => tracing::warn!(node = %key, error, "this Node can't be read"),
+                Change::Synced => drop(self.synced.insert("Node")),
+            },
+            Told::Pool(change) => {
+                self.synced
+                    .extend(follow_named(&mut self.pools, "IPAddressPool", change));
+                self.rebuild();
+            }
+            Told::L2Advertisement(change) => {
+                self.synced
+                    .extend(follow_named(&mut self.l2_advertisements, "L2Advertisement", change));
+                self.rebuild();
+            }
+        }
+    }
+
+    fn rebuild(&mut self) {
+        if self.synced.contains("IPAddressPool") && self.synced.contains("L2Advertisement") {
+            let config = Config::build(&Resources {
+                pools: self.pools.values().cloned().collect(),
+                l2_advertisements: self.l2_advertisements.values().cloned().collect(),
+                undecodable: vec![],
+            });
+            for refusal in config
+                .refused
+                .iter()
+                .filter(|refusal| !self.config.refused.contains(refusal))
+            {
+                tracing::warn!("{refusal}");
+            }
+            self.config = Arc::new(config);
+        }
+    }
+
+    fn facts(&self) -> Facts {
+        let mut endpoints: BTreeMap<&ObjectKey, Endpoints> = BTreeMap::new();
+        for slice in self.slices.values() {
+            let all = endpoints.entry(&slice.service).or_default();
+            all.nodes.extend(slice.endpoints.nodes.iter().cloned());
+            all.elsewhere |= slice.endpoints.elsewhere;
+        }
+        let mut addresses: BTreeMap<IpAddr, Vec<Tenant>> = BTreeMap::new();
+        for service in self.services.values() {
+            let tenant = Tenant {
+                service: service.key.clone(),
+                labels: service.labels.clone(),
+                local: service.local,
+                shares: service.shares,
+                pool: service.pool.clone(),
+                endpoints: endpoints.get(&service.key).cloned().unwrap_or_default(),
+            };
+            for address in &service.addresses {
+                addresses.entry(*address).or_default().push(tenant.clone());
+            }
+        }
+        Facts {
+            nodes: self.nodes.clone(),
+            addresses,
+            config: self.config.clone(),
+            recorded: self.recorded.clone(),
+            ignore_exclude_label: self.ignore_exclude_label,
+        }
+    }
+}
+
+/// Takes in a change of objects of which some are of no interest. Gives back the kind when all of them have been told.
+fn follow_some<V>(
+    known: &mut BTreeMap<ObjectKey, V>,
+    kind: &'static str,
+    change: Change<(ObjectKey, Option<V>)>,
+) -> Option<&'static str> {
+    match change {
+        Change::Applied((key, Some(view))) => drop(known.insert(key, view)),
+        Change::Applied((key, None)) | Change::Gone(key) => drop(known.remove(&key)),
+        Change::Undecodable(key, error) => tracing::warn!(kind, %key, error, "this object can't be read"),
+        Change::Synced => return Some(kind),
+    }
+    None
+}
+
+/// Takes in a change of configuration. One that can't be read is not in use.
+fn follow_named<K: kube::Resource>(
+    known: &mut BTreeMap<String, K>,
+    kind: &'static str,
+    change: Change<K>,
+) -> Option<&'static str> {
+    match change {
+        Change::Applied(mut object) => {
+            object.meta_mut().managed_fields = None;
+            known.insert(object.name_any(), object);
+        }
+        Change::Gone(key) => drop(known.remove(&key.name)),
+        Change::Undecodable(key, error) => {
+            tracing::warn!(kind, %key, error, "this object can't be read");
+            known.remove(&key.name);
+        }
+        Change::Synced => return Some(kind),
+    }
+    None
+}
+
+fn watches(client: &Client, namespace: &str, class: &str) -> SelectAll<BoxStream<'static, Told>> {
+    let class: Arc<str> = class.into();
+    let all = watcher::Config::default;
+    let services = changes(Api::<DeserializeGuard<Service>>::all(client.clone()), all()).map(move |change| {
+        Told::Service(change.map(|service| (ObjectKey::of(&service), ServiceView::new(&service, &class))))
+    });
+    let slices = changes(Api::<DeserializeGuard<EndpointSlice>>::all(client.clone()), all())
+        .map(|change| Told::Slice(change.map(|slice| (ObjectKey::of(&slice), SliceView::new(&slice)))));
+    let nodes = changes(Api::<DeserializeGuard<KubeNode>>::all(client.clone()), all())
+        .map(|change| Told::Node(change.map(|object| node(&object))));
+    let pools = changes(
+        Api::<DeserializeGuard<IPAddressPool>>::namespaced(client.clone(), namespace),
+        all(),
+    );
+    let ads = changes(
+        Api::<DeserializeGuard<L2Advertisement>>::namespaced(client.clone(), namespace),
+        all(),
+    );
+    let mut told = SelectAll::new();
+    told.push(services.boxed());
+    told.push(slices.boxed());
+    told.push(nodes.boxed());
+    told.push(pools.map(Told::Pool).boxed());
+    told.push(ads.map(Told::L2Advertisement).boxed());
+    told
+}

@@ -1,0 +1,24 @@
+//! The speaker's decisions. Pure: time, facts, frames and messages go in; frames, messages and ownership come out.
+//!
+//! | Module | What it decides |
+//! |---|---|
+//! | [`facts`] | what is known from Kubernetes |
+//! | [`eligibility`] | which nodes may own an address, and why the others may not |
+//! | [`election`] | in which order they come |
+//! | [`peers`] | which speakers are alive |
+//! | [`claims`] | who owns what |
+//! | [`announce`] | when an owner speaks up unasked |
+//! | [`speaker`] | all of it together |
+
+pub mod announce;
+pub mod claims;
+pub mod election;
+pub mod eligibility;
+pub mod facts;
+pub mod interface;
+pub mod peers;
+pub mod speaker;
+
+pub use facts::Facts;
+pub use interface::Interface;
+pub use speaker::{Output, Owned, Speaker};

@@ -1,0 +1,173 @@
+//! Who owns what, by what the owners say.
+
+use std::{
+    collections::BTreeMap,
+    net::IpAddr,
+    time::{Duration, Instant},
+};
+
+use super::election::comes_first;
+use crate::wire::message::{Claim, NodeName};
+
+/// How often an owner repeats its claims.
+pub const REPEAT: Duration = Duration::from_secs(2);
+/// A claim that was not repeated for this long is void, although its owner is alive: it has forgotten it.
+pub const STALE_AFTER: Duration = Duration::from_secs(7);
+
+/// Who owns an address.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Holder {
+    /// The node.
+    pub node: NodeName,
+    /// The epoch of its claim.
+    pub epoch: u64,
+    /// When the claim was last heard, or made.
+    pub heard: Instant,
+}
+
+/// What came of a claim.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Settled {
+    /// Nothing new.
+    Same,
+    /// The address has another owner now.
+    Changed,
+    /// The claim is outdated: whoever made it is to be told who owns the address.
+    Outdated,
+}
+
+/// All claims.
+#[derive(Clone, Debug, Default)]
+pub struct Claims {
+    holders: BTreeMap<IpAddr, Holder>,
+}
+
+impl Claims {
+    /// Who claims `address`.
+    #[must_use]
+    pub fn holder(&self, address: IpAddr) -> Option<&Holder> {
+        self.holders.get(&address)
+    }
+
+    /// Every claim.
+    pub fn iter(&self) -> impl Iterator<Item = (IpAddr, &Holder)> {
+        self.holders.iter().map(|(address, holder)| (*address, holder))
+    }
+
+    /// The claims of one node.
+    #[must_use]
+    pub fn of(&self, node: &NodeName) -> Vec<Claim> {
+        let own = self.holders.iter().filter(|(_, holder)| holder.node == *node);
+        own.map(|(address, holder)| Claim {
+            address: *address,
+            epoch: holder.epoch,
+        })
+        .collect()
+    }
+
+    /// A node takes `address`: with a higher epoch than anybody before it.
+    pub fn take(&mut self, now: Instant, node: &NodeName, address: IpAddr) -> u64 {
+        let epoch = self
+            .holders
+            .get(&address)
+            .map_or(1, |holder| holder.epoch.saturating_add(1));
+        self.holders.insert(
+            address,
+            Holder {
+                node: node.clone(),
+                epoch,
+                heard: now,
+            },
+        );
+        epoch
+    }
+
+    /// A node says that it owns an address. The higher epoch holds; of two equal ones the node that comes first in the election.
+    pub fn hear(&mut self, now: Instant, node: &NodeName, claim: Claim) -> Settled {
+        let new = Holder {
+            node: node.clone(),
+            epoch: claim.epoch,
+            heard: now,
+        };
+        let Some(known) = self.holders.get_mut(&claim.address) else {
+            self.holders.insert(claim.address, new);
+            return Settled::Changed;
+        };
+        if known.node == *node {
+            known.heard = now;
+            known.epoch = known.epoch.max(claim.epoch);
+            return Settled::Same;
+        }
+        let wins =
+            claim.epoch > known.epoch || (claim.epoch == known.epoch && comes_first(claim.address, node, &known.node));
+        if !wins {
+            return Settled::Outdated;
+        }
+        *known = new;
+        Settled::Changed
+    }
+
+    /// The own claims never grow stale.
+    pub fn refresh(&mut self, now: Instant, node: &NodeName) {
+        for holder in self.holders.values_mut().filter(|holder| holder.node == *node) {
+            holder.heard = now;
+        }
+    }
+
+    /// Forgets the claims to addresses that are not used: those of `me` at once, those of others when they are no longer repeated.
+    pub fn retain(&mut self, now: Instant, me: &NodeName, used: impl Fn(IpAddr) -> bool) {
+        self.holders
+            .retain(|address, holder| used(*address) || (holder.node != *me && now < holder.heard + STALE_AFTER));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const ADDRESS: &str = "10.0.0.1";
+
+    fn claim(epoch: u64) -> Claim {
+        Claim {
+            address: ADDRESS.parse().unwrap(),
+            epoch,
+        }
+    }
+
+    #[test]
+    fn the_higher_epoch_holds_and_equal_ones_are_settled_by_the_election_whichever_comes_first() {
+        let now = lodestone_daemon::clock::now();
+        // By the golden vectors node-b comes before node-a for this address.
+        let (a, b): (NodeName, NodeName) = ("node-a".into(), "node-b".into());
+        for (first, second, owner) in [
+            ((&a, 1), (&b, 1), &b),
+            ((&b, 1), (&a, 1), &b),
+            ((&a, 2), (&b, 1), &a),
+            ((&b, 1), (&a, 2), &a),
+        ] {
+            let mut claims = Claims::default();
+            assert_eq!(claims.hear(now, first.0, claim(first.1)), Settled::Changed);
+            let settled = claims.hear(now, second.0, claim(second.1));
+            assert_eq!(
+                settled,
+                if second.0 == owner {
+                    Settled::Changed
+                } else {
+                    Settled::Outdated
+                }
+            );
+            assert_eq!(&claims.holder(ADDRESS.parse().unwrap()).unwrap().node, owner);
+        }
+    }
+
+    #[test]
+    fn whoever_takes_an_address_outbids_everybody_before() {
+        let now = lodestone_daemon::clock::now();
+        let (a, b): (NodeName, NodeName) = ("node-a".into(), "node-b".into());
+        let mut claims = Claims::default();
+        claims.hear(now, &b, claim(41));
+        assert_eq!(claims.take(now, &a, ADDRESS.parse().unwrap()), 42);
+        assert_eq!(claims.hear(now, &b, claim(41)), Settled::Outdated);
+        assert_eq!((claims.of(&a), claims.of(&b)), (vec![claim(42)], vec![]));
+    }
+}

@@ -1,0 +1,220 @@
+//! Which nodes may own an address, and why the others may not.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fmt,
+    net::IpAddr,
+};
+
+use lodestone_crds::config::Advertisement;
+
+use super::facts::{Facts, Node, Tenant};
+use crate::wire::message::{Network, NodeName};
+
+/// Nodes with this label take no traffic from outside.
+const EXCLUDE_LABEL: &str = "node.kubernetes.io/exclude-from-external-load-balancers";
+
+/// Why nobody, or why this node, may own an address.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Reason {
+    /// The address is of a family that speakers do not announce yet.
+    Family,
+    /// No speaker is heard from there.
+    NoSpeaker,
+    /// The condition NetworkUnavailable.
+    NetworkUnavailable,
+    /// The label that takes a node out of load balancing.
+    ExcludedByLabel,
+    /// No L2Advertisement covers the Service, its pool and this node.
+    NoAdvertisement,
+    /// A Service that shares its address is covered by an advertisement with serviceSelectors.
+    SharesAndIsSelected,
+    /// No interface that is up, has a carrier, and is allowed.
+    NoInterface,
+    /// Other nodes have the address in a prefix of theirs, this one has not.
+    NoPrefix,
+    /// No endpoint serves.
+    NoEndpoint,
+    /// externalTrafficPolicy Local, and no endpoint serves here.
+    NoLocalEndpoint,
+}
+
+impl fmt::Display for Reason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Family => "IPv6 addresses are not announced yet",
+            Self::NoSpeaker => "no speaker is heard from it",
+            Self::NetworkUnavailable => "its condition NetworkUnavailable is True",
+            Self::ExcludedByLabel => "it has the label node.kubernetes.io/exclude-from-external-load-balancers",
+            Self::NoAdvertisement => "no L2Advertisement covers the Service, its pool and the node",
+            Self::SharesAndIsSelected => {
+                "an L2Advertisement with serviceSelectors can't announce an address that is shared"
+            }
+            Self::NoInterface => "it has no interface that is up and that an L2Advertisement allows",
+            Self::NoPrefix => "the address is in no prefix of its interfaces, and is in one of other nodes'",
+            Self::NoEndpoint => "no endpoint of the Service serves",
+            Self::NoLocalEndpoint => "externalTrafficPolicy is Local and no endpoint serves on it",
+        })
+    }
+}
+
+/// How a node that may own an address would announce it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Standing {
+    /// The sum of the weights of the preferences that it meets.
+    pub weight: u32,
+    /// Whether the advertisements restrict the interfaces.
+    pub restricted: bool,
+    /// The interfaces that it announces on.
+    pub interfaces: BTreeSet<String>,
+}
+
+/// The verdict on every node, for one address.
+pub type Verdicts = BTreeMap<NodeName, Result<Standing, Reason>>;
+
+/// Says of every node whether it may own `address`. `networks` are those of each node whose speaker is alive.
+#[must_use]
+pub fn verdicts(facts: &Facts, networks: &BTreeMap<NodeName, Vec<Network>>, address: IpAddr) -> Verdicts {
+    let tenants = facts.addresses.get(&address).map_or(&[][..], Vec::as_slice);
+    // A Service without endpoints has no say: nothing can be done for it, and those that it shares with are not to suffer.
+    let serving: Vec<&Tenant> = tenants.iter().filter(|tenant| !tenant.endpoints.is_empty()).collect();
+    let mut verdicts: Verdicts = facts
+        .nodes
+        .iter()
+        .map(|(name, node)| {
+            let standing = standing(facts, networks, address, &serving, name, node);
+            (name.clone(), standing)
+        })
+        .collect();
+    prefer_prefix(networks, address, &mut verdicts);
+    verdicts
+}
+
+fn standing(
+    facts: &Facts,
+    networks: &BTreeMap<NodeName, Vec<Network>>,
+    address: IpAddr,
+    serving: &[&Tenant],
+    name: &NodeName,
+    node: &Node,
+) -> Result<Standing, Reason> {
+    if address.is_ipv6() {
+        return Err(Reason::Family);
+    }
+    let networks = networks.get(name).ok_or(Reason::NoSpeaker)?;
+    if node.network_unavailable {
+        return Err(Reason::NetworkUnavailable);
+    }
+    if node.labels.contains_key(EXCLUDE_LABEL) && !facts.ignore_exclude_label {
+        return Err(Reason::ExcludedByLabel);
+    }
+    let mut all: Option<Standing> = None;
+    for tenant in serving {
+        let standing = for_tenant(facts, networks, address, tenant, name, node)?;
+        // Services that share an address are announced as one: where each of them may be.
+        all = Some(match all {
+            None => standing,
+            Some(all) => Standing {
+                weight: all.weight.max(standing.weight),
+                restricted: all.restricted || standing.restricted,
+                interfaces: &all.interfaces & &standing.interfaces,
+            },
+        });
+    }
+    all.ok_or(Reason::NoEndpoint).and_then(|standing| {
+        if standing.interfaces.is_empty() {
+            Err(Reason::NoInterface)
+        } else {
+            Ok(standing)
+        }
+    })
+}
+
+fn for_tenant(
+    facts: &Facts,
+    networks: &[Network],
+    address: IpAddr,
+    tenant: &Tenant,
+    name: &NodeName,
+    node: &Node,
+) -> Result<Standing, Reason> {
+    let covering: Vec<&Advertisement> = covering(facts, address, tenant).collect();
+    if tenant.shares && covering.iter().any(|advertisement| advertisement.selects_services()) {
+        return Err(Reason::SharesAndIsSelected);
+    }
+    let here: Vec<&Advertisement> = covering
+        .into_iter()
+        .filter(|advertisement| advertisement.covers_node(&node.labels))
+        .collect();
+    if here.is_empty() {
+        return Err(Reason::NoAdvertisement);
+    }
+    let restricted = here.iter().all(|advertisement| !advertisement.interfaces.is_empty());
+    let allowed = |network: &Network| {
+        !restricted
+            || here
+                .iter()
+                .any(|advertisement| advertisement.interfaces.contains(&network.interface))
+    };
+    let interfaces: BTreeSet<String> = networks
+        .iter()
+        .filter(|network| allowed(network))
+        .map(|network| network.interface.clone())
+        .collect();
+    if interfaces.is_empty() {
+        return Err(Reason::NoInterface);
+    }
+    // An endpoint that says no node may be on this one.
+    if tenant.local && !tenant.endpoints.nodes.contains(name) && !tenant.endpoints.elsewhere {
+        return Err(Reason::NoLocalEndpoint);
+    }
+    let weight = here
+        .iter()
+        .map(|advertisement| advertisement.weight(&node.labels))
+        .sum();
+    Ok(Standing {
+        weight,
+        restricted,
+        interfaces,
+    })
+}
+
+/// The advertisements under which a Service's address is announced: those of the pool that holds it. Where none does any more, those
+/// that name the pool it was given from, or all pools.
+fn covering<'a>(facts: &'a Facts, address: IpAddr, tenant: &'a Tenant) -> impl Iterator<Item = &'a Advertisement> {
+    let pool = facts.config.pool_of(address);
+    let covers_pool = move |advertisement: &&Advertisement| match pool {
+        Some(pool) => advertisement.covers_pool(pool),
+        None => {
+            let recorded = tenant.pool.as_ref().is_some_and(|pool| advertisement.names_pool(pool));
+            recorded || advertisement.covers_all_pools()
+        }
+    };
+    let advertisements = facts.config.l2_advertisements.values();
+    advertisements
+        .filter(covers_pool)
+        .filter(|advertisement| advertisement.covers_service(&tenant.labels))
+}
+
+/// Where any node has the address in a prefix of an interface that it would announce on, only such nodes may own it.
+fn prefer_prefix(networks: &BTreeMap<NodeName, Vec<Network>>, address: IpAddr, verdicts: &mut Verdicts) {
+    let on_link = |name: &NodeName, standing: &Standing| {
+        networks.get(name).into_iter().flatten().any(|network| {
+            standing.interfaces.contains(&network.interface)
+                && network.prefixes.iter().any(|prefix| prefix.contains(&address))
+        })
+    };
+    let any = verdicts
+        .iter()
+        .any(|(name, verdict)| verdict.as_ref().is_ok_and(|standing| on_link(name, standing)));
+    if any {
+        for (name, verdict) in verdicts.iter_mut() {
+            if verdict.as_ref().is_ok_and(|standing| !on_link(name, standing)) {
+                *verdict = Err(Reason::NoPrefix);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+pub(crate) mod tests;

@@ -1,0 +1,72 @@
+//! What is known from Kubernetes: whole facts, not changes of them.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    net::IpAddr,
+    sync::Arc,
+};
+
+use lodestone_crds::{Config, Labels};
+use lodestone_daemon::ObjectKey;
+
+use crate::wire::message::NodeName;
+
+/// Everything that the API server has told.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Facts {
+    /// All nodes of the cluster.
+    pub nodes: BTreeMap<NodeName, Node>,
+    /// All addresses of Services that are ours, by address.
+    pub addresses: BTreeMap<IpAddr, Vec<Tenant>>,
+    /// The configuration in force.
+    pub config: Arc<Config>,
+    /// Who owned what when this speaker was started, by ServiceL2Status: for a cluster in which every speaker starts anew.
+    pub recorded: BTreeMap<ObjectKey, NodeName>,
+    /// Whether nodes labelled `node.kubernetes.io/exclude-from-external-load-balancers` may own addresses all the same.
+    pub ignore_exclude_label: bool,
+}
+
+/// A node.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Node {
+    /// Its InternalIP, at which its speaker is reached.
+    pub address: Option<IpAddr>,
+    /// Its labels.
+    pub labels: Labels,
+    /// Its condition NetworkUnavailable.
+    pub network_unavailable: bool,
+}
+
+/// A Service that has an address.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Tenant {
+    /// Its namespace and name.
+    pub service: ObjectKey,
+    /// Its own labels.
+    pub labels: Labels,
+    /// Whether its externalTrafficPolicy is Local: then only nodes with an endpoint may own its addresses.
+    pub local: bool,
+    /// Whether it says that it shares its addresses.
+    pub shares: bool,
+    /// The pool that its addresses are from, by its annotation.
+    pub pool: Option<String>,
+    /// Where its serving endpoints are.
+    pub endpoints: Endpoints,
+}
+
+/// Where the serving endpoints of a Service are.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Endpoints {
+    /// The nodes that have one.
+    pub nodes: BTreeSet<NodeName>,
+    /// Whether there is one that says no node: such as those that a user has written by hand.
+    pub elsewhere: bool,
+}
+
+impl Endpoints {
+    /// Whether there is none at all.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.nodes.is_empty() && !self.elsewhere
+    }
+}

@@ -1,0 +1,117 @@
+//! The network interfaces of this node.
+
+use ipnet::IpNet;
+use pnet_base::MacAddr;
+use serde::Serialize;
+
+use crate::wire::message::Network;
+
+/// Interfaces whose names begin like this belong to containers, tunnels and virtual machines. It is the list that MetalLB ships.
+const EXCLUDED: [&str; 13] = [
+    "docker",
+    "cbr",
+    "dummy",
+    "virbr",
+    "lxcbr",
+    "veth",
+    "cali",
+    "tunl",
+    "flannel",
+    "kube-ipvs",
+    "cni",
+    "nodelocaldns",
+    "lxc",
+];
+
+/// A network interface of this node.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Interface {
+    /// Its index in the kernel.
+    pub index: u32,
+    /// Its name.
+    pub name: String,
+    /// Its address, where it has an Ethernet one.
+    #[serde(serialize_with = "as_text")]
+    pub mac: Option<MacAddr>,
+    /// Whether it is up and has a carrier.
+    pub running: bool,
+    /// Whether it is an Ethernet that hosts are asked for on: it can broadcast, and ARP is not switched off.
+    pub asks: bool,
+    /// Whether it is a port of a bridge or a bond: those announce, not their ports.
+    pub enslaved: bool,
+    /// Its addresses, with the prefixes that they are in.
+    pub addresses: Vec<IpNet>,
+}
+
+impl Interface {
+    /// Whether addresses can be announced on it.
+    #[must_use]
+    pub fn can_announce(&self) -> bool {
+        self.running && self.asks && !self.enslaved && self.mac.is_some() && !is_excluded(&self.name)
+    }
+
+    /// What other speakers are told of it.
+    #[must_use]
+    pub fn network(&self) -> Network {
+        Network {
+            interface: self.name.clone(),
+            prefixes: self.addresses.iter().map(IpNet::trunc).collect(),
+        }
+    }
+}
+
+fn is_excluded(name: &str) -> bool {
+    name == "lo" || EXCLUDED.iter().any(|prefix| name.starts_with(prefix))
+}
+
+fn as_text<S: serde::Serializer>(mac: &Option<MacAddr>, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_str(&mac.unwrap_or_default())
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::*;
+
+    /// An Ethernet interface with these addresses.
+    pub(crate) fn ethernet(index: u32, name: &str, addresses: &[&str]) -> Interface {
+        Interface {
+            index,
+            name: name.to_owned(),
+            mac: Some(MacAddr::new(2, 0, 0, 0, 0, u8::try_from(index).unwrap())),
+            running: true,
+            asks: true,
+            enslaved: false,
+            addresses: addresses.iter().map(|address| address.parse().unwrap()).collect(),
+        }
+    }
+
+    #[test]
+    fn only_running_ethernets_that_are_no_ports_announce() {
+        let good = ethernet(1, "eth0", &[]);
+        assert!(good.can_announce());
+        for bad in [
+            Interface {
+                running: false,
+                ..good.clone()
+            },
+            Interface {
+                asks: false,
+                ..good.clone()
+            },
+            Interface {
+                enslaved: true,
+                ..good.clone()
+            },
+            Interface {
+                mac: None,
+                ..good.clone()
+            },
+        ] {
+            assert!(!bad.can_announce(), "{bad:?}");
+        }
+        for name in ["lo", "docker0", "veth12", "cni0", "cali1234", "flannel.1", "kube-ipvs0"] {
+            assert!(!ethernet(1, name, &[]).can_announce(), "{name}");
+        }
+        assert!(ethernet(1, "lan0", &[]).can_announce() && ethernet(1, "bond0.7", &[]).can_announce());
+    }
+}

@@ -1,0 +1,169 @@
+//! Who owns what: the present owner as long as it may, else whoever comes first in the election.
+
+use std::{
+    collections::BTreeMap,
+    net::IpAddr,
+    time::{Duration, Instant},
+};
+
+use super::{Announced, Output, Owned, Speaker};
+use crate::{
+    core::{
+        claims::STALE_AFTER,
+        election::{Load, order},
+        eligibility::{Standing, Verdicts, verdicts},
+        facts::Facts,
+    },
+    wire::message::{CLAIMS_PER_MESSAGE, Claim, Message, NodeName},
+};
+
+/// How long each node of the election waits for the one before it. One that comes first and does not claim may not know the Service
+/// yet, or may have lost the API server.
+const PATIENCE: Duration = Duration::from_millis(500);
+
+impl Speaker {
+    /// Decides on every address.
+    pub(super) fn settle(&mut self, now: Instant) {
+        let Some(facts) = self.facts.clone() else { return };
+        let networks = self.networks(now);
+        let verdicts: Vec<(IpAddr, Verdicts)> = facts
+            .addresses
+            .keys()
+            .map(|address| (*address, verdicts(&facts, &networks, *address)))
+            .collect();
+        let mut recheck = self.peers.next_death(now);
+        let mut load = Load::new(verdicts.len(), networks.len());
+        for (address, verdicts) in &verdicts {
+            if let Some(owner) = self.present_owner(now, *address, verdicts) {
+                load.count(&owner);
+                self.unowned.remove(address);
+            }
+        }
+        let mut taken = Vec::new();
+        let mut mine: BTreeMap<IpAddr, Announced> = BTreeMap::new();
+        for (address, verdicts) in &verdicts {
+            if self.present_owner(now, *address, verdicts).is_none() {
+                let claim = self.elect(now, &facts, *address, verdicts, &mut load, &mut recheck);
+                taken.extend(claim);
+            }
+            let owner = self.present_owner(now, *address, verdicts);
+            if owner.as_ref() == Some(&self.me)
+                && let Some(Ok(standing)) = verdicts.get(&self.me)
+            {
+                mine.insert(*address, self.announced(&facts, *address, standing));
+            } else if let Some(holder) = self.claims.holder(*address).filter(|holder| holder.node != self.me) {
+                recheck = [recheck, Some(holder.heard + STALE_AFTER).filter(|stale| *stale > now)]
+                    .into_iter()
+                    .flatten()
+                    .min();
+            }
+        }
+        self.recheck = recheck;
+        self.own(now, mine);
+        for claims in taken.chunks(CLAIMS_PER_MESSAGE) {
+            self.tell_all(now, &Message::Claims(claims.to_vec()));
+        }
+    }
+
+    /// The node that has claimed `address`, as long as it may own it and repeats its claim.
+    fn present_owner(&self, now: Instant, address: IpAddr, verdicts: &Verdicts) -> Option<NodeName> {
+        let holder = self.claims.holder(address)?;
+        let eligible = verdicts.get(&holder.node)?.is_ok();
+        let fresh = holder.node == self.me || now < holder.heard + STALE_AFTER;
+        (eligible && fresh).then(|| holder.node.clone())
+    }
+
+    /// Takes an address without owner, if this node is the first, or those before it have had their time.
+    fn elect(
+        &mut self,
+        now: Instant,
+        facts: &Facts,
+        address: IpAddr,
+        verdicts: &Verdicts,
+        load: &mut Load,
+        recheck: &mut Option<Instant>,
+    ) -> Option<Claim> {
+        // One that is about to end keeps what nobody has taken yet, and takes nothing.
+        let stays = |node: &NodeName| !(self.leaving && *node == self.me);
+        let verdicts = verdicts.iter().filter(|(node, _)| stays(node));
+        let candidates = verdicts.filter_map(|(node, verdict)| Some((node, verdict.as_ref().ok()?.weight)));
+        let mut order: Vec<&NodeName> = order(address, candidates, load);
+        // In a cluster in which every speaker has just been started nobody remembers; the API server does.
+        if self.claims.holder(address).is_none() {
+            let services = facts
+                .addresses
+                .get(&address)
+                .into_iter()
+                .flatten()
+                .map(|tenant| &tenant.service);
+            let recorded = services
+                .filter_map(|service| facts.recorded.get(service))
+                .find(|node| order.contains(node));
+            order.sort_by_key(|node| recorded != Some(*node));
+        }
+        let Some(first) = order.first() else {
+            self.unowned.remove(&address);
+            return None;
+        };
+        load.count(first);
+        let since = *self.unowned.entry(address).or_insert(now);
+        let rank = order.iter().position(|node| **node == self.me)?;
+        let turn = since + PATIENCE * u32::try_from(rank).unwrap_or(u32::MAX);
+        if now < turn {
+            *recheck = Some(recheck.map_or(turn, |recheck| recheck.min(turn)));
+            return None;
+        }
+        self.unowned.remove(&address);
+        let epoch = self.claims.take(now, &self.me, address);
+        Some(Claim { address, epoch })
+    }
+
+    fn announced(&self, facts: &Facts, address: IpAddr, standing: &Standing) -> Announced {
+        let interfaces = self.interfaces.iter().flatten();
+        let on = interfaces
+            .filter(|interface| interface.can_announce() && standing.interfaces.contains(&interface.name))
+            .filter_map(|interface| Some((interface.index, interface.mac?)));
+        let services = facts
+            .addresses
+            .get(&address)
+            .into_iter()
+            .flatten()
+            .map(|tenant| tenant.service.clone());
+        let interfaces = standing
+            .restricted
+            .then(|| standing.interfaces.iter().cloned().collect());
+        Announced {
+            owned: Owned {
+                address,
+                services: services.collect(),
+                interfaces,
+            },
+            on: on.collect(),
+        }
+    }
+
+    /// Goes over from what is owned to what is to be owned.
+    fn own(&mut self, now: Instant, mine: BTreeMap<IpAddr, Announced>) {
+        for address in self.owned.keys().filter(|address| !mine.contains_key(address)) {
+            self.announcements.end(*address);
+        }
+        for (address, announced) in &mine {
+            // A new owner, a new interface or a new MAC: the neighbours are to learn of it.
+            if self.owned.get(address).is_none_or(|before| before.on != announced.on) {
+                self.announcements.begin(now, *address);
+            }
+        }
+        let owned = |announced: &BTreeMap<IpAddr, Announced>| -> Vec<Owned> {
+            announced.values().map(|announced| announced.owned.clone()).collect()
+        };
+        let (before, after) = (owned(&self.owned), owned(&mine));
+        self.owned = mine;
+        if before != after || !self.reported {
+            self.reported = true;
+            self.outputs.push_back(Output::Ownership(after));
+        }
+        for address in self.announcements.due(now) {
+            self.announce(address);
+        }
+    }
+}

@@ -1,0 +1,362 @@
+//! Several speakers on a virtual LAN, with a virtual clock.
+
+use std::collections::BTreeSet;
+
+use lodestone_crds::Labels;
+use pnet_base::MacAddr;
+use serde_json::json;
+
+use super::*;
+use crate::core::{
+    eligibility::tests::config,
+    facts::{Endpoints, Node, Tenant},
+    interface::tests::ethernet,
+};
+
+const ADDRESS: &str = "192.0.2.1";
+const STEP: Duration = Duration::from_millis(10);
+
+struct World {
+    now: Instant,
+    facts: Facts,
+    running: BTreeMap<String, Speaker>,
+    boots: BTreeMap<String, u64>,
+    sequence: u64,
+    /// Nodes whose messages are lost, both ways.
+    cut: BTreeSet<String>,
+    /// Each change of what a node says that it owns: node, number of addresses.
+    history: Vec<(String, usize)>,
+    frames: usize,
+}
+
+impl World {
+    fn new(nodes: &[&str], addresses: &[&str]) -> Self {
+        let node = |(index, name): (usize, &&str)| {
+            let address = format!("10.0.0.{}", index + 1).parse().unwrap();
+            (
+                NodeName::from(*name),
+                Node {
+                    address: Some(address),
+                    labels: Labels::new(),
+                    network_unavailable: false,
+                },
+            )
+        };
+        let tenant = |address: &&str| Tenant {
+            service: ObjectKey::new("n", address),
+            labels: Labels::new(),
+            local: false,
+            shares: false,
+            pool: None,
+            endpoints: Endpoints {
+                nodes: BTreeSet::new(),
+                elsewhere: true,
+            },
+        };
+        let facts = Facts {
+            nodes: nodes.iter().enumerate().map(node).collect(),
+            addresses: addresses
+                .iter()
+                .map(|address| (address.parse().unwrap(), vec![tenant(address)]))
+                .collect(),
+            config: Arc::new(config(&[json!({})])),
+            ..Facts::default()
+        };
+        let now = lodestone_daemon::clock::now();
+        let mut world = Self {
+            now,
+            facts,
+            running: BTreeMap::new(),
+            boots: BTreeMap::new(),
+            sequence: 0,
+            cut: BTreeSet::new(),
+            history: Vec::new(),
+            frames: 0,
+        };
+        nodes.iter().for_each(|node| world.start(node));
+        world
+    }
+
+    fn start(&mut self, node: &str) {
+        let mut speaker = Speaker::new(self.now, node.into());
+        let index = u32::try_from(self.facts.nodes.keys().position(|name| &**name == node).unwrap()).unwrap() + 1;
+        speaker.interfaces(self.now, vec![ethernet(index, "eth0", &["192.0.2.250/24"])]);
+        speaker.facts(self.now, Arc::new(self.facts.clone()));
+        self.running.insert(node.to_owned(), speaker);
+        *self.boots.entry(node.to_owned()).or_default() += 1;
+    }
+
+    fn tell_facts(&mut self) {
+        let facts = Arc::new(self.facts.clone());
+        for speaker in self.running.values_mut() {
+            speaker.facts(self.now, facts.clone());
+        }
+    }
+
+    fn run(&mut self, time: Duration) {
+        let end = self.now + time;
+        while self.now < end {
+            self.now += STEP;
+            for speaker in self.running.values_mut() {
+                if speaker.next_deadline().is_some_and(|due| due <= self.now) {
+                    speaker.turn(self.now);
+                }
+            }
+            while self.deliver() {}
+        }
+    }
+
+    fn deliver(&mut self) -> bool {
+        let mut sent = Vec::new();
+        for (node, speaker) in &mut self.running {
+            while let Some(output) = speaker.poll() {
+                match output {
+                    Output::Send { to, message } => sent.push((node.clone(), to, message)),
+                    Output::Frame { .. } => self.frames += 1,
+                    Output::Ownership(owned) => self.history.push((node.clone(), owned.len())),
+                }
+            }
+        }
+        let any = !sent.is_empty();
+        for (from, to, message) in sent {
+            self.sequence += 1;
+            let to = self
+                .facts
+                .nodes
+                .iter()
+                .find(|(_, node)| node.address == Some(to))
+                .unwrap()
+                .0
+                .to_string();
+            let lost = self.cut.contains(&from) != self.cut.contains(&to);
+            if let Some(speaker) = self.running.get_mut(&to).filter(|_| !lost) {
+                let datagram = Datagram {
+                    boot: self.boots[&from],
+                    sequence: self.sequence,
+                    from: from.into(),
+                    message,
+                };
+                speaker.datagram(self.now, datagram);
+            }
+        }
+        any
+    }
+
+    /// The nodes that answer for an address.
+    fn owners(&self, address: &str) -> Vec<String> {
+        let request = Request {
+            destination: MacAddr::broadcast(),
+            sender_mac: MacAddr::new(2, 9, 9, 9, 9, 9),
+            sender: "192.0.2.99".parse().unwrap(),
+            target: address.parse().unwrap(),
+        };
+        let answers = |speaker: &Speaker| (1..9).any(|interface| speaker.answer(interface, &request).is_some());
+        self.running
+            .iter()
+            .filter(|(_, speaker)| answers(speaker))
+            .map(|(node, _)| node.clone())
+            .collect()
+    }
+
+    fn owner(&self, address: &str) -> String {
+        let owners = self.owners(address);
+        assert_eq!(owners.len(), 1, "{owners:?}");
+        owners[0].clone()
+    }
+}
+
+fn seconds(seconds: u64) -> Duration {
+    Duration::from_secs(seconds)
+}
+
+#[test]
+fn a_speaker_listens_first_and_then_one_owns_the_address() {
+    let mut world = World::new(&["a", "b", "c"], &[ADDRESS]);
+    assert_eq!(world.owners(ADDRESS), Vec::<String>::new());
+    world.run(seconds(5));
+    world.owner(ADDRESS);
+    assert!(world.frames >= 2 * 5, "a burst of gratuitous ARP: {}", world.frames);
+}
+
+#[test]
+fn a_speaker_that_is_alone_owns_everything_after_listening() {
+    let mut world = World::new(&["a", "b"], &[ADDRESS]);
+    world.running.remove("b");
+    world.run(LISTEN + STEP * 2);
+    assert_eq!(world.owner(ADDRESS), "a");
+}
+
+#[test]
+fn p3_a_dead_owner_is_replaced_and_does_not_take_back_when_it_returns() {
+    let mut world = World::new(&["a", "b", "c"], &[ADDRESS]);
+    world.run(seconds(3));
+    let first = world.owner(ADDRESS);
+    world.running.remove(&first);
+    world.run(seconds(3));
+    let second = world.owner(ADDRESS);
+    assert_ne!(first, second);
+    world.start(&first);
+    world.run(seconds(20));
+    assert_eq!(world.owner(ADDRESS), second);
+}
+
+#[test]
+fn p2_an_owner_that_is_restarted_soon_goes_on_at_once() {
+    let mut world = World::new(&["a", "b", "c"], &[ADDRESS]);
+    world.run(seconds(3));
+    let owner = world.owner(ADDRESS);
+    world.running.remove(&owner);
+    world.run(Duration::from_millis(500));
+    world.start(&owner);
+    world.run(Duration::from_millis(50));
+    assert_eq!(world.owner(ADDRESS), owner, "the others told it what it owned");
+    world.run(seconds(20));
+    assert_eq!(world.owner(ADDRESS), owner);
+    assert_eq!(
+        world
+            .history
+            .iter()
+            .filter(|(node, owned)| *node != owner && *owned > 0)
+            .count(),
+        0
+    );
+}
+
+#[test]
+fn p5_after_a_partition_one_owner_is_left_at_once() {
+    let mut world = World::new(&["a", "b", "c"], &[ADDRESS, "192.0.2.2", "192.0.2.3"]);
+    world.run(seconds(3));
+    let owner = world.owner(ADDRESS);
+    world.cut = BTreeSet::from([owner]);
+    world.run(seconds(4));
+    assert_eq!(world.owners(ADDRESS).len(), 2, "each side has an owner");
+    world.cut.clear();
+    world.run(Duration::from_millis(200) + HEARTBEAT);
+    for address in [ADDRESS, "192.0.2.2", "192.0.2.3"] {
+        world.owner(address);
+    }
+}
+
+#[test]
+fn one_that_leaves_answers_until_another_does() {
+    let mut world = World::new(&["a", "b", "c"], &[ADDRESS]);
+    world.run(seconds(3));
+    let owner = world.owner(ADDRESS);
+    let now = world.now;
+    world.running.get_mut(&owner).unwrap().leave(now);
+    assert_eq!(world.owner(ADDRESS), owner);
+    world.run(STEP * 2);
+    assert_ne!(world.owner(ADDRESS), owner);
+    assert!(world.running[&owner].owns_nothing());
+}
+
+#[test]
+fn p6_without_any_endpoint_nobody_answers_and_then_the_same_owner_again() {
+    let mut world = World::new(&["a", "b", "c"], &[ADDRESS]);
+    world.run(seconds(3));
+    let owner = world.owner(ADDRESS);
+    let address: IpAddr = ADDRESS.parse().unwrap();
+    world.facts.addresses.get_mut(&address).unwrap()[0].endpoints.elsewhere = false;
+    world.tell_facts();
+    assert_eq!(world.owners(ADDRESS), Vec::<String>::new());
+    world.run(seconds(30));
+    world.facts.addresses.get_mut(&address).unwrap()[0].endpoints.elsewhere = true;
+    world.tell_facts();
+    world.run(seconds(1));
+    assert_eq!(world.owner(ADDRESS), owner);
+}
+
+#[test]
+fn addresses_are_spread_fairly() {
+    let addresses: Vec<String> = (1..=30).map(|index| format!("192.0.2.{index}")).collect();
+    let addresses: Vec<&str> = addresses.iter().map(String::as_str).collect();
+    let mut world = World::new(&["a", "b", "c"], &addresses);
+    world.run(seconds(5));
+    let mut count: BTreeMap<String, usize> = BTreeMap::new();
+    for address in addresses {
+        *count.entry(world.owner(address)).or_default() += 1;
+    }
+    assert!(count.values().all(|owned| *owned == 10), "{count:?}");
+}
+
+#[test]
+fn in_a_cluster_that_starts_anew_the_recorded_owner_goes_on() {
+    for recorded in ["a", "b", "c"] {
+        let mut world = World::new(&["a", "b", "c"], &[ADDRESS]);
+        world
+            .facts
+            .recorded
+            .insert(ObjectKey::new("n", ADDRESS), recorded.into());
+        world.tell_facts();
+        world.run(seconds(3));
+        assert_eq!(world.owner(ADDRESS), recorded);
+    }
+}
+
+#[test]
+fn a_first_in_the_election_that_does_not_know_the_service_is_not_waited_for_for_ever() {
+    let mut world = World::new(&["a", "b", "c"], &[]);
+    world.run(seconds(3));
+    let with = World::new(&["a", "b", "c"], &[ADDRESS]).facts;
+    let mut probe = World::new(&["a", "b", "c"], &[ADDRESS]);
+    probe.run(seconds(3));
+    let first = probe.owner(ADDRESS);
+    for (node, speaker) in &mut world.running {
+        if *node != first {
+            speaker.facts(world.now, Arc::new(with.clone()));
+        }
+    }
+    world.facts = with;
+    world.run(seconds(2));
+    let second = world.owner(ADDRESS);
+    assert_ne!(second, first);
+    world.tell_facts();
+    world.run(seconds(10));
+    assert_eq!(world.owner(ADDRESS), second);
+}
+
+#[test]
+fn requests_to_another_host_and_on_other_interfaces_are_not_answered() {
+    let mut world = World::new(&["a", "b"], &[ADDRESS]);
+    world.running.remove("b");
+    world.run(seconds(2));
+    let speaker = &world.running["a"];
+    let to = |destination| Request {
+        destination,
+        sender_mac: MacAddr::new(2, 9, 9, 9, 9, 9),
+        sender: "192.0.2.99".parse().unwrap(),
+        target: ADDRESS.parse().unwrap(),
+    };
+    assert!(speaker.answer(1, &to(MacAddr::broadcast())).is_some());
+    assert!(speaker.answer(1, &to(MacAddr::new(2, 0, 0, 0, 0, 1))).is_some());
+    assert!(speaker.answer(1, &to(MacAddr::new(2, 0, 0, 0, 0, 7))).is_none());
+    assert!(speaker.answer(2, &to(MacAddr::broadcast())).is_none());
+}
+
+#[test]
+fn an_interface_that_goes_down_moves_the_address_and_one_that_comes_up_bursts() {
+    let mut world = World::new(&["a", "b"], &[ADDRESS]);
+    world.run(seconds(10));
+    let owner = world.owner(ADDRESS);
+    let index = if owner == "a" { 1 } else { 2 };
+    let now = world.now;
+    let up = ethernet(index, "eth0", &["192.0.2.250/24"]);
+    let down = Interface {
+        running: false,
+        ..up.clone()
+    };
+    world.running.get_mut(&owner).unwrap().interfaces(now, vec![down]);
+    world.run(STEP * 2);
+    let other = world.owner(ADDRESS);
+    assert_ne!(other, owner);
+    world.run(seconds(10));
+    let (before, now) = (world.frames, world.now);
+    let mac = Some(MacAddr::new(2, 7, 7, 7, 7, 7));
+    let changed = Interface {
+        mac,
+        ..ethernet(if other == "a" { 1 } else { 2 }, "eth0", &["192.0.2.250/24"])
+    };
+    world.running.get_mut(&other).unwrap().interfaces(now, vec![changed]);
+    world.run(STEP * 2);
+    assert_eq!(world.frames, before + 2);
+}

@@ -1,0 +1,142 @@
+//! The thread that owns everything urgent: the core, the sockets and the timers. Nothing on it ever waits for Kubernetes.
+
+use std::{net::IpAddr, sync::Arc, thread, time::Duration};
+
+use anyhow::{Context, Result};
+use lodestone_daemon::{clock, task::spawn};
+use tokio::{
+    sync::{mpsc, oneshot, watch},
+    time::{Instant, sleep_until},
+};
+
+use crate::{
+    core::{Facts, Output, Owned, Speaker},
+    net::{arp::ArpSockets, links, peers::PeerSocket},
+    wire::{arp::Request, envelope::Key, message::NodeName},
+};
+
+/// How long a speaker that ends waits for others to take over what it owns.
+const FAREWELL: Duration = Duration::from_secs(2);
+
+/// What the driver needs to start.
+#[derive(Debug)]
+pub struct Driver {
+    /// The name of this node.
+    pub node: NodeName,
+    /// The UDP port of all speakers.
+    pub port: u16,
+    /// The key, as it is now and whenever it changes.
+    pub key: watch::Receiver<Option<Key>>,
+    /// What is known from Kubernetes.
+    pub facts: watch::Receiver<Option<Arc<Facts>>>,
+    /// Where it is told what this node owns.
+    pub owned: watch::Sender<Option<Vec<Owned>>>,
+    /// Questions for `/debug/state`.
+    pub questions: mpsc::Receiver<oneshot::Sender<serde_json::Value>>,
+    /// Ends the driver: others take over first.
+    pub end: oneshot::Receiver<()>,
+}
+
+impl Driver {
+    /// Starts the thread.
+    ///
+    /// # Errors
+    /// When there are no threads.
+    #[expect(clippy::disallowed_methods, reason = "this is the one thread beside the main one")]
+    pub fn start(self) -> Result<thread::JoinHandle<Result<()>>> {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .context("no runtime")?;
+        Ok(thread::spawn(move || runtime.block_on(self.run())))
+    }
+
+    async fn run(mut self) -> Result<()> {
+        let key = wait(&mut self.key).await.context("no key")?;
+        let mut peers = PeerSocket::open(self.port, key, self.node.clone(), clock::wall_nanoseconds()).await?;
+        let (links, mut interfaces) = watch::channel(Vec::new());
+        let _links = spawn(links::follow(links));
+        let mut arp = ArpSockets::default();
+        let mut buffer = ArpSockets::buffer();
+        let mut core = Speaker::new(clock::now(), self.node.clone());
+        let mut farewell: Option<Instant> = None;
+        loop {
+            let deadline = core.next_deadline().map(Instant::from_std);
+            tokio::select! {
+                // In this order: what is rare comes first, so that a flood of requests holds up nothing else.
+                biased;
+                () = sleep_until(deadline.unwrap_or_else(far)), if deadline.is_some() => core.turn(clock::now()),
+                datagram = peers.receive() => core.datagram(clock::now(), datagram),
+                Ok(()) = interfaces.changed() => {
+                    let interfaces = interfaces.borrow_and_update().clone();
+                    arp.follow(&interfaces);
+                    core.interfaces(clock::now(), interfaces);
+                }
+                Ok(()) = self.facts.changed() => {
+                    let facts = self.facts.borrow_and_update().clone();
+                    if let Some(facts) = facts {
+                        core.facts(clock::now(), facts);
+                    }
+                }
+                Ok(()) = self.key.changed() => {
+                    if let Some(key) = self.key.borrow_and_update().clone() {
+                        tracing::info!("the key of the speakers' messages has changed");
+                        peers.set_key(key);
+                    }
+                }
+                Some(answer) = self.questions.recv() => {
+                    // Whoever asked may have gone.
+                    let _ = answer.send(core.describe(clock::now()));
+                }
+                _ = &mut self.end, if farewell.is_none() => {
+                    core.leave(clock::now());
+                    farewell = Some(Instant::from_std(clock::now() + FAREWELL));
+                }
+                () = sleep_until(farewell.unwrap_or_else(far)), if farewell.is_some() => return Ok(()),
+                (interface, length) = arp.receive(&mut buffer) => {
+                    let request = buffer.get(..length).and_then(Request::read);
+                    if let Some(reply) = request.and_then(|request| core.answer(interface, &request)) {
+                        send(&arp, interface, &reply);
+                    }
+                    // Nothing else has changed.
+                    continue;
+                }
+            }
+            while let Some(output) = core.poll() {
+                self.act(output, &arp, &mut peers);
+            }
+            if farewell.is_some() && core.owns_nothing() {
+                return Ok(());
+            }
+        }
+    }
+
+    fn act(&self, output: Output, arp: &ArpSockets, peers: &mut PeerSocket) {
+        match output {
+            Output::Send { to, message } => peers.send(to, message),
+            Output::Frame { interface, frame } => send(arp, interface, &frame),
+            Output::Ownership(owned) => {
+                let addresses: Vec<IpAddr> = owned.iter().map(|owned| owned.address).collect();
+                tracing::info!(?addresses, "this node announces");
+                self.owned.send_replace(Some(owned));
+            }
+        }
+    }
+}
+
+fn send(arp: &ArpSockets, interface: u32, frame: &[u8]) {
+    if let Err(error) = arp.send(interface, frame) {
+        // The interface went down or away: the links are about to tell.
+        tracing::debug!(interface, %error, "a frame could not be sent");
+    }
+}
+
+/// A time that a timer which is switched off is set to.
+fn far() -> Instant {
+    Instant::from_std(clock::now() + Duration::from_secs(3600))
+}
+
+async fn wait<T: Clone>(receiver: &mut watch::Receiver<Option<T>>) -> Result<T> {
+    let value = receiver.wait_for(Option::is_some).await?;
+    value.clone().context("there is a value: it was waited for")
+}

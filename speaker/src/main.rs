@@ -1,0 +1,166 @@
+//! The speaker: announces the addresses of Services on the LAN, one owner for each address.
+#![forbid(unsafe_code)]
+
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
+
+use anyhow::{Context, Result, anyhow};
+use clap::Parser;
+use futures::FutureExt;
+use kube::Client;
+use lodestone_daemon::{admin, events::Events, flags::Common, log, readiness::Readiness, shutdown, task::spawn};
+use lodestone_speaker::{
+    cluster::{
+        gather::{Gathered, Gatherer},
+        secret,
+        status::Reporter,
+    },
+    driver::Driver,
+    wire::message::NodeName,
+};
+use tokio::sync::{mpsc, oneshot, watch};
+
+/// Announces the addresses of Services on the LAN, one owner for each address.
+#[derive(Parser, Debug)]
+#[command(name = "speaker", version)]
+struct Args {
+    #[command(flatten)]
+    common: Common,
+
+    /// Name of the node that this speaker is for
+    #[arg(long, env = "METALLB_NODE_NAME")]
+    node_name: String,
+
+    /// Name of this pod: the status objects belong to it
+    #[arg(long, env = "METALLB_POD_NAME")]
+    pod_name: Option<String>,
+
+    /// Uid of this pod
+    #[arg(long, env = "METALLB_POD_UID")]
+    pod_uid: Option<String>,
+
+    /// UDP port on which the speakers talk to each other
+    #[arg(long, env = "METALLB_ML_BIND_PORT", default_value_t = 7947)]
+    ml_bindport: u16,
+
+    /// Name of the Secret with the key of the speakers' messages
+    #[arg(long, env = "METALLB_ML_SECRET_NAME")]
+    ml_secret_name: String,
+
+    /// Announce even from nodes with the label node.kubernetes.io/exclude-from-external-load-balancers
+    #[arg(long, env = "METALLB_IGNORE_EXCLUDE_LB")]
+    ignore_exclude_lb: bool,
+}
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> Result<()> {
+    let Args {
+        common,
+        node_name,
+        pod_name,
+        pod_uid,
+        ml_bindport,
+        ml_secret_name,
+        ignore_exclude_lb,
+    } = Args::parse();
+    log::start(common.log_level, common.log_format);
+    tracing::info!(
+        version = env!("CARGO_PKG_VERSION"),
+        node = node_name,
+        "the speaker starts"
+    );
+    let client = Client::try_default()
+        .await
+        .context("no credentials for the API server: neither a pod's nor KUBECONFIG")?;
+    let readiness = Readiness::default();
+    let told = readiness.gate("Services, EndpointSlices, Nodes, IPAddressPools and L2Advertisements");
+    let listened = readiness.gate("the other speakers");
+    let (ask, questions) = mpsc::channel::<oneshot::Sender<serde_json::Value>>(4);
+    let state: admin::StateSource = Arc::new(move || {
+        let ask = ask.clone();
+        async move {
+            let (sender, answer) = oneshot::channel();
+            match ask.send(sender).await {
+                Ok(()) => answer.await.unwrap_or_default(),
+                Err(_) => serde_json::Value::Null,
+            }
+        }
+        .boxed()
+    });
+    let _admin = admin::serve(common.admin_address(), readiness, state).await?;
+    let node = NodeName::from(node_name);
+    let (events, _events) = Events::start(client.clone(), "lodestone-speaker", pod_name.clone());
+
+    let (key, key_received) = watch::channel(None);
+    let _secret = spawn(secret::follow(
+        client.clone(),
+        common.namespace.clone(),
+        ml_secret_name,
+        key,
+    ));
+    let (owned, mut owned_received) = watch::channel(None);
+    let (facts, facts_received) = watch::channel(None);
+    let (uids, uids_received) = watch::channel(BTreeMap::new());
+    let (end, ended) = oneshot::channel();
+    let driver = Driver {
+        node: node.clone(),
+        port: ml_bindport,
+        key: key_received,
+        facts: facts_received,
+        owned,
+        questions,
+        end: ended,
+    };
+    let (finished, mut finish) = oneshot::channel();
+    let thread = driver.start()?;
+    let _watchdog = spawn(async move {
+        while !thread.is_finished() {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        let outcome = thread
+            .join()
+            .unwrap_or_else(|_| Err(anyhow!("the driver has panicked")));
+        // Nobody listens any more when the process is about to end.
+        let _ = finished.send(outcome);
+    });
+
+    let recorded = recorded(&client, &common.namespace).await;
+    let gatherer = Gatherer::new(common.lb_class.clone(), ignore_exclude_lb, recorded);
+    let gathered = Gathered { facts, uids };
+    let _gatherer = spawn(gatherer.run(client.clone(), common.namespace.clone(), gathered, told));
+    let reporter = Reporter {
+        client,
+        namespace: common.namespace.clone(),
+        node,
+        pod: pod_name.zip(pod_uid),
+        events,
+        uids: uids_received,
+    };
+    let _reporter = spawn(reporter.run(owned_received.clone()));
+    let _listened = spawn(async move {
+        // The driver says what it owns when it has listened to the others: then this speaker takes part.
+        if owned_received.wait_for(Option::is_some).await.is_ok() {
+            listened.open();
+        }
+    });
+    tokio::select! {
+        outcome = &mut finish => outcome.context("the driver is lost")?,
+        told = shutdown::requested() => {
+            told?;
+            tracing::info!("the speaker ends; others take over");
+            // A driver that has ended already needs no telling.
+            let _ = end.send(());
+            finish.await.context("the driver is lost")?
+        }
+    }
+}
+
+/// Who owned what before this speaker was started; waits until the API server answers.
+async fn recorded(client: &Client, namespace: &str) -> BTreeMap<lodestone_daemon::ObjectKey, NodeName> {
+    loop {
+        match Reporter::recorded(client, namespace).await {
+            Ok(recorded) => return recorded,
+            Err(error) => tracing::warn!(%error, "the API server does not answer; trying again"),
+        }
+        tokio::time::sleep(Duration::from_secs(1)).await;
+    }
+}

@@ -1,0 +1,107 @@
+//! The network interfaces of this node, by netlink. A message of the kernel only says that something changed: then everything is read anew,
+//! which is right whatever was lost or comes out of order.
+
+use std::{collections::BTreeMap, time::Duration};
+
+use anyhow::{Context, Result};
+use futures::{StreamExt, TryStreamExt};
+use ipnet::IpNet;
+use pnet_base::MacAddr;
+use rtnetlink::{
+    Handle, MulticastGroup, new_multicast_connection,
+    packet_route::{
+        address::AddressAttribute,
+        link::{LinkAttribute, LinkFlags, LinkMessage},
+    },
+};
+use tokio::sync::watch;
+
+use crate::core::Interface;
+use lodestone_daemon::task::spawn;
+
+/// Changes come in swarms: a moment is waited for the rest.
+const SETTLE: Duration = Duration::from_millis(10);
+/// Everything is read anew this often even without a change.
+const RESYNC: Duration = Duration::from_secs(60);
+
+/// Tells the interfaces whenever they change, for ever.
+pub async fn follow(interfaces: watch::Sender<Vec<Interface>>) {
+    loop {
+        if let Err(error) = follow_once(&interfaces).await {
+            tracing::error!(error = format!("{error:#}"), "netlink has failed; trying again");
+        }
+        tokio::time::sleep(Duration::from_secs(1)).await;
+    }
+}
+
+async fn follow_once(interfaces: &watch::Sender<Vec<Interface>>) -> Result<()> {
+    let groups = [
+        MulticastGroup::Link,
+        MulticastGroup::Ipv4Ifaddr,
+        MulticastGroup::Ipv6Ifaddr,
+    ];
+    let (connection, handle, mut messages) = new_multicast_connection(&groups).context("no netlink socket")?;
+    let _connection = spawn(connection);
+    loop {
+        let read = read(&handle).await?;
+        interfaces.send_if_modified(|known| {
+            let changed = *known != read;
+            *known = read;
+            changed
+        });
+        tokio::select! {
+            // An overrun is a message like any other here: something changed.
+            message = messages.next() => { message.context("the netlink socket was closed")?; }
+            () = tokio::time::sleep(RESYNC) => {}
+        }
+        tokio::time::sleep(SETTLE).await;
+        while let Ok(_message) = messages.try_recv() {}
+    }
+}
+
+async fn read(handle: &Handle) -> Result<Vec<Interface>> {
+    let mut addresses: BTreeMap<u32, Vec<IpNet>> = BTreeMap::new();
+    let mut stream = handle.address().get().execute();
+    while let Some(message) = stream.try_next().await.context("can't read the addresses")? {
+        // The prefix is that of Address; on a point-to-point link it is the other end's.
+        let address = message.attributes.iter().find_map(|attribute| match attribute {
+            AddressAttribute::Address(address) => Some(*address),
+            _ => None,
+        });
+        let network = address.and_then(|address| IpNet::new(address, message.header.prefix_len).ok());
+        addresses.entry(message.header.index).or_default().extend(network);
+    }
+    let mut interfaces = Vec::new();
+    let mut stream = handle.link().get().execute();
+    while let Some(link) = stream.try_next().await.context("can't read the links")? {
+        let mut addresses = addresses.remove(&link.header.index).unwrap_or_default();
+        addresses.sort();
+        interfaces.push(interface(&link, addresses));
+    }
+    interfaces.sort_by_key(|interface| interface.index);
+    Ok(interfaces)
+}
+
+fn interface(link: &LinkMessage, addresses: Vec<IpNet>) -> Interface {
+    let flags = link.header.flags;
+    let mut interface = Interface {
+        index: link.header.index,
+        name: String::new(),
+        mac: None,
+        running: flags.contains(LinkFlags::Up | LinkFlags::LowerUp),
+        asks: flags.contains(LinkFlags::Broadcast) && !flags.contains(LinkFlags::Noarp),
+        enslaved: false,
+        addresses,
+    };
+    for attribute in &link.attributes {
+        match attribute {
+            LinkAttribute::IfName(name) => interface.name.clone_from(name),
+            LinkAttribute::Address(bytes) => {
+                interface.mac = <[u8; 6]>::try_from(bytes.as_slice()).ok().map(MacAddr::from)
+            }
+            LinkAttribute::Controller(index) => interface.enslaved = *index != 0,
+            _ => {}
+        }
+    }
+    interface
+}

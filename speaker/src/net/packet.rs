@@ -1,0 +1,42 @@
+//! Packet sockets (packet(7)): whole Ethernet frames of one interface.
+#![expect(
+    unsafe_code,
+    reason = "the address of a packet socket and the registration with the reactor have no safe interface"
+)]
+
+use std::io;
+
+use socket2::{Domain, Protocol, SockAddr, SockFilter, Socket, Type};
+use tokio::io::unix::AsyncFd;
+
+/// Opens a socket that hears, on one interface, the frames of one EtherType that `filter` (classic BPF) accepts.
+pub(super) fn open(interface: u32, ethertype: u16, filter: &[SockFilter]) -> io::Result<AsyncFd<Socket>> {
+    // Protocol 0: nothing is queued before the filter is in force and the interface chosen.
+    let socket = Socket::new(
+        Domain::PACKET,
+        Type::RAW.nonblocking().cloexec(),
+        Some(Protocol::from(0)),
+    )?;
+    socket.attach_filter(filter)?;
+    socket.bind(&address(interface, ethertype)?)?;
+    // SAFETY: the socket owns its descriptor, keeps it open and the same for as long as it lives, and the reactor owns the socket.
+    unsafe { AsyncFd::register(socket) }.map_err(io::Error::from)
+}
+
+fn address(interface: u32, ethertype: u16) -> io::Result<SockAddr> {
+    let index = i32::try_from(interface).map_err(|_| io::Error::from(io::ErrorKind::InvalidInput))?;
+    let length = libc::socklen_t::try_from(size_of::<libc::sockaddr_ll>()).map_err(io::Error::other)?;
+    // SAFETY: a sockaddr_storage is at least as large and as strictly aligned as every address, a sockaddr_ll included; all its fields are
+    // plain integers, which zeroes, as SockAddr::try_init starts with, are valid for.
+    let (_, address) = unsafe {
+        SockAddr::try_init(|storage, size| {
+            let link = storage.cast::<libc::sockaddr_ll>();
+            (*link).sll_family = libc::sa_family_t::try_from(libc::AF_PACKET).map_err(io::Error::other)?;
+            (*link).sll_protocol = ethertype.to_be();
+            (*link).sll_ifindex = index;
+            *size = length;
+            Ok(())
+        })
+    }?;
+    Ok(address)
+}

@@ -1,0 +1,8 @@
+//! The walk-through, with kube-proxy in nftables mode.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "this crate is tests only")]
+
+use lodestone_tests::ProxyMode;
+
+const MODE: ProxyMode = ProxyMode::Nftables;
+
+mod walkthrough;

@@ -1,0 +1,99 @@
+//! The manifests of the README, as they stand.
+
+use std::collections::BTreeSet;
+
+use lodestone_tests::{NAMESPACE, wait_until};
+
+use super::{LIMIT, client, cluster, owner};
+
+const ADDRESS: &str = "192.168.122.111";
+
+#[test]
+fn the_service_shows_the_address_that_it_asked_for() {
+    let cluster = cluster();
+    assert_eq!(cluster.address_of("default", "nginxlb").unwrap(), ADDRESS);
+    let shown = cluster.kubectl(&["get", "service", "nginxlb", "--no-headers"]).unwrap();
+    assert_eq!(shown.split_whitespace().nth(3), Some(ADDRESS), "{shown}");
+    let told = cluster.event("default", "nginxlb", "IPAllocated").unwrap();
+    assert_eq!(told, format!("Normal: Assigned IP [\"{ADDRESS}\"]"));
+    let pool = "jsonpath={.metadata.annotations.metallb\\.io/ip-allocated-from-pool}";
+    assert_eq!(
+        cluster.kubectl(&["get", "service", "nginxlb", "-o", pool]).unwrap(),
+        "lb-ip-pool"
+    );
+}
+
+#[test]
+fn a_host_on_the_lan_gets_answers_from_all_three_pods() {
+    let cluster = cluster();
+    let client = client(&cluster);
+    owner(&cluster, ADDRESS);
+    let mut pods = BTreeSet::new();
+    wait_until("an answer from each of the three pods", LIMIT, || {
+        pods.insert(client.http(ADDRESS, 80).unwrap()["pod"].clone());
+        pods.len() == 3
+    })
+    .unwrap();
+    assert!(pods.iter().all(|pod| pod.starts_with("nginx-deployment-")), "{pods:?}");
+}
+
+#[test]
+fn the_neighbour_table_of_the_host_has_the_mac_of_exactly_one_node_and_the_status_names_it() {
+    let cluster = cluster();
+    let client = client(&cluster);
+    let node = owner(&cluster, ADDRESS);
+    client.forget_neighbours().unwrap();
+    client.http(ADDRESS, 80).unwrap();
+    let mac = client
+        .neighbour(ADDRESS)
+        .unwrap()
+        .expect("an entry in the neighbour table");
+    assert_eq!(super::node_of(&cluster, &mac), node);
+    // The status follows: it is written by the same node, after the fact.
+    wait_until("the ServiceL2Status of the node that answers", LIMIT, || {
+        let path = "jsonpath={.items[*].status.node}";
+        let selector = "metallb.io/service-name=nginxlb,metallb.io/service-namespace=default";
+        let args = ["-n", NAMESPACE, "get", "servicel2statuses", "-l", selector, "-o", path];
+        cluster.kubectl(&args).unwrap() == node
+    })
+    .unwrap();
+    let told = cluster.event("default", "nginxlb", "nodeAssigned").unwrap();
+    assert!(told.contains("announcing from node"), "{told}");
+}
+
+#[test]
+fn the_service_still_works_by_its_cluster_address_from_a_pod() {
+    let cluster = cluster();
+    let address = cluster
+        .kubectl(&["get", "service", "nginxlb", "-o", "jsonpath={.spec.clusterIP}"])
+        .unwrap();
+    let pods = cluster
+        .kubectl(&["get", "pods", "-l", "app=nginx-deployment", "-o", "name"])
+        .unwrap();
+    let pod = pods.lines().next().unwrap();
+    // More than once: a pod is reached by itself, on the same node and on another one.
+    for _ in 0..6 {
+        let answer = cluster
+            .kubectl(&["exec", pod, "--", "/testserver", "get", &format!("http://{address}/")])
+            .unwrap();
+        assert!(answer.contains("nginx-deployment-"), "{answer}");
+    }
+}
+
+#[test]
+fn the_services_still_work_by_their_ports_on_every_node() {
+    let cluster = cluster();
+    for service in ["nginx-service", "nginxlb"] {
+        let port = cluster
+            .kubectl(&["get", "service", service, "-o", "jsonpath={.spec.ports[0].nodePort}"])
+            .unwrap();
+        for node in cluster.spec().nodes() {
+            let addresses = cluster.addresses(&node).unwrap();
+            let answer = client(&cluster).http(&addresses.ipv4, port.parse().unwrap()).unwrap();
+            assert!(
+                answer["pod"].starts_with("nginx-deployment-"),
+                "{service} on {node}: {answer:?}"
+            );
+        }
+    }
+}

@@ -1,0 +1,144 @@
+//! Processes that are killed, frozen and restarted.
+
+use lodestone_tests::{NAMESPACE, wait_until};
+use serde_json::json;
+
+use super::{LIMIT, Space, client, cluster, owner};
+
+#[test]
+fn when_the_speaker_is_killed_the_address_goes_on_being_answered_for() {
+    let cluster = cluster();
+    let space = Space::new(&cluster, "killed");
+    space.pods("web", 2);
+    space.service("web", "web", &json!({}));
+    let address = space.address("web");
+    let node = owner(&cluster, &address);
+    let pod = cluster.pod_of("speaker", Some(&node)).unwrap();
+    cluster.process_of_pod(NAMESPACE, &pod).unwrap().kill();
+    owner(&cluster, &address);
+    wait_until("an answer over HTTP", LIMIT, || {
+        client(&cluster).http(&address, 80).is_ok()
+    })
+    .unwrap();
+    cluster.wait_for_lodestone().unwrap();
+    owner(&cluster, &address);
+}
+
+#[test]
+fn when_the_speaker_is_frozen_another_node_takes_over_and_when_it_thaws_one_owner_is_left() {
+    let cluster = cluster();
+    let space = Space::new(&cluster, "frozen");
+    space.pods("web", 2);
+    space.service("web", "web", &json!({}));
+    let address = space.address("web");
+    let node = owner(&cluster, &address);
+    let process = cluster
+        .process_of_pod(NAMESPACE, &cluster.pod_of("speaker", Some(&node)).unwrap())
+        .unwrap();
+    process.freeze();
+    let other = owner(&cluster, &address);
+    assert_ne!(other, node);
+    process.thaw();
+    cluster.wait_for_lodestone().unwrap();
+    assert_eq!(
+        owner(&cluster, &address),
+        other,
+        "an address does not go back because a node returned"
+    );
+    client(&cluster).http(&address, 80).unwrap();
+}
+
+#[test]
+fn when_a_node_loses_its_power_another_one_takes_over_and_it_comes_back() {
+    let cluster = cluster();
+    let space = Space::new(&cluster, "power");
+    space.pods("web", 3);
+    space.service("web", "web", &json!({}));
+    let address = space.address("web");
+    let node = owner(&cluster, &address);
+    // The one with the API server is not for this test.
+    let node = if node == "cp" {
+        let process = cluster
+            .process_of_pod(NAMESPACE, &cluster.pod_of("speaker", Some("cp")).unwrap())
+            .unwrap();
+        process.freeze();
+        let other = owner(&cluster, &address);
+        process.thaw();
+        other
+    } else {
+        node
+    };
+    cluster.power_off(&node).unwrap();
+    let other = owner(&cluster, &address);
+    assert_ne!(other, node);
+    cluster.power_on(&node).unwrap();
+    cluster
+        .kubectl(&[
+            "wait",
+            "--for=condition=Ready",
+            &format!("node/{node}"),
+            "--timeout=90s",
+        ])
+        .unwrap();
+    cluster.wait_for_lodestone().unwrap();
+    assert_eq!(owner(&cluster, &address), other);
+}
+
+#[test]
+fn a_rolling_restart_of_the_controller_changes_no_address() {
+    let cluster = cluster();
+    let space = Space::new(&cluster, "rolling-controller");
+    space.pods("web", 1);
+    for name in ["a", "b", "c"] {
+        space.service(name, "web", &json!({}));
+    }
+    let addresses = || ["a", "b", "c"].map(|name| space.address(name));
+    let before = addresses();
+    cluster
+        .kubectl(&["-n", NAMESPACE, "rollout", "restart", "deployment/lodestone-controller"])
+        .unwrap();
+    // A Service that comes meanwhile gets an address of its own.
+    space.service("d", "web", &json!({}));
+    let new = space.address("d");
+    cluster.wait_for_lodestone().unwrap();
+    assert_eq!((addresses(), before.contains(&new)), (before.clone(), false));
+    before.iter().for_each(|address| drop(owner(&cluster, address)));
+}
+
+#[test]
+fn a_rolling_restart_of_the_speakers_changes_no_address_and_they_go_on_being_answered_for() {
+    let cluster = cluster();
+    let space = Space::new(&cluster, "rolling-speakers");
+    space.pods("web", 2);
+    for name in ["a", "b"] {
+        space.service(name, "web", &json!({}));
+    }
+    let before = ["a", "b"].map(|name| space.address(name));
+    before.iter().for_each(|address| drop(owner(&cluster, address)));
+    cluster
+        .kubectl(&["-n", NAMESPACE, "rollout", "restart", "daemonset/lodestone-speaker"])
+        .unwrap();
+    cluster.wait_for_lodestone().unwrap();
+    assert_eq!(["a", "b"].map(|name| space.address(name)), before);
+    for address in &before {
+        owner(&cluster, address);
+        wait_until("an answer over HTTP", LIMIT, || {
+            client(&cluster).http(address, 80).is_ok()
+        })
+        .unwrap();
+    }
+}
+
+#[test]
+fn p6_without_the_api_server_the_addresses_go_on_being_answered_for() {
+    let cluster = cluster();
+    let address = cluster.address_of("default", "nginxlb").unwrap();
+    let before = owner(&cluster, &address);
+    cluster.stop_api_server().unwrap();
+    let during = owner(&cluster, &address);
+    let answered = client(&cluster).http(&address, 80);
+    cluster.start_api_server().unwrap();
+    answered.unwrap();
+    cluster.wait_for_lodestone().unwrap();
+    assert_eq!((during, owner(&cluster, &address)), (before.clone(), before));
+}

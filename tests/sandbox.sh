@@ -1,0 +1,81 @@
+#!/usr/bin/env bash
+# `make sandbox`: a whole Kubernetes on this machine with Lodestone in it, to try things out. `make sandbox-down` ends it.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+NAME=sandbox
+STATE=/run/lodestone/$NAME
+
+say() { printf '\n== %s\n' "$*" >&2; }
+
+if [ "$(id -u)" != 0 ]; then
+  echo "The sandbox is made of network namespaces and containers, which need root: run \`sudo make sandbox\`." >&2
+  exit 1
+fi
+
+up() {
+  if [ -d "$STATE" ]; then
+    echo "The sandbox is up already. \`make sandbox-down\` ends it." >&2
+    usage
+    return
+  fi
+  say "What is needed on this machine"
+  tests/deps.sh sandbox
+  say "Kubernetes (built from its sources the first time: about 10 minutes)"
+  tests/kubernetes/build.sh >/dev/null
+  say "Lodestone (the first time: 3 to 5 minutes)"
+  make --no-print-directory images >&2
+  say "The cluster: a control-plane node, three workers, a client on the LAN"
+  local images=() image
+  for image in target/images/*.tar target/test-images/*.tar; do images+=(--image "$PWD/$image"); done
+  target/debug/cluster up $NAME "${images[@]}" >/dev/null
+  export KUBECONFIG=$STATE/kubeconfig PATH=$STATE/bin:$PATH
+  say "helm install lodestone charts/lodestone -n metallb-system --create-namespace"
+  helm install lodestone charts/lodestone -n metallb-system --create-namespace >/dev/null
+  kubectl -n metallb-system rollout status deployment/lodestone-controller daemonset/lodestone-speaker --timeout=90s >&2
+  say "kubectl apply -f examples/quickstart.yaml"
+  kubectl apply -f examples/quickstart.yaml >&2
+  kubectl rollout status deployment/nginx-deployment --timeout=90s >&2
+  kubectl wait --for=jsonpath='{.status.loadBalancer.ingress[0].ip}' service/nginxlb --timeout=60s >/dev/null
+  kubectl wait --for=create servicel2status -n metallb-system -l metallb.io/service-name=nginxlb --timeout=60s >/dev/null
+  show
+  usage
+}
+
+show() {
+  local address
+  address=$(kubectl get service nginxlb -o jsonpath='{.status.loadBalancer.ingress[0].ip}')
+  say "The Service and its address"
+  kubectl get service nginxlb
+  say "Who announces it"
+  kubectl -n metallb-system get servicel2statuses
+  say "A client on the LAN asks http://$address"
+  nsenter --net=/run/netns/$NAME-client1 curl --silent --show-error --retry 20 --retry-delay 1 --retry-all-errors --max-time 3 "http://$address/"
+}
+
+usage() {
+  cat <<END
+
+Next:
+  export KUBECONFIG=$STATE/kubeconfig PATH=$STATE/bin:\$PATH
+  kubectl get services,pods -A -o wide
+  kubectl describe service nginxlb
+  kubectl -n metallb-system logs daemonset/lodestone-speaker --all-pods
+  nsenter --net=/run/netns/$NAME-client1          # a shell on the client: curl http://192.168.122.111, ip neighbour
+  make sandbox-down                               # ends everything
+END
+}
+
+case ${1:-} in
+  up) up ;;
+  down)
+    if [ ! -d "$STATE" ]; then
+      echo "There is no sandbox." >&2
+      exit 0
+    fi
+    [ -x target/debug/cluster ] || cargo build --locked -p lodestone-tests --bin cluster
+    target/debug/cluster down $NAME
+    echo "The sandbox is gone." >&2
+    ;;
+  *) echo "usage: tests/sandbox.sh up|down" >&2; exit 2 ;;
+esac
