@@ -3,7 +3,7 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
-NAME=sandbox
+NAME=${LODESTONE_SANDBOX:-sandbox}
 STATE=/run/lodestone/$NAME
 
 say() { printf '\n== %s\n' "$*" >&2; }
@@ -37,7 +37,9 @@ up() {
   kubectl apply -f examples/quickstart.yaml >&2
   kubectl rollout status deployment/nginx-deployment --timeout=90s >&2
   kubectl wait --for=jsonpath='{.status.loadBalancer.ingress[0].ip}' service/nginxlb --timeout=60s >/dev/null
-  kubectl wait --for=create servicel2status -n metallb-system -l metallb.io/service-name=nginxlb --timeout=60s >/dev/null
+  for condition in create jsonpath='{.status.node}'; do
+    kubectl wait --for="$condition" servicel2status -n metallb-system -l metallb.io/service-name=nginxlb --timeout=60s >/dev/null
+  done
   show
   usage
 }
@@ -45,11 +47,11 @@ up() {
 show() {
   local address
   address=$(kubectl get service nginxlb -o jsonpath='{.status.loadBalancer.ingress[0].ip}')
-  say "The Service and its address"
+  printf '\n$ kubectl get service nginxlb\n'
   kubectl get service nginxlb
-  say "Who announces it"
+  printf '\n$ kubectl -n metallb-system get servicel2statuses\n'
   kubectl -n metallb-system get servicel2statuses
-  say "A client on the LAN asks http://$address"
+  printf '\nthe client on the LAN$ curl http://%s/\n' "$address"
   nsenter --net=/run/netns/$NAME-client1 curl --silent --show-error --retry 20 --retry-delay 1 --retry-all-errors --max-time 3 "http://$address/"
 }
 

@@ -1,5 +1,10 @@
 //! The cluster of the tests itself: several side by side, its topologies, its faults, and that nothing is left of it.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "this crate is tests only")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "this crate is tests only"
+)]
 
 use std::{
     fs,

@@ -1,5 +1,10 @@
 //! The CustomResourceDefinitions on a real API server: every field is kept as it was given, and what can't be is refused.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "this crate is tests only")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "this crate is tests only"
+)]
 
 use std::path::Path;
 

@@ -1,5 +1,10 @@
 //! The walk-through, with kube-proxy in iptables mode.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "this crate is tests only")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "this crate is tests only"
+)]
 
 use lodestone_tests::ProxyMode;
 

@@ -1,0 +1,55 @@
+//! `make sandbox`, as a newcomer runs it.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "this crate is tests only"
+)]
+
+use lodestone_tests::{StateDir, Tool, checkout};
+
+#[test]
+fn the_sandbox_comes_up_shows_an_answer_says_so_when_it_is_up_and_goes() {
+    let name = format!("s{}", std::process::id());
+    let sandbox = |what: &str| {
+        let script = checkout().join("tests/sandbox.sh");
+        // As from a user's shell: what cargo sets for this test would make it build everything anew.
+        let keep = |key: &str| format!("{key}={}", std::env::var(key).unwrap_or_default());
+        let sandbox = format!("LODESTONE_SANDBOX={name}");
+        Tool::new("env")
+            .args(["-i", &keep("PATH"), &keep("HOME"), &sandbox])
+            .args([script])
+            .args([what])
+            .output()
+            .unwrap()
+    };
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    let up = sandbox("up");
+    let (shown, progress) = (text(&up.stdout), text(&up.stderr));
+    let down = || sandbox("down");
+    if !up.status.success() {
+        down();
+        panic!("{progress}\n{shown}");
+    }
+    let again = sandbox("up");
+    let gone = down();
+    assert!(
+        shown.contains("192.168.122.111") && shown.contains("LoadBalancer"),
+        "{shown}"
+    );
+    assert!(
+        shown.contains("ALLOCATED NODE") && shown.contains("\"pod\":\"nginx-deployment-"),
+        "{shown}"
+    );
+    assert!(
+        shown.contains(&format!("export KUBECONFIG=/run/lodestone/{name}/kubeconfig")),
+        "{shown}"
+    );
+    assert!(text(&again.stderr).contains("up already"), "{}", text(&again.stderr));
+    assert!(
+        text(&gone.stderr).contains("is gone") && !StateDir::of(&name).exists(),
+        "{}",
+        text(&gone.stderr)
+    );
+    assert!(text(&down().stderr).contains("There is no sandbox"));
+}
