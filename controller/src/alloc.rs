@@ -66,6 +66,8 @@ pub struct Allocator {
     holders: BTreeMap<IpAddr, BTreeMap<ObjectKey, Tenant>>,
     /// The addresses of a Service, in the order of its status.
     held: HashMap<ObjectKey, Vec<IpAddr>>,
+    /// The addresses that a Service gives up: nobody else gets them before its status says so.
+    leaving: HashMap<ObjectKey, Vec<IpAddr>>,
     /// The addresses in use, as numbers, so that the lowest free one is found without a walk through them.
     used: [RangeInclusiveSet<u128>; 2],
     /// The addresses that are shared under a key.
@@ -112,37 +114,84 @@ impl Allocator {
         Ok(())
     }
 
-    /// Gives `addresses` to a Service, in place of whatever it held. Gives back what it held before and no longer does.
+    /// Whether `tenant` clashes with somebody who had `address` before it. Of two Services that found themselves with one address only the
+    /// younger one has to go.
+    ///
+    /// # Errors
+    /// When it clashes; the error names who is in the way.
+    pub fn check_elders(&self, tenant: &Tenant, key: &ObjectKey, address: IpAddr) -> Result<(), Taken> {
+        let holders = self.holders.get(&address).into_iter().flatten();
+        for (by, other) in holders.filter(|(by, other)| (other.since, *by) < (tenant.since, key)) {
+            tenant.beside(other, address, by)?;
+        }
+        Ok(())
+    }
+
+    /// How a Service holds its addresses.
+    #[must_use]
+    pub fn tenant(&self, key: &ObjectKey) -> Option<&Tenant> {
+        self.holders.get(self.held(key).first()?)?.get(key)
+    }
+
+    /// The addresses that a Service gives up, and that its status may still say.
+    #[must_use]
+    pub fn leaving(&self, key: &ObjectKey) -> &[IpAddr] {
+        self.leaving.get(key).map_or(&[], Vec::as_slice)
+    }
+
+    /// Gives `addresses` to a Service, in place of whatever it held. What it held before and no longer does is leaving until
+    /// [`Self::left`].
     ///
     /// # Errors
     /// When it may not have one of them; then nothing has changed.
-    pub fn take(&mut self, key: &ObjectKey, tenant: &Tenant, addresses: &[IpAddr]) -> Result<Vec<IpAddr>, Taken> {
-        for address in addresses {
+    pub fn take(&mut self, key: &ObjectKey, tenant: &Tenant, addresses: &[IpAddr]) -> Result<(), Taken> {
+        let held = self.held(key).to_vec();
+        for address in addresses.iter().filter(|address| !held.contains(address)) {
             self.check(tenant, key, *address)?;
         }
-        let before = self.release(key);
+        self.hold(key, tenant, addresses);
+        Ok(())
+    }
+
+    /// As [`Self::take`], whoever else has them: for what a Service has already.
+    pub fn hold(&mut self, key: &ObjectKey, tenant: &Tenant, addresses: &[IpAddr]) {
+        let before = self.held.remove(key).unwrap_or_default();
+        let gone = before.into_iter().filter(|address| !addresses.contains(address));
+        let leaving = self.leaving.entry(key.clone()).or_default();
+        leaving.extend(gone);
+        leaving.retain(|address| !addresses.contains(address));
+        if leaving.is_empty() {
+            self.leaving.remove(key);
+        }
         for address in addresses {
-            self.hold(key, tenant, *address);
+            self.let_go(key, *address);
+            self.note(key, tenant, *address);
         }
         if !addresses.is_empty() {
             self.held.insert(key.clone(), addresses.to_vec());
         }
-        Ok(before
-            .into_iter()
-            .filter(|address| !addresses.contains(address))
-            .collect())
     }
 
-    /// Takes everything from a Service. Gives back what it held.
-    pub fn release(&mut self, key: &ObjectKey) -> Vec<IpAddr> {
-        let addresses = self.held.remove(key).unwrap_or_default();
+    /// The status of a Service says what it holds: what it has given up is free. Gives that back.
+    pub fn left(&mut self, key: &ObjectKey) -> Vec<IpAddr> {
+        let addresses = self.leaving.remove(key).unwrap_or_default();
         for address in &addresses {
             self.let_go(key, *address);
         }
         addresses
     }
 
-    fn hold(&mut self, key: &ObjectKey, tenant: &Tenant, address: IpAddr) {
+    /// The Service is gone: everything that it had is free. Gives that back.
+    pub fn release(&mut self, key: &ObjectKey) -> Vec<IpAddr> {
+        let mut addresses = self.left(key);
+        for address in self.held.remove(key).unwrap_or_default() {
+            self.let_go(key, address);
+            addresses.push(address);
+        }
+        addresses
+    }
+
+    fn note(&mut self, key: &ObjectKey, tenant: &Tenant, address: IpAddr) {
         let bits = Family::bits(address);
         self.used[index(Family::of(address))].insert(bits..=bits);
         if let Some(sharing) = &tenant.sharing {
@@ -158,14 +207,16 @@ impl Allocator {
         let Some(holders) = self.holders.get_mut(&address) else {
             return;
         };
-        let tenant = holders.remove(key);
-        if !holders.is_empty() {
-            return;
+        let sharing = holders.remove(key).and_then(|tenant| tenant.sharing);
+        let still_shared = holders
+            .values()
+            .any(|tenant| sharing.is_some() && tenant.sharing == sharing);
+        if holders.is_empty() {
+            self.holders.remove(&address);
+            let bits = Family::bits(address);
+            self.used[index(Family::of(address))].remove(bits..=bits);
         }
-        self.holders.remove(&address);
-        let bits = Family::bits(address);
-        self.used[index(Family::of(address))].remove(bits..=bits);
-        if let Some(sharing) = tenant.and_then(|tenant| tenant.sharing)
+        if let Some(sharing) = sharing.filter(|_| !still_shared)
             && let Some(addresses) = self.shared.get_mut(&sharing)
         {
             addresses.remove(&address);

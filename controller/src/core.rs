@@ -53,6 +53,8 @@ pub struct Core {
     failures: HashMap<ObjectKey, u32>,
     problems: HashMap<ObjectKey, Note>,
     notes: Vec<(ObjectReference, Note)>,
+    /// What is to be told when a status has been written.
+    unwritten: HashMap<ObjectKey, Vec<Note>>,
     objects_changed: bool,
 }
 
@@ -77,6 +79,10 @@ impl Core {
                 // An answer to our own write may have overtaken the watch.
                 if self.services.get(&key).is_some_and(|known| known.is_newer_than(&view)) {
                     return;
+                }
+                // Another object under the same name: what the first one had is free.
+                if self.services.get(&key).is_some_and(|known| known.uid != view.uid) {
+                    self.forget(&key);
                 }
                 self.replace(view);
                 self.enqueue(&key);
@@ -168,25 +174,26 @@ impl Core {
 
     fn look_at(&mut self, key: &ObjectKey) -> Option<Job> {
         let service = self.services.get(key)?;
-        let no_labels = Labels::new();
+        // Which pools serve it can't be said before its namespace is known, which is about to be told.
+        let namespace_labels = self.namespaces.get(&key.namespace)?;
         let facts = Facts {
             service,
-            namespace_labels: self.namespaces.get(&key.namespace).unwrap_or(&no_labels),
+            namespace_labels,
             config: &self.config,
             on_pool_change: self.on_pool_change,
         };
+        let before = self.allocator.tenant(key).cloned();
         let plan = plan(facts, &mut self.allocator);
         let (reference, resource_version) = (service.reference(), service.resource_version.clone());
-        for note in plan.notes {
+        for note in &plan.notes {
             tracing::info!(service = %key, reason = note.reason, "{}", note.text);
-            self.notes.push((reference.clone(), note));
         }
-        self.objects_changed |= plan.write.is_some() || !plan.freed.is_empty();
+        self.unwritten.entry(key.clone()).or_default().extend(plan.notes);
         match plan.problem {
             // Told when it changes, not whenever it is looked at.
             Some(problem) if self.problems.get(key) != Some(&problem) => {
                 tracing::warn!(service = %key, reason = problem.reason, "{}", problem.text);
-                self.notes.push((reference, problem.clone()));
+                self.notes.push((reference.clone(), problem.clone()));
                 self.problems.insert(key.clone(), problem);
             }
             Some(_) => {}
@@ -194,14 +201,35 @@ impl Core {
                 self.problems.remove(key);
             }
         }
-        if !plan.freed.is_empty() {
+        // Others may be able to share now, with its new key, policy or ports.
+        if before.is_some() && before.as_ref() != self.allocator.tenant(key) {
             self.wake_waiting();
         }
-        plan.write.map(|write| Job {
-            key: key.clone(),
-            resource_version,
-            write,
-        })
+        match plan.write {
+            Some(write) => {
+                self.objects_changed = true;
+                Some(Job {
+                    key: key.clone(),
+                    resource_version,
+                    write,
+                })
+            }
+            None => {
+                self.says_so(key, &reference);
+                None
+            }
+        }
+    }
+
+    /// The status of a Service says what it holds: that is told, and what it gave up is free.
+    fn says_so(&mut self, key: &ObjectKey, reference: &ObjectReference) {
+        let notes = self.unwritten.remove(key).unwrap_or_default();
+        self.notes
+            .extend(notes.into_iter().map(|note| (reference.clone(), note)));
+        if !self.allocator.left(key).is_empty() {
+            self.objects_changed = true;
+            self.wake_waiting();
+        }
     }
 
     /// Takes in that a status was written: the Service as it is now.
@@ -209,10 +237,15 @@ impl Core {
         self.in_flight.remove(&view.key);
         self.failures.remove(&view.key);
         let known = self.services.get(&view.key);
-        // It may be gone, or changed once more, by now.
-        if known.is_some_and(|known| known.uid == view.uid && !known.is_newer_than(&view)) {
+        if known.is_none_or(|known| known.uid != view.uid) {
+            // It is gone, or another one, by now.
+            return;
+        }
+        let (key, reference) = (view.key.clone(), view.reference());
+        if known.is_some_and(|known| !known.is_newer_than(&view)) {
             self.replace(view);
         }
+        self.says_so(&key, &reference);
     }
 
     /// Takes in that a write failed. Gives back how long to wait before [`Self::retry`].
@@ -275,12 +308,9 @@ impl Core {
     fn replace(&mut self, view: ServiceView) {
         let key = view.key.clone();
         if let Some(old) = self.services.insert(key.clone(), view) {
-            // Its place in the queue is by its age, and another object may have come under its name.
+            // Its place in the queue is by its age.
             if self.queue.remove(&(old.created, key.clone())) {
                 self.enqueue(&key);
-            }
-            if self.services.get(&key).is_some_and(|new| new.uid != old.uid) {
-                self.problems.remove(&key);
             }
         }
     }
@@ -291,6 +321,7 @@ impl Core {
         }
         self.problems.remove(key);
         self.failures.remove(key);
+        self.unwritten.remove(key);
         let freed = self.allocator.release(key);
         if !freed.is_empty() {
             tracing::info!(service = %key, ?freed, "the Service is gone, its addresses are free");
@@ -395,7 +426,7 @@ impl Core {
         services.sort_by(|a, b| (a.created, &a.key).cmp(&(b.created, &b.key)));
         let adopted = services
             .iter()
-            .filter(|service| adopt(service, &mut self.allocator))
+            .filter(|service| adopt(service, &self.config, &mut self.allocator))
             .count();
         tracing::info!(services = services.len(), adopted, "all addresses in use are known");
         self.adopted = true;

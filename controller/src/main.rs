@@ -3,12 +3,13 @@
 
 use std::sync::Arc;
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 use clap::Parser;
 use futures::FutureExt;
-use kube::Client;
 use lodestone_controller::{controller::Controller, core::Core, peers_secret, plan::OnPoolChange};
-use lodestone_daemon::{admin, events::Events, flags::Common, log, readiness::Readiness, shutdown, task::spawn};
+use lodestone_daemon::{
+    admin, client, events::Events, flags::Common, log, readiness::Readiness, shutdown, task::spawn,
+};
 use tokio::sync::{mpsc, oneshot};
 
 /// Gives addresses of IPAddressPools to Services of type LoadBalancer.
@@ -41,9 +42,7 @@ async fn main() -> Result<()> {
     } = Args::parse();
     log::start(common.log_level, common.log_format);
     tracing::info!(version = env!("CARGO_PKG_VERSION"), "the controller starts");
-    let client = Client::try_default()
-        .await
-        .context("no credentials for the API server: neither a pod's nor KUBECONFIG")?;
+    let client = client::connect().await?;
     let readiness = Readiness::default();
     let ready = readiness.gate("Services, Namespaces, IPAddressPools and L2Advertisements");
     let (ask, questions) = mpsc::channel::<oneshot::Sender<serde_json::Value>>(4);

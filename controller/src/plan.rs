@@ -39,8 +39,6 @@ pub struct Plan {
     pub notes: Vec<Note>,
     /// What does not work, to be told when it changes. The Service is looked at again when an address becomes free.
     pub problem: Option<Note>,
-    /// The addresses that the Service no longer has.
-    pub freed: Vec<IpAddr>,
 }
 
 /// What the status of a Service is to say.
@@ -76,7 +74,7 @@ pub fn plan(facts: Facts<'_>, allocator: &mut Allocator) -> Plan {
         return Plan::default();
     }
     let mut plan = Plan::default();
-    plan.freed.extend(adopt_if_possible(service, allocator));
+    follow_edit(facts, allocator);
     let held = usable(service, allocator);
     let chooser = Chooser { facts, allocator };
     let keep = chooser.keep(&held);
@@ -88,6 +86,9 @@ pub fn plan(facts: Facts<'_>, allocator: &mut Allocator) -> Plan {
         }
         Err(problem) => {
             plan.problem = Some(problem);
+            // It keeps what it has, as what it is now: its ports or its key may be others than before.
+            let all = allocator.held(&service.key).to_vec();
+            allocator.hold(&service.key, &service.tenant, &all);
             keep.pool()
                 .or_else(|| service.recorded_pool.clone())
                 .filter(|_| !held.is_empty())
@@ -152,29 +153,32 @@ fn decide(chooser: &Chooser<'_>, held: &[IpAddr], keep: &Keep) -> Result<Pick, N
         (Request::Any, Keep::Yes(pool)) if pool_fits(pool) => Ok(chooser.topped_up(held, stay(pool))),
         (Request::Any, Keep::Retained { pool, .. }) if pool_fits(pool) => Ok(stay(pool)),
         (Request::Any, Keep::Yes(_) | Keep::Retained { .. } | Keep::Nothing) => {
-            chooser.any().map_err(|refused| failed(refused.to_string()))
+            chooser.any(held).map_err(|refused| failed(refused.to_string()))
         }
-        (Request::Any, Keep::No(why)) => chooser.any().map_err(|refused| failed(format!("{why}, and {refused}"))),
+        (Request::Any, Keep::No(why)) => chooser
+            .any(held)
+            .map_err(|refused| failed(format!("{why}, and {refused}"))),
     }
 }
 
 /// Gives the Service what was picked, and tells what that changed.
 fn commit(plan: &mut Plan, service: &ServiceView, allocator: &mut Allocator, held: &[IpAddr], keep: &Keep, pick: Pick) {
-    let freed = match allocator.take(&service.key, &service.tenant, &pick.addresses) {
-        Ok(freed) => freed,
-        Err(taken) => {
-            // Whatever was picked has been checked: this would be a defect, and leaves the Service as it was.
-            plan.problem = Some(Note {
-                warning: true,
-                reason: "InternalError",
-                text: taken.to_string(),
-            });
-            return;
-        }
-    };
-    plan.freed.extend(&freed);
-    if let (Keep::No(why), false) = (keep, freed.is_empty()) {
-        let text = format!("{} is no longer assigned: {why}", list(&freed));
+    if let Err(taken) = allocator.take(&service.key, &service.tenant, &pick.addresses) {
+        // Whatever was picked has been checked: this would be a defect, and leaves the Service as it was.
+        plan.problem = Some(Note {
+            warning: true,
+            reason: "InternalError",
+            text: taken.to_string(),
+        });
+        return;
+    }
+    let given_up: Vec<IpAddr> = held
+        .iter()
+        .copied()
+        .filter(|address| !pick.addresses.contains(address))
+        .collect();
+    if let (Keep::No(why), false) = (keep, given_up.is_empty()) {
+        let text = format!("{} is no longer assigned: {why}", list(&given_up));
         plan.notes.push(Note {
             warning: false,
             reason: "ClearAssignment",
@@ -220,14 +224,16 @@ fn commit(plan: &mut Plan, service: &ServiceView, allocator: &mut Allocator, hel
 
 /// Takes back what a Service that is no longer ours had from us.
 fn withdraw(service: &ServiceView, allocator: &mut Allocator) -> Plan {
-    let held = allocator.release(&service.key);
-    if held.is_empty() && service.recorded_pool.is_none() {
-        // It never was ours: its status is somebody else's.
+    let held = allocator.held(&service.key).to_vec();
+    allocator.hold(&service.key, &service.tenant, &[]);
+    let had: Vec<IpAddr> = allocator.leaving(&service.key).to_vec();
+    if had.is_empty() && (service.balanced || service.recorded_pool.is_none()) {
+        // It is another load balancer's, whose annotations may be like ours; or it never had anything to do with us.
         return Plan::default();
     }
     let mine = |entry: &LoadBalancerIngress| {
         let address = entry.ip.as_deref().and_then(|ip| ip.parse().ok());
-        held.is_empty() || address.is_some_and(|address| held.contains(&address))
+        !service.balanced || address.is_some_and(|address| had.contains(&address))
     };
     let ingress: Vec<_> = service.ingress.iter().filter(|entry| !mine(entry)).cloned().collect();
     let changed = ingress != service.ingress || service.recorded_pool.is_some();
@@ -245,30 +251,50 @@ fn withdraw(service: &ServiceView, allocator: &mut Allocator) -> Plan {
         write: changed.then_some(Write { ingress, pool: None }),
         notes,
         problem: None,
-        freed: held,
     }
 }
 
-/// Before anything is given out: the addresses that the Service's status says are its own, if nobody was there before it. Gives back
-/// whether it has them now.
-pub fn adopt(service: &ServiceView, allocator: &mut Allocator) -> bool {
-    let recorded = service.recorded();
-    let plausible = match recorded.as_slice() {
-        [_] => true,
-        [a, b] => a.is_ipv4() != b.is_ipv4(),
-        _ => false,
-    };
-    service.served && plausible && allocator.take(&service.key, &service.tenant, &recorded).is_ok()
+/// Before anything is given out: the addresses that the Service's status says are its own. Gives back whether it has any now. An address
+/// that two have is held by both, and the younger one moves; one that nobody here has given out is held if it is free.
+pub fn adopt(service: &ServiceView, config: &Config, allocator: &mut Allocator) -> bool {
+    let mut recorded = service.recorded();
+    recorded.dedup();
+    let plausible =
+        matches!(recorded.as_slice(), [_]) || matches!(recorded.as_slice(), [a, b] if Family::of(*a) != Family::of(*b));
+    if !plausible {
+        // Somebody put others beside ours: ours are those in pools, one of each family.
+        let mut families = Vec::new();
+        recorded.retain(|address| {
+            let family = Family::of(*address);
+            let first = config.pool_of(*address).is_some() && !families.contains(&family);
+            families.extend(first.then_some(family));
+            first
+        });
+    }
+    if !service.served || recorded.is_empty() {
+        return false;
+    }
+    if service.recorded_pool.is_some() {
+        allocator.hold(&service.key, &service.tenant, &recorded);
+        return true;
+    }
+    allocator.take(&service.key, &service.tenant, &recorded).is_ok()
 }
 
-/// Follows a status that says something else than what is held, as after an edit by hand, if the Service can have that.
-fn adopt_if_possible(service: &ServiceView, allocator: &mut Allocator) -> Vec<IpAddr> {
-    let held = allocator.held(&service.key).to_vec();
+/// Follows a status that says something else than what is held, as after an edit by hand, if the Service could have been given just that.
+fn follow_edit(facts: Facts<'_>, allocator: &mut Allocator) {
+    let service = facts.service;
     let recorded = service.recorded();
-    if recorded.is_empty() || recorded == held || !adopt(service, allocator) {
-        return Vec::new();
+    let leaving = allocator.leaving(&service.key);
+    // A status that says what is being given up is not an edit: our own write has not come through yet.
+    let known = recorded == allocator.held(&service.key) || recorded.iter().any(|address| leaving.contains(address));
+    if recorded.is_empty() || known {
+        return;
     }
-    held.into_iter().filter(|address| !recorded.contains(address)).collect()
+    if matches!((Chooser { facts, allocator }).keep(&recorded), Keep::Yes(_)) {
+        // One that somebody else has is not followed; the status is mended.
+        let _ = allocator.take(&service.key, &service.tenant, &recorded);
+    }
 }
 
 /// The status that the Service is to have, unless it has it. What others put beside an address (ipMode, ports) stays.

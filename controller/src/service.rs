@@ -46,6 +46,8 @@ pub struct ServiceView {
     pub resource_version: String,
     /// When it was made.
     pub created: Option<Timestamp>,
+    /// Whether it is of type LoadBalancer.
+    pub balanced: bool,
     /// Whether it is of type LoadBalancer and of our class.
     pub served: bool,
     /// The families of its cluster addresses, the primary one first.
@@ -94,13 +96,15 @@ impl ServiceView {
             protocol: Protocol(port.protocol.unwrap_or_else(|| "TCP".to_owned())),
             number: port.port,
         });
+        let created = service.creation_timestamp().map(|time| time.0);
+        let balanced = spec.type_.as_deref() == Some("LoadBalancer");
         Self {
             key,
             uid: service.uid().unwrap_or_default(),
             resource_version: service.resource_version().unwrap_or_default(),
-            created: service.creation_timestamp().map(|time| time.0),
-            served: spec.type_.as_deref() == Some("LoadBalancer")
-                && serves_class(class, spec.load_balancer_class.as_deref()),
+            created,
+            balanced,
+            served: balanced && serves_class(class, spec.load_balancer_class.as_deref()),
             families: cluster_ips
                 .iter()
                 .filter_map(|ip| ip.parse().ok())
@@ -120,6 +124,7 @@ impl ServiceView {
                 sharing,
                 backend,
                 ports: ports.collect(),
+                since: created,
             },
             ingress: balancer
                 .and_then(|balancer| balancer.ingress.clone())

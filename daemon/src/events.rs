@@ -1,16 +1,21 @@
 //! Kubernetes events: what `kubectl describe` shows. They are sent in the background, so that no decision waits for them.
 
+use std::time::Duration;
+
 use k8s_openapi::api::core::v1::ObjectReference;
 use kube::{
     Client,
     runtime::events::{Event, EventType, Recorder, Reporter},
 };
-use tokio::sync::mpsc;
+use tokio::{sync::mpsc, time::timeout};
 
 use crate::task::{Task, spawn};
 
 /// How many events may wait for the API server. More are dropped: an event is a courtesy, and the log has it, too.
 const QUEUE: usize = 1024;
+
+/// How long the API server may take for one.
+const LIMIT: Duration = Duration::from_secs(10);
 
 /// Longer notes are refused by the API server (events.k8s.io/v1).
 const NOTE_LIMIT: usize = 1024;
@@ -34,17 +39,19 @@ impl Events {
     /// Starts sending events in the name of `component`.
     pub fn start(client: Client, component: &str, instance: Option<String>) -> (Self, Task) {
         let (sender, mut queue) = mpsc::channel::<(Event, ObjectReference)>(QUEUE);
-        let recorder = Recorder::new(
-            client,
-            Reporter {
-                controller: component.to_owned(),
-                instance,
-            },
-        );
+        let reporter = Reporter {
+            controller: component.to_owned(),
+            instance,
+        };
         let task = spawn(async move {
             while let Some((event, object)) = queue.recv().await {
-                if let Err(error) = recorder.publish(&event, &object).await {
-                    tracing::warn!(reason = event.reason, %error, "an event could not be sent");
+                // A recorder of its own for each: one that is used again takes two events of one reason for the same, and shows the
+                // text of the first. Ours are sent on change only, so there is nothing to be summed up.
+                let recorder = Recorder::new(client.clone(), reporter.clone());
+                match timeout(LIMIT, recorder.publish(&event, &object)).await {
+                    Ok(Ok(())) => {}
+                    Ok(Err(error)) => tracing::warn!(reason = event.reason, %error, "an event could not be sent"),
+                    Err(_) => tracing::warn!(reason = event.reason, "an event could not be sent: no answer"),
                 }
             }
         });

@@ -3,6 +3,7 @@
 //! | Module | What it is for |
 //! |---|---|
 //! | [`admin`] | the HTTP server for probes and questions: `/healthz`, `/readyz`, `/debug/state` |
+//! | [`client`] | the connection to the API server |
 //! | [`clock`] | the only place that asks a clock |
 //! | [`condition`] | conditions of objects, changed only when something changed |
 //! | [`events`] | Kubernetes events, sent in the background |
@@ -13,6 +14,7 @@
 #![forbid(unsafe_code)]
 
 pub mod admin;
+pub mod client;
 pub mod clock;
 pub mod condition;
 pub mod events;

@@ -1,22 +1,26 @@
 //! Watches in which one bad object harms nothing else.
 
-use std::{collections::HashSet, collections::VecDeque, fmt::Debug};
+use std::{
+    collections::{HashSet, VecDeque},
+    fmt::Debug,
+    time::Duration,
+};
 
 use futures::{Stream, StreamExt, stream};
 use kube::{
     Api, Resource,
     core::DeserializeGuard,
-    runtime::{
-        WatchStreamExt,
-        watcher::{self, Event},
-    },
+    runtime::watcher::{self, Event},
 };
 use serde::de::DeserializeOwned;
 
-use crate::ObjectKey;
+use crate::{ObjectKey, clock};
 
 /// A connection that died without a word is noticed after this many seconds (and a few more).
 const TIMEOUT: u32 = 60;
+
+/// How long a watch that failed waits for its next try, at first and at most.
+const BACKOFF: (Duration, Duration) = (Duration::from_millis(800), Duration::from_secs(30));
 
 /// A change of what the API server holds.
 #[derive(Clone, Debug, PartialEq)]
@@ -49,7 +53,7 @@ pub fn changes<K>(api: Api<DeserializeGuard<K>>, config: watcher::Config) -> imp
 where
     K: Resource<DynamicType = ()> + Clone + Debug + Send + Sync + DeserializeOwned + 'static,
 {
-    let events = watcher::watcher(api, config.timeout(TIMEOUT)).default_backoff().boxed();
+    let events = watcher::watcher(api, config.timeout(TIMEOUT)).boxed();
     let diff = Diff {
         kind: K::kind(&()).into_owned(),
         ..Diff::default()
@@ -63,7 +67,7 @@ where
                 }
                 match events.next().await? {
                     Ok(event) => diff.event(event, &mut ready),
-                    Err(error) => diff.error(&error),
+                    Err(error) => tokio::time::sleep(diff.error(&error)).await,
                 }
             }
         },
@@ -76,7 +80,7 @@ struct Diff {
     kind: String,
     known: HashSet<ObjectKey>,
     listing: HashSet<ObjectKey>,
-    failing: bool,
+    failures: u32,
 }
 
 impl Diff {
@@ -85,8 +89,8 @@ impl Diff {
         event: Event<DeserializeGuard<K>>,
         out: &mut VecDeque<Change<K>>,
     ) {
-        if self.failing {
-            self.failing = false;
+        // A list that is about to be asked for is no answer yet.
+        if !matches!(event, Event::Init) && std::mem::take(&mut self.failures) > 0 {
             tracing::info!(kind = self.kind, "the API server answers again");
         }
         match event {
@@ -118,11 +122,15 @@ impl Diff {
         }
     }
 
-    fn error(&mut self, error: &watcher::Error) {
-        if !self.failing {
-            self.failing = true;
+    /// Gives back how long to wait before the next try: longer each time, and not the same in a thousand processes.
+    fn error(&mut self, error: &watcher::Error) -> Duration {
+        if self.failures == 0 {
             tracing::warn!(kind = self.kind, %error, "the API server does not answer; what is known stays in force");
         }
+        let wait = BACKOFF.0.saturating_mul(1 << self.failures.min(10)).min(BACKOFF.1);
+        self.failures = self.failures.saturating_add(1);
+        let part = u32::try_from(clock::wall_nanoseconds() / 1000 % 1000).unwrap_or_default();
+        wait / 2 + wait / 2 * part / 1000
     }
 }
 

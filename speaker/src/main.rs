@@ -7,7 +7,9 @@ use anyhow::{Context, Result, anyhow};
 use clap::Parser;
 use futures::FutureExt;
 use kube::Client;
-use lodestone_daemon::{admin, events::Events, flags::Common, log, readiness::Readiness, shutdown, task::spawn};
+use lodestone_daemon::{
+    admin, client, events::Events, flags::Common, log, readiness::Readiness, shutdown, task::spawn,
+};
 use lodestone_speaker::{
     cluster::{
         gather::{Gathered, Gatherer},
@@ -68,9 +70,7 @@ async fn main() -> Result<()> {
         node = node_name,
         "the speaker starts"
     );
-    let client = Client::try_default()
-        .await
-        .context("no credentials for the API server: neither a pod's nor KUBECONFIG")?;
+    let client = client::connect().await?;
     let readiness = Readiness::default();
     let told = readiness.gate("Services, EndpointSlices, Nodes, IPAddressPools and L2Advertisements");
     let listened = readiness.gate("the other speakers");

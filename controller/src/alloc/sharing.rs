@@ -2,6 +2,7 @@
 
 use std::{collections::BTreeMap, fmt, net::IpAddr};
 
+use jiff::Timestamp;
 use lodestone_daemon::ObjectKey;
 use serde::Serialize;
 
@@ -49,6 +50,9 @@ pub struct Tenant {
     pub backend: Backend,
     /// Its ports.
     pub ports: Vec<Port>,
+    /// When the Service was made.
+    #[serde(skip)]
+    pub since: Option<Timestamp>,
 }
 
 impl Tenant {

@@ -35,6 +35,7 @@ fn started(services: Vec<ServiceView>) -> Core {
     }
     core.pool(Change::Applied(pool("p", "192.0.2.0/31")));
     core.service(Change::Synced);
+    core.namespace(Change::Applied(("n".to_owned(), Labels::new())));
     core.namespace(Change::Synced);
     core.l2_advertisement(Change::Synced);
     assert_eq!(
@@ -155,4 +156,81 @@ fn a_pool_that_can_no_longer_be_decoded_takes_nothing_away() {
     assert_eq!(core.config().refused[0].message, "not a pool");
     core.pool(Change::Applied(pool("p", "192.0.2.0/31")));
     assert_eq!((settle(&mut core).len(), core.problems().len()), (0, 0));
+}
+
+#[test]
+fn an_address_is_free_only_when_the_status_of_its_holder_no_longer_says_it() {
+    let mut core = started(vec![
+        service("a", 1, 1, json!({"has": "192.0.2.0"})),
+        service("b", 1, 2, json!({"has": "192.0.2.1"})),
+        service("waits", 3, 3, json!({})),
+    ]);
+    assert_eq!(settle(&mut core), []);
+    // The pool is another one now, and a asks for an address in it.
+    core.pool(Change::Applied(pool("q", "198.51.100.1/32")));
+    let asks = |version: u64, has: &str| {
+        let mut view = service("a", version, 1, json!({"has": has}));
+        view.request = crate::service::Request::Addresses(vec!["198.51.100.1".parse().unwrap()]);
+        view
+    };
+    core.service(Change::Applied(asks(5, "192.0.2.0")));
+    let mut jobs = Vec::new();
+    while let Some(job) = core.next_job() {
+        jobs.push((job.key.name.clone(), job.write.ingress[0].ip.clone().unwrap()));
+    }
+    assert_eq!(jobs, pairs(&[("a", "198.51.100.1")]), "nobody gets 192.0.2.0 yet");
+    core.take_notes();
+    core.failed(&key("a"));
+    core.retry(&key("a"));
+    assert_eq!(core.next_job().unwrap().key, key("a"));
+    assert_eq!(core.take_notes(), [], "nothing is told before it is written");
+    core.written(asks(6, "198.51.100.1"));
+    assert_eq!(
+        core.take_notes()
+            .iter()
+            .filter(|(_, note)| note.reason == "IPAllocated")
+            .count(),
+        1
+    );
+    assert_eq!(settle(&mut core), pairs(&[("waits", "192.0.2.0")]));
+}
+
+#[test]
+fn a_service_waits_for_its_namespace_to_be_known() {
+    let mut core = started(vec![]);
+    let mut early = service("a", 1, 1, json!({}));
+    early.key.namespace = "late".to_owned();
+    core.service(Change::Applied(early));
+    assert_eq!(core.next_job(), None);
+    core.namespace(Change::Applied(("late".to_owned(), Labels::new())));
+    assert_eq!(core.next_job().unwrap().key.namespace, "late");
+}
+
+#[test]
+fn another_object_under_the_same_name_inherits_nothing() {
+    let mut core = started(vec![service("a", 1, 1, json!({"has": "192.0.2.1"}))]);
+    assert_eq!(settle(&mut core), []);
+    let mut another = service("a", 9, 2, json!({}));
+    another.uid = "another".to_owned();
+    core.service(Change::Applied(another));
+    let job = core.next_job().unwrap();
+    assert_eq!(job.write.ingress[0].ip.as_deref(), Some("192.0.2.0"));
+}
+
+#[test]
+fn one_that_waits_for_a_shared_address_is_woken_when_its_holder_begins_to_share() {
+    let mut core = started(vec![service("a", 1, 1, json!({"has": "192.0.2.0"}))]);
+    settle(&mut core);
+    let sharing = |name: &str, version: u64, second: u8, port: i32, more: Value| {
+        let mut view = service(name, version, second, more);
+        view.tenant.sharing = Some("k".to_owned());
+        view.tenant.ports[0].number = port;
+        view
+    };
+    let mut asks = sharing("b", 2, 2, 443, json!({}));
+    asks.request = crate::service::Request::Addresses(vec!["192.0.2.0".parse().unwrap()]);
+    core.service(Change::Applied(asks));
+    assert_eq!(core.next_job(), None);
+    core.service(Change::Applied(sharing("a", 3, 1, 80, json!({"has": "192.0.2.0"}))));
+    assert_eq!(core.next_job().unwrap().key, key("b"));
 }

@@ -107,9 +107,10 @@ impl Chooser<'_> {
     }
 
     /// Any addresses: from the pool that the Service names, else from the first in rank that has some.
-    pub(super) fn any(&self) -> Result<Pick, Refused> {
+    pub(super) fn any(&self, held: &[IpAddr]) -> Result<Pick, Refused> {
         let service = self.facts.service;
-        if service.family_policy == FamilyPolicy::RequireDual && service.families.len() < 2 {
+        let require = service.family_policy == FamilyPolicy::RequireDual;
+        if require && service.families.len() < 2 {
             return Err(Refused::OneClusterAddress);
         }
         let pools = match &service.requested_pool {
@@ -127,21 +128,38 @@ impl Chooser<'_> {
             }
             None => self.automatic_pools(),
         };
-        let dual = service.families.len() == 2;
-        if dual && let Some(pick) = pools.iter().find_map(|pool| self.both(pool)) {
+        if require && let Some(pick) = self.with_second(held, &pools) {
             return Ok(pick);
         }
-        if !dual || service.family_policy != FamilyPolicy::RequireDual {
+        // Pools that are set aside for some Services come before the common ones, even if those have both families.
+        let (set_aside, common): (Vec<&Pool>, Vec<&Pool>) = pools.iter().partition(|pool| pool.allocation.is_some());
+        let pick = [set_aside, common].into_iter().find_map(|pools| {
+            let both = || pools.iter().find_map(|pool| self.both(pool));
             // Of the two families of a Service that prefers both, the primary one first.
-            let single = service
-                .families
-                .iter()
-                .find_map(|family| pools.iter().find_map(|pool| self.one(pool, *family)));
-            if let Some(pick) = single {
-                return Ok(pick);
+            let one = || {
+                service
+                    .families
+                    .iter()
+                    .find_map(|family| pools.iter().find_map(|pool| self.one(pool, *family)))
+            };
+            match (service.families.len() == 2, require) {
+                (true, true) => both(),
+                (true, false) => both().or_else(one),
+                (false, _) => one(),
             }
-        }
-        Err(Refused::Exhausted(self.why_none(&pools)))
+        });
+        pick.ok_or_else(|| Refused::Exhausted(self.why_none(&pools)))
+    }
+
+    /// The one address that a Service has, with one of the other family from the same pool.
+    fn with_second(&self, held: &[IpAddr], pools: &[&Pool]) -> Option<Pick> {
+        let [have] = held else { return None };
+        let pool = pools.iter().find(|pool| pool.contains(*have))?;
+        let more = self.one(pool, Family::of(*have).other())?;
+        Some(Pick {
+            addresses: [vec![*have], more.addresses].concat(),
+            ..more
+        })
     }
 
     /// Adds the other family to a Service that prefers two and has one. It never moves to another pool for that.

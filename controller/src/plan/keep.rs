@@ -51,9 +51,17 @@ impl Chooser<'_> {
         if service.family_policy == FamilyPolicy::RequireDual && held.len() < 2 {
             return Keep::No("the Service requires two address families".to_owned());
         }
-        let clash = held
-            .iter()
-            .find_map(|address| self.allocator.check(&service.tenant, &service.key, *address).err());
+        // Whoever changes its ports or its key must fit in with everybody; otherwise the one that was there first stays.
+        let changed = self.allocator.tenant(&service.key) != Some(&service.tenant);
+        let clash = held.iter().find_map(|address| {
+            if changed {
+                self.allocator.check(&service.tenant, &service.key, *address).err()
+            } else {
+                self.allocator
+                    .check_elders(&service.tenant, &service.key, *address)
+                    .err()
+            }
+        });
         if let Some(taken) = clash {
             return Keep::No(taken.to_string());
         }

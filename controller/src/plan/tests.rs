@@ -90,6 +90,11 @@ fn written(plan: &Plan) -> Vec<String> {
     write.ingress.iter().filter_map(|entry| entry.ip.clone()).collect()
 }
 
+/// What the Service `a` gives up.
+fn leaving(allocator: &Allocator) -> Vec<IpAddr> {
+    allocator.leaving(&ObjectKey::new("n", "a")).to_vec()
+}
+
 fn problem(plan: &Plan) -> &str {
     plan.problem.as_ref().map_or("", |note| note.text.as_str())
 }
@@ -231,9 +236,9 @@ fn p7_a_request_that_cannot_be_met_keeps_the_old_address() {
             &mut allocator,
             &service("other", annotated("address-pool", "full")),
         );
-        adopt(&service("a", has(&["192.0.2.0"])), &mut allocator);
+        adopt(&service("a", has(&["192.0.2.0"])), &dual(), &mut allocator);
         let plan = run(&pools, &mut allocator, &service("a", with(has(&["192.0.2.0"]), more)));
-        assert_eq!((plan.write.clone(), plan.freed.len()), (None, 0));
+        assert_eq!((plan.write.clone(), leaving(&allocator).len()), (None, 0));
         assert!(problem(&plan).contains(part), "{}", problem(&plan));
         assert!(
             problem(&plan).ends_with("the Service keeps 192.0.2.0"),
@@ -262,7 +267,7 @@ fn p7_an_address_whose_pool_went_away_is_retained_or_replaced_by_flag() {
     ] {
         let holder = service("a", has(&["192.0.2.0"]));
         let mut allocator = Allocator::default();
-        assert!(adopt(&holder, &mut allocator));
+        assert!(adopt(&holder, &pools, &mut allocator));
         let plan = run(&pools, &mut allocator, &holder);
         assert_eq!(
             (plan.write.clone(), plan.problem.as_ref().map(|note| note.reason)),
@@ -281,7 +286,7 @@ fn p7_an_address_whose_pool_went_away_is_retained_or_replaced_by_flag() {
             moved.notes.iter().map(|note| note.reason).collect::<Vec<_>>(),
             ["ClearAssignment", "IPAllocated"]
         );
-        assert_eq!(moved.freed, ["192.0.2.0".parse::<IpAddr>().unwrap()]);
+        assert_eq!(leaving(&allocator), ["192.0.2.0".parse::<IpAddr>().unwrap()]);
     }
 }
 
@@ -289,9 +294,9 @@ fn p7_an_address_whose_pool_went_away_is_retained_or_replaced_by_flag() {
 fn p7_even_with_reassign_the_old_address_stays_until_there_is_another() {
     let holder = service("a", has(&["192.0.2.0"]));
     let mut allocator = Allocator::default();
-    adopt(&holder, &mut allocator);
+    adopt(&holder, &dual(), &mut allocator);
     let plan = run_with(&config(&[]), &mut allocator, &holder, OnPoolChange::Reassign);
-    assert_eq!((plan.write.clone(), plan.freed.len()), (None, 0));
+    assert_eq!((plan.write.clone(), leaving(&allocator).len()), (None, 0));
     assert!(
         problem(&plan).contains("the Service keeps 192.0.2.0"),
         "{}",
@@ -304,16 +309,20 @@ fn a_status_that_nobody_here_has_written_is_replaced() {
     let foreign = json!({"status": {"loadBalancer": {"ingress": [{"hostname": "elb"}, {"ip": "10.1.1.1"}]}}});
     let mut allocator = Allocator::default();
     let foreign = service("a", foreign);
-    adopt(&foreign, &mut allocator);
+    adopt(&foreign, &dual(), &mut allocator);
     assert_eq!(written(&run(&v4(), &mut allocator, &foreign)), ["192.0.2.0"]);
 }
 
 #[test]
-fn three_addresses_in_a_status_are_reset() {
-    let strange = service("a", has(&["192.0.2.1", "192.0.2.2", "2001:db8::1"]));
+fn what_others_put_into_a_status_beside_ours_goes_and_ours_stays() {
+    let strange = service("a", has(&["10.9.9.9", "192.0.2.1", "192.0.2.2"]));
     let mut allocator = Allocator::default();
-    assert!(!adopt(&strange, &mut allocator));
-    assert_eq!(written(&run(&v4(), &mut allocator, &strange)), ["192.0.2.0"]);
+    assert!(adopt(&strange, &v4(), &mut allocator));
+    assert_eq!(written(&run(&v4(), &mut allocator, &strange)), ["192.0.2.1"]);
+    // None of ours is left: it is reset.
+    let foreign = service("b", has(&["10.9.9.7", "10.9.9.8", "10.9.9.9"]));
+    assert!(!adopt(&foreign, &v4(), &mut allocator));
+    assert_eq!(written(&run(&v4(), &mut allocator, &foreign)), ["192.0.2.0"]);
 }
 
 #[test]
@@ -326,7 +335,7 @@ fn what_others_put_beside_an_address_stays() {
         ]}}}),
     );
     let holder = service("a", with(proxy, both_families()));
-    adopt(&holder, &mut allocator);
+    adopt(&holder, &dual(), &mut allocator);
     let plan = run(&dual(), &mut allocator, &holder);
     let ingress = &plan.write.as_ref().unwrap().ingress;
     assert_eq!(ingress[0].ip_mode.as_deref(), Some("Proxy"));
@@ -341,7 +350,7 @@ fn a_service_that_is_no_longer_ours_is_released() {
         json!({"type": "LoadBalancer", "loadBalancerClass": "other"}),
     ] {
         let mut allocator = Allocator::default();
-        adopt(&service("a", has(&["192.0.2.0"])), &mut allocator);
+        adopt(&service("a", has(&["192.0.2.0"])), &dual(), &mut allocator);
         let plan = run(
             &v4(),
             &mut allocator,
@@ -351,7 +360,7 @@ fn a_service_that_is_no_longer_ours_is_released() {
             (
                 written(&plan).len(),
                 plan.write.as_ref().unwrap().pool.clone(),
-                plan.freed.len()
+                leaving(&allocator).len()
             ),
             (0, None, 1)
         );
@@ -366,7 +375,7 @@ fn a_service_that_never_was_ours_is_left_alone() {
     });
     let mut allocator = Allocator::default();
     let foreign = service("a", foreign);
-    assert!(!adopt(&foreign, &mut allocator));
+    assert!(!adopt(&foreign, &dual(), &mut allocator));
     assert_eq!(run(&v4(), &mut allocator, &foreign), Plan::default());
     for other in ["ClusterIP", "NodePort", "ExternalName"] {
         let plan = run(&v4(), &mut allocator, &service("b", json!({"spec": {"type": other}})));
@@ -423,7 +432,7 @@ fn families_follow_the_cluster_addresses_and_the_policy() {
 fn a_service_that_prefers_two_families_gets_the_second_when_its_pool_does_and_settles() {
     let mut allocator = Allocator::default();
     let one = service("a", with(has(&["192.0.2.0"]), both_families()));
-    adopt(&one, &mut allocator);
+    adopt(&one, &dual(), &mut allocator);
     assert_eq!(run(&v4(), &mut allocator, &one), Plan::default());
     assert_eq!(
         written(&run(&dual(), &mut allocator, &one)),
@@ -438,33 +447,139 @@ fn giving_up_a_family_keeps_the_other_address() {
     let mut allocator = Allocator::default();
     adopt(
         &service("a", with(has(&["192.0.2.1", "2001:db8::1"]), both_families())),
+        &dual(),
         &mut allocator,
     );
     let single = service("a", has(&["192.0.2.1", "2001:db8::1"]));
     let plan = run(&dual(), &mut allocator, &single);
     assert_eq!(written(&plan), ["192.0.2.1"]);
-    assert_eq!(plan.freed, ["2001:db8::1".parse::<IpAddr>().unwrap()]);
+    assert_eq!(leaving(&allocator), ["2001:db8::1".parse::<IpAddr>().unwrap()]);
+}
+
+/// Made in this second of 2026.
+fn made(second: u8) -> Value {
+    json!({"metadata": {"creationTimestamp": format!("2026-01-01T00:00:{second:02}Z")}})
 }
 
 #[test]
-fn of_two_services_with_one_address_in_status_the_one_adopted_first_keeps_it() {
-    let mut allocator = Allocator::default();
+fn of_two_services_with_one_address_in_status_the_older_keeps_it_and_the_younger_moves_when_it_can() {
     let (older, newer) = (
-        service("older", has(&["192.0.2.0"])),
-        service("newer", has(&["192.0.2.0"])),
+        service("z-older", with(has(&["192.0.2.0"]), made(1))),
+        service("a-newer", with(has(&["192.0.2.0"]), made(2))),
     );
-    assert!(adopt(&older, &mut allocator) && !adopt(&newer, &mut allocator));
-    assert_eq!(run(&v4(), &mut allocator, &older), Plan::default());
-    assert_eq!(written(&run(&v4(), &mut allocator, &newer)), ["192.0.2.1"]);
+    let only_one = config(&[("p", json!({"addresses": ["192.0.2.0/32"]}))]);
+    for (pools, moves) in [(v4(), true), (only_one, false)] {
+        let mut allocator = Allocator::default();
+        assert!(adopt(&older, &pools, &mut allocator) && adopt(&newer, &pools, &mut allocator));
+        assert_eq!(run(&pools, &mut allocator, &older), Plan::default());
+        let plan = run(&pools, &mut allocator, &newer);
+        if moves {
+            assert_eq!(written(&plan), ["192.0.2.1"]);
+        } else {
+            assert_eq!(plan.write, None);
+            assert!(
+                problem(&plan).ends_with("the Service keeps 192.0.2.0"),
+                "{}",
+                problem(&plan)
+            );
+        }
+    }
+}
+
+#[test]
+fn p7_a_restart_takes_no_address_from_one_whose_sharer_has_come_to_clash_with_it() {
+    let only_one = config(&[("p", json!({"addresses": ["192.0.2.0/32"]}))]);
+    let shared = |name: &str, port: u16, second: u8| {
+        let more = json!({"spec": {"ports": [{"port": port}]}});
+        service(
+            name,
+            with(
+                with(with(has(&["192.0.2.0"]), annotated("allow-shared-ip", "k")), more),
+                made(second),
+            ),
+        )
+    };
+    // The older one was edited to the port of the younger; both are found like this at the start.
+    let (edited, innocent) = (shared("edited", 81, 1), shared("innocent", 81, 2));
+    let mut allocator = Allocator::default();
+    adopt(&edited, &only_one, &mut allocator);
+    adopt(&innocent, &only_one, &mut allocator);
+    for service in [&edited, &innocent] {
+        assert_eq!(run(&only_one, &mut allocator, service).write, None);
+    }
+}
+
+#[test]
+fn a_service_of_another_class_is_left_alone_even_with_an_annotation_like_ours() {
+    let foreign = service(
+        "a",
+        with(has(&["192.0.2.0"]), json!({"spec": {"loadBalancerClass": "other"}})),
+    );
+    assert_eq!(run(&v4(), &mut Allocator::default(), &foreign), Plan::default());
+}
+
+#[test]
+fn p7_a_foreign_address_written_into_a_status_is_mended_and_the_good_one_kept() {
+    let closed = json!({"addresses": ["198.51.100.0/30"], "serviceAllocation": {"namespaces": ["other"]}});
+    let pools = config(&[("p", json!({"addresses": ["192.0.2.0/30"]})), ("closed", closed)]);
+    for foreign in ["10.0.0.7", "198.51.100.1"] {
+        let mut allocator = Allocator::default();
+        adopt(&service("a", has(&["192.0.2.2"])), &pools, &mut allocator);
+        let plan = run(&pools, &mut allocator, &service("a", has(&[foreign])));
+        assert_eq!((written(&plan), plan.problem), (vec!["192.0.2.2".to_owned()], None));
+    }
+}
+
+#[test]
+fn a_service_that_comes_to_require_two_families_keeps_the_address_that_it_has() {
+    let require = json!({"spec": {"clusterIPs": ["10.0.0.1", "fd00::1"], "ipFamilyPolicy": "RequireDualStack"}});
+    let small = config(&[("p", json!({"addresses": ["192.0.2.1/32", "2001:db8::/126"]}))]);
+    let mut allocator = Allocator::default();
+    let service = service("a", with(has(&["192.0.2.1"]), require));
+    adopt(&service, &small, &mut allocator);
+    assert_eq!(
+        written(&run(&small, &mut allocator, &service)),
+        ["192.0.2.1", "2001:db8::"]
+    );
+}
+
+#[test]
+fn pools_that_are_set_aside_come_before_common_ones_that_have_both_families() {
+    let pools = config(&[
+        (
+            "tenant",
+            json!({"addresses": ["198.51.100.0/30"], "serviceAllocation": {"namespaces": ["n"]}}),
+        ),
+        ("common", json!({"addresses": ["192.0.2.0/30", "2001:db8::/126"]})),
+    ]);
+    let plan = run(&pools, &mut Allocator::default(), &service("a", both_families()));
+    assert_eq!(written(&plan), ["198.51.100.0"]);
+}
+
+#[test]
+fn a_change_that_is_refused_is_held_against_those_who_come_after() {
+    let shared = |name: &str, more: Value| service(name, with(annotated("allow-shared-ip", "k"), more));
+    let mut allocator = Allocator::default();
+    adopt(&shared("a", has(&["192.0.2.0"])), &v4(), &mut allocator);
+    // It takes another port, and its new request can't be met.
+    let ports = json!({"spec": {"ports": [{"port": 80}, {"port": 443}], "loadBalancerIP": "10.9.9.9"}});
+    run(&v4(), &mut allocator, &shared("a", with(has(&["192.0.2.0"]), ports)));
+    let wants = json!({"spec": {"ports": [{"port": 443}], "loadBalancerIP": "192.0.2.0"}});
+    let plan = run(&v4(), &mut allocator, &shared("b", wants));
+    assert!(
+        problem(&plan).contains("port TCP/443 of 192.0.2.0 is in use by Service n/a"),
+        "{}",
+        problem(&plan)
+    );
 }
 
 #[test]
 fn a_status_edited_by_hand_is_followed_if_the_service_can_have_that_and_else_mended() {
     let mut allocator = Allocator::default();
-    adopt(&service("a", has(&["192.0.2.0"])), &mut allocator);
-    adopt(&service("b", has(&["192.0.2.1"])), &mut allocator);
+    adopt(&service("a", has(&["192.0.2.0"])), &dual(), &mut allocator);
+    adopt(&service("b", has(&["192.0.2.1"])), &dual(), &mut allocator);
     let plan = run(&v4(), &mut allocator, &service("a", has(&["192.0.2.3"])));
-    assert_eq!((plan.write.clone(), plan.freed.len()), (None, 1));
+    assert_eq!((plan.write.clone(), leaving(&allocator).len()), (None, 1));
     let plan = run(&v4(), &mut allocator, &service("a", has(&["192.0.2.1"])));
     assert_eq!(written(&plan), ["192.0.2.3"]);
     let plan = run(&v4(), &mut allocator, &service("a", has(&[])));
@@ -483,7 +598,7 @@ fn a_sharer_whose_port_collides_moves_when_it_can_and_stays_when_it_cannot() {
     let only_one = config(&[("p", json!({"addresses": ["192.0.2.0/32"]}))]);
     for (pools, moves) in [(v4(), true), (only_one, false)] {
         let mut allocator = Allocator::default();
-        assert!(adopt(&shared("a", 80), &mut allocator) && adopt(&shared("b", 81), &mut allocator));
+        assert!(adopt(&shared("a", 80), &dual(), &mut allocator) && adopt(&shared("b", 81), &dual(), &mut allocator));
         let plan = run(&pools, &mut allocator, &shared("b", 80));
         if moves {
             assert_eq!(written(&plan), ["192.0.2.1"]);
