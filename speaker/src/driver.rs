@@ -3,6 +3,7 @@
 use std::{net::IpAddr, sync::Arc, thread, time::Duration};
 
 use anyhow::{Context, Result};
+use futures::FutureExt;
 use lodestone_daemon::{clock, task::spawn};
 use tokio::{
     sync::{mpsc, oneshot, watch},
@@ -10,13 +11,19 @@ use tokio::{
 };
 
 use crate::{
-    core::{Facts, Output, Owned, Speaker},
+    core::{Facts, Interface, Output, Owned, Speaker},
     net::{arp::ArpSockets, links, peers::PeerSocket},
     wire::{arp::Request, envelope::Key, message::NodeName},
 };
 
 /// How long a speaker that ends waits for others to take over what it owns.
 const FAREWELL: Duration = Duration::from_secs(2);
+
+/// How many messages are taken in before ownership is decided.
+const BATCH: usize = 64;
+
+/// How long an interface that could not be opened waits for the next try.
+const RETRY: Duration = Duration::from_secs(1);
 
 /// What the driver needs to start.
 #[derive(Debug)]
@@ -59,18 +66,39 @@ impl Driver {
         let mut arp = ArpSockets::default();
         let mut buffer = ArpSockets::buffer();
         let mut core = Speaker::new(clock::now(), self.node.clone());
-        let mut farewell: Option<Instant> = None;
+        let (mut farewell, mut retry): (Option<Instant>, Option<Instant>) = (None, None);
         loop {
+            // Before anything else: the timers do not wait behind whatever else is ready.
+            let now = clock::now();
+            if core.next_deadline().is_some_and(|due| due <= now) {
+                core.turn(now);
+            }
+            while let Some(output) = core.poll() {
+                self.act(output, &arp, &mut peers);
+            }
+            if farewell.is_some() && core.owns_nothing() {
+                return Ok(());
+            }
             let deadline = core.next_deadline().map(Instant::from_std);
             tokio::select! {
-                // In this order: what is rare comes first, so that a flood of requests holds up nothing else.
-                biased;
-                () = sleep_until(deadline.unwrap_or_else(far)), if deadline.is_some() => core.turn(clock::now()),
-                datagram = peers.receive() => core.datagram(clock::now(), datagram),
-                Ok(()) = interfaces.changed() => {
-                    let interfaces = interfaces.borrow_and_update().clone();
-                    arp.follow(&interfaces);
-                    core.interfaces(clock::now(), interfaces);
+                () = sleep_until(deadline.unwrap_or_else(far)), if deadline.is_some() => {}
+                (interface, length) = arp.receive(&mut buffer) => {
+                    let request = buffer.get(..length).and_then(Request::read);
+                    if let Some(reply) = request.and_then(|request| core.answer(interface, &request)) {
+                        send(&arp, interface, &reply);
+                    }
+                }
+                (source, datagram) = peers.receive() => {
+                    core.datagram(clock::now(), source, datagram);
+                    // What has come with it is taken in before anything is decided; a flood is not.
+                    for _ in 0..BATCH {
+                        let Some((source, datagram)) = peers.receive().now_or_never() else { break };
+                        core.datagram(clock::now(), source, datagram);
+                    }
+                }
+                Ok(()) = interfaces.changed() => retry = follow(&mut interfaces, &mut arp, &mut core),
+                () = sleep_until(retry.unwrap_or_else(far)), if retry.is_some() => {
+                    retry = follow(&mut interfaces, &mut arp, &mut core);
                 }
                 Ok(()) = self.facts.changed() => {
                     let facts = self.facts.borrow_and_update().clone();
@@ -93,27 +121,14 @@ impl Driver {
                     farewell = Some(Instant::from_std(clock::now() + FAREWELL));
                 }
                 () = sleep_until(farewell.unwrap_or_else(far)), if farewell.is_some() => return Ok(()),
-                (interface, length) = arp.receive(&mut buffer) => {
-                    let request = buffer.get(..length).and_then(Request::read);
-                    if let Some(reply) = request.and_then(|request| core.answer(interface, &request)) {
-                        send(&arp, interface, &reply);
-                    }
-                    // Nothing else has changed.
-                    continue;
-                }
-            }
-            while let Some(output) = core.poll() {
-                self.act(output, &arp, &mut peers);
-            }
-            if farewell.is_some() && core.owns_nothing() {
-                return Ok(());
             }
         }
     }
 
     fn act(&self, output: Output, arp: &ArpSockets, peers: &mut PeerSocket) {
         match output {
-            Output::Send { to, message } => peers.send(to, message),
+            Output::Send { to, address, message } => peers.send(to, address, message),
+            Output::Boot(boot) => peers.raise_boot(boot),
             Output::Frame { interface, frame } => send(arp, interface, &frame),
             Output::Ownership(owned) => {
                 let addresses: Vec<IpAddr> = owned.iter().map(|owned| owned.address).collect();
@@ -122,6 +137,20 @@ impl Driver {
             }
         }
     }
+}
+
+/// Takes in the interfaces as they are. Those that can't be announced on are not the core's to count on; gives back when to try them
+/// again.
+fn follow(
+    interfaces: &mut watch::Receiver<Vec<Interface>>,
+    arp: &mut ArpSockets,
+    core: &mut Speaker,
+) -> Option<Instant> {
+    let mut interfaces = interfaces.borrow_and_update().clone();
+    let failed = arp.follow(&interfaces);
+    interfaces.retain(|interface| !failed.contains(&interface.index));
+    core.interfaces(clock::now(), interfaces);
+    (!failed.is_empty()).then(|| Instant::from_std(clock::now() + RETRY))
 }
 
 fn send(arp: &ArpSockets, interface: u32, frame: &[u8]) {

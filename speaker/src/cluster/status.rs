@@ -11,7 +11,7 @@ use k8s_openapi::{
 };
 use kube::{
     Api, Client, ResourceExt,
-    api::{DeleteParams, ListParams, Patch, PatchParams},
+    api::{DeleteParams, ListParams, Patch, PatchParams, Preconditions},
 };
 use lodestone_crds::{
     InterfaceInfo, NODE_LABEL, SERVICE_NAME_LABEL, SERVICE_NAMESPACE_LABEL, ServiceL2Status, ServiceL2StatusFields,
@@ -28,6 +28,9 @@ use crate::{core::Owned, wire::message::NodeName};
 
 /// How long a write that failed waits for its next try.
 const RETRY: Duration = Duration::from_secs(1);
+
+/// So long after a change it is looked whether all is as it was written: the owner before and after us clean up, too.
+const VERIFY: Duration = Duration::from_secs(5);
 
 /// The field manager of all that is written here.
 const MANAGER: &str = "lodestone-speaker";
@@ -73,58 +76,135 @@ impl Reporter {
 
     /// Writes for ever, whenever what is owned has changed.
     pub async fn run(self, mut owned: watch::Receiver<Option<Vec<Owned>>>) {
-        let mut written: Option<Announced> = None;
-        while owned.changed().await.is_ok() {
-            loop {
-                let Some(wanted) = owned.borrow_and_update().as_deref().map(announced) else {
-                    break;
-                };
-                match self.write(written.as_ref(), &wanted).await {
-                    Ok(()) => {
-                        self.tell(written.as_ref(), &wanted);
-                        written = Some(wanted);
-                        break;
-                    }
-                    Err(error) => {
-                        tracing::warn!(%error, "ServiceL2Status could not be written; trying again");
-                        tokio::time::sleep(RETRY).await;
-                    }
-                }
+        let mut there: Option<Announced> = None;
+        let mut told = BTreeSet::new();
+        let mut again: Option<Duration> = None;
+        loop {
+            let changed = tokio::select! {
+                changed = owned.changed() => match changed {
+                    Ok(()) => true,
+                    Err(_) => return,
+                },
+                () = tokio::time::sleep(again.unwrap_or_default()), if again.is_some() => false,
+            };
+            let Some(wanted) = owned.borrow_and_update().as_deref().map(announced) else {
+                continue;
+            };
+            if there.is_none() || !changed {
+                there = self.own_objects(&wanted).await;
+            }
+            let complete = match &mut there {
+                Some(there) => self.write(there, &wanted).await,
+                None => false,
+            };
+            for service in wanted.keys().filter(|service| !told.contains(*service)) {
+                self.tell(service);
+            }
+            told = wanted.into_keys().collect();
+            again = if complete {
+                changed.then_some(VERIFY)
+            } else {
+                Some(RETRY)
+            };
+        }
+    }
+
+    /// What the objects of this node say, those of an earlier life of this speaker included. Objects that are none of ours by their name
+    /// are deleted. `None` when the API server does not answer.
+    async fn own_objects(&self, wanted: &Announced) -> Option<Announced> {
+        let mine = ListParams::default().labels(&format!("{NODE_LABEL}={}", self.node));
+        let objects = match self.api().list(&mine).await {
+            Ok(objects) => objects,
+            Err(error) => {
+                tracing::warn!(%error, "ServiceL2Status can't be read; trying again");
+                return None;
+            }
+        };
+        let mut there = Announced::new();
+        for object in objects {
+            let status = object.status.clone().unwrap_or_default();
+            let service = ObjectKey::new(
+                &status.service_namespace.unwrap_or_default(),
+                &status.service_name.unwrap_or_default(),
+            );
+            if object.name_any() == self.object_name(&service) && wanted.contains_key(&service) {
+                there.insert(
+                    service,
+                    status
+                        .interfaces
+                        .into_iter()
+                        .filter_map(|interface| interface.name)
+                        .collect(),
+                );
+            } else {
+                self.delete(&object).await;
+            }
+        }
+        Some(there)
+    }
+
+    /// Writes what is missing and deletes what is too much, object by object: one that fails holds up no other. Gives back whether all
+    /// is as it should be.
+    async fn write(&self, there: &mut Announced, wanted: &Announced) -> bool {
+        let mut complete = true;
+        let gone: Vec<ObjectKey> = there
+            .keys()
+            .filter(|service| !wanted.contains_key(*service))
+            .cloned()
+            .collect();
+        for service in gone {
+            let deleted = self
+                .api()
+                .delete(&self.object_name(&service), &DeleteParams::default())
+                .await;
+            if self.went_well(deleted.map(|_| ()), &service) {
+                there.remove(&service);
+            } else {
+                complete = false;
+            }
+        }
+        for (service, interfaces) in wanted {
+            if there.get(service) == Some(interfaces) {
+                continue;
+            }
+            let written = self.write_one(&self.api(), service, interfaces).await;
+            if self.went_well(written, service) {
+                there.insert(service.clone(), interfaces.clone());
+            } else {
+                complete = false;
+            }
+        }
+        complete
+    }
+
+    fn went_well(&self, outcome: Result<(), kube::Error>, service: &ObjectKey) -> bool {
+        match outcome {
+            Ok(()) => true,
+            Err(kube::Error::Api(status)) if status.is_not_found() => true,
+            Err(error) => {
+                tracing::warn!(%service, %error, "ServiceL2Status could not be written; trying again");
+                false
             }
         }
     }
 
-    async fn write(&self, written: Option<&Announced>, wanted: &Announced) -> Result<(), kube::Error> {
-        let api = Api::<ServiceL2Status>::namespaced(self.client.clone(), &self.namespace);
-        let gone: Vec<ObjectKey> = match written {
-            Some(written) => written
-                .keys()
-                .filter(|service| !wanted.contains_key(*service))
-                .cloned()
-                .collect(),
-            // An earlier life of this speaker may have left some.
-            None => {
-                let mine = ListParams::default().labels(&format!("{NODE_LABEL}={}", self.node));
-                let objects = api
-                    .list(&mine)
-                    .await?
-                    .items
-                    .into_iter()
-                    .filter_map(|object| object.status);
-                let services = objects
-                    .filter_map(|status| Some(ObjectKey::new(&status.service_namespace?, &status.service_name?)));
-                services.filter(|service| !wanted.contains_key(service)).collect()
-            }
+    /// Deletes an object, if it is still that one. What can't be deleted now is looked at again.
+    async fn delete(&self, object: &ServiceL2Status) {
+        let preconditions = Preconditions {
+            uid: object.uid(),
+            resource_version: None,
         };
-        for service in gone {
-            delete(&api, &self.object_name(&service)).await?;
+        let parameters = DeleteParams {
+            preconditions: Some(preconditions),
+            ..DeleteParams::default()
+        };
+        if let Err(error) = self.api().delete(&object.name_any(), &parameters).await {
+            tracing::debug!(name = object.name_any(), %error, "a ServiceL2Status was not deleted");
         }
-        for (service, interfaces) in wanted {
-            if written.and_then(|written| written.get(service)) != Some(interfaces) {
-                self.write_one(&api, service, interfaces).await?;
-            }
-        }
-        Ok(())
+    }
+
+    fn api(&self) -> Api<ServiceL2Status> {
+        Api::namespaced(self.client.clone(), &self.namespace)
     }
 
     async fn write_one(
@@ -175,37 +255,31 @@ impl Reporter {
         );
         for other in api.list(&ListParams::default().labels(&selector)).await? {
             if other.name_any() != name {
-                delete(api, &other.name_any()).await?;
+                self.delete(&other).await;
             }
         }
         Ok(())
     }
 
-    fn tell(&self, written: Option<&Announced>, wanted: &Announced) {
-        let uids = self.uids.borrow();
-        for service in wanted
-            .keys()
-            .filter(|service| !written.is_some_and(|written| written.contains_key(*service)))
-        {
-            let reference = ObjectReference {
-                api_version: Some("v1".to_owned()),
-                kind: Some("Service".to_owned()),
-                namespace: Some(service.namespace.clone()),
-                name: Some(service.name.clone()),
-                uid: uids.get(service).cloned(),
-                ..ObjectReference::default()
-            };
-            let text = format!("announcing from node {:?} with protocol \"layer2\"", &*self.node);
-            self.events.send(
-                reference,
-                "Announce",
-                &Note {
-                    warning: false,
-                    reason: "nodeAssigned",
-                    text,
-                },
-            );
-        }
+    fn tell(&self, service: &ObjectKey) {
+        let reference = ObjectReference {
+            api_version: Some("v1".to_owned()),
+            kind: Some("Service".to_owned()),
+            namespace: Some(service.namespace.clone()),
+            name: Some(service.name.clone()),
+            uid: self.uids.borrow().get(service).cloned(),
+            ..ObjectReference::default()
+        };
+        let text = format!("announcing from node {:?} with protocol \"layer2\"", &*self.node);
+        self.events.send(
+            reference,
+            "Announce",
+            &Note {
+                warning: false,
+                reason: "nodeAssigned",
+                text,
+            },
+        );
     }
 
     /// One object for each Service and node: always the same name, so that nothing is ever written twice.
@@ -236,12 +310,5 @@ fn owner((name, uid): &(String, String)) -> OwnerReference {
         name: name.clone(),
         uid: uid.clone(),
         ..OwnerReference::default()
-    }
-}
-
-async fn delete(api: &Api<ServiceL2Status>, name: &str) -> Result<(), kube::Error> {
-    match api.delete(name, &DeleteParams::default()).await {
-        Err(kube::Error::Api(status)) if status.is_not_found() => Ok(()),
-        answer => answer.map(|_| ()),
     }
 }

@@ -23,6 +23,8 @@ pub struct Holder {
     pub epoch: u64,
     /// When the claim was last heard, or made.
     pub heard: Instant,
+    /// Whether it was heard from another node, which hears the owner where we may not.
+    pub vouched: bool,
 }
 
 /// What came of a claim.
@@ -77,17 +79,20 @@ impl Claims {
                 node: node.clone(),
                 epoch,
                 heard: now,
+                vouched: false,
             },
         );
         epoch
     }
 
-    /// A node says that it owns an address. The higher epoch holds; of two equal ones the node that comes first in the election.
-    pub fn hear(&mut self, now: Instant, node: &NodeName, claim: Claim) -> Settled {
+    /// A node says that it owns an address. The higher epoch holds; of two equal ones the node that comes first in the election. A claim
+    /// that is void, since its owner is dead or has forgotten it, outbids nobody.
+    pub fn hear(&mut self, now: Instant, node: &NodeName, claim: Claim, alive: impl Fn(&NodeName) -> bool) -> Settled {
         let new = Holder {
             node: node.clone(),
             epoch: claim.epoch,
             heard: now,
+            vouched: false,
         };
         let Some(known) = self.holders.get_mut(&claim.address) else {
             self.holders.insert(claim.address, new);
@@ -98,13 +103,28 @@ impl Claims {
             known.epoch = known.epoch.max(claim.epoch);
             return Settled::Same;
         }
-        let wins =
-            claim.epoch > known.epoch || (claim.epoch == known.epoch && comes_first(claim.address, node, &known.node));
+        let void = !(alive(&known.node) || known.vouched) || now >= known.heard + STALE_AFTER;
+        let wins = void
+            || claim.epoch > known.epoch
+            || (claim.epoch == known.epoch && comes_first(claim.address, node, &known.node));
         if !wins {
             return Settled::Outdated;
         }
         *known = new;
         Settled::Changed
+    }
+
+    /// A node says that another one owns an address.
+    pub fn vouch(&mut self, now: Instant, node: &NodeName, claim: Claim, alive: impl Fn(&NodeName) -> bool) -> Settled {
+        let settled = self.hear(now, node, claim, alive);
+        if let Some(holder) = self
+            .holders
+            .get_mut(&claim.address)
+            .filter(|holder| holder.node == *node)
+        {
+            holder.vouched = true;
+        }
+        settled
     }
 
     /// The own claims never grow stale.
@@ -146,8 +166,8 @@ mod tests {
             ((&b, 1), (&a, 2), &a),
         ] {
             let mut claims = Claims::default();
-            assert_eq!(claims.hear(now, first.0, claim(first.1)), Settled::Changed);
-            let settled = claims.hear(now, second.0, claim(second.1));
+            assert_eq!(claims.hear(now, first.0, claim(first.1), |_| true), Settled::Changed);
+            let settled = claims.hear(now, second.0, claim(second.1), |_| true);
             assert_eq!(
                 settled,
                 if second.0 == owner {
@@ -165,9 +185,14 @@ mod tests {
         let now = lodestone_daemon::clock::now();
         let (a, b): (NodeName, NodeName) = ("node-a".into(), "node-b".into());
         let mut claims = Claims::default();
-        claims.hear(now, &b, claim(41));
+        claims.hear(now, &b, claim(41), |_| true);
         assert_eq!(claims.take(now, &a, ADDRESS.parse().unwrap()), 42);
-        assert_eq!(claims.hear(now, &b, claim(41)), Settled::Outdated);
+        assert_eq!(claims.hear(now, &b, claim(41), |_| true), Settled::Outdated);
         assert_eq!((claims.of(&a), claims.of(&b)), (vec![claim(42)], vec![]));
+        assert_eq!(
+            claims.hear(now, &b, claim(1), |node| *node == b),
+            Settled::Changed,
+            "the claim of a dead node is void"
+        );
     }
 }

@@ -50,12 +50,21 @@ impl Interface {
         self.running && self.asks && !self.enslaved && self.mac.is_some() && !is_excluded(&self.name)
     }
 
-    /// What other speakers are told of it.
+    /// What other speakers are told of it. Every link has the link-local prefix: it tells nothing.
     #[must_use]
     pub fn network(&self) -> Network {
+        let link_local = |prefix: &IpNet| match prefix {
+            IpNet::V4(v4) => v4.network().is_link_local(),
+            IpNet::V6(v6) => v6.network().is_unicast_link_local(),
+        };
+        let prefixes = self
+            .addresses
+            .iter()
+            .map(IpNet::trunc)
+            .filter(|prefix| !link_local(prefix));
         Network {
             interface: self.name.clone(),
-            prefixes: self.addresses.iter().map(IpNet::trunc).collect(),
+            prefixes: prefixes.collect(),
         }
     }
 }

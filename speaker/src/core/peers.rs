@@ -2,6 +2,7 @@
 
 use std::{
     collections::BTreeMap,
+    net::IpAddr,
     time::{Duration, Instant},
 };
 
@@ -18,6 +19,7 @@ pub const DEAD_AFTER: Duration = Duration::from_millis(1500);
 /// Another speaker.
 #[derive(Clone, Debug)]
 struct Peer {
+    address: IpAddr,
     boot: u64,
     sequence: u64,
     heard: Instant,
@@ -28,8 +30,10 @@ struct Peer {
 /// What a message tells about its sender.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Heard {
-    /// It is no node of the cluster, or the message was seen before: to be ignored.
-    Ignored,
+    /// The message was seen before: to be ignored.
+    Again,
+    /// It is older than the sender was before: sent again by somebody, or the sender's clock has gone back since.
+    Behind(u64),
     /// It goes on as before.
     Known,
     /// It was not alive before, as far as we knew.
@@ -38,7 +42,7 @@ pub enum Heard {
     Restarted,
 }
 
-/// All other speakers that were ever heard.
+/// All other speakers that were ever heard. Whoever has the key is one, whether the API server has told us of its node or not.
 #[derive(Clone, Debug, Default)]
 pub struct Peers {
     heard: BTreeMap<NodeName, Peer>,
@@ -47,11 +51,9 @@ pub struct Peers {
 impl Peers {
     /// Takes in that a message came, before its content is looked at. Messages that were recorded and are sent again carry a number that
     /// was used before.
-    pub fn hear(&mut self, now: Instant, facts: &Facts, from: &NodeName, boot: u64, sequence: u64) -> Heard {
-        if !facts.nodes.contains_key(from) {
-            return Heard::Ignored;
-        }
+    pub fn hear(&mut self, now: Instant, from: &NodeName, address: IpAddr, boot: u64, sequence: u64) -> Heard {
         let fresh = Peer {
+            address,
             boot,
             sequence,
             heard: now,
@@ -62,8 +64,8 @@ impl Peers {
             self.heard.insert(from.clone(), fresh);
             return Heard::Restarted;
         };
-        if (boot, sequence) <= (peer.boot, peer.sequence) {
-            return Heard::Ignored;
+        if boot < peer.boot {
+            return Heard::Behind(peer.boot);
         }
         if boot > peer.boot {
             // Its networks are most likely what they were; it is about to say so.
@@ -73,10 +75,25 @@ impl Peers {
             };
             return Heard::Restarted;
         }
+        if sequence <= peer.sequence {
+            return Heard::Again;
+        }
         let was_alive = is_alive(peer, now);
+        peer.address = address;
         peer.sequence = sequence;
         peer.heard = now;
         if was_alive { Heard::Known } else { Heard::Appeared }
+    }
+
+    /// Where a speaker was last heard from.
+    #[must_use]
+    pub fn address(&self, node: &NodeName) -> Option<IpAddr> {
+        self.heard.get(node).map(|peer| peer.address)
+    }
+
+    /// All that were ever heard.
+    pub fn nodes(&self) -> impl Iterator<Item = &NodeName> {
+        self.heard.keys()
     }
 
     /// Takes in the networks of a speaker. Gives back whether they are others than before.
@@ -136,9 +153,10 @@ impl Peers {
         }
     }
 
-    /// Forgets the speakers of nodes that are no longer in the cluster.
-    pub fn retain(&mut self, facts: &Facts) {
-        self.heard.retain(|node, _| facts.nodes.contains_key(node));
+    /// Forgets the speakers that are silent and whose nodes are no longer in the cluster.
+    pub fn retain(&mut self, now: Instant, facts: &Facts) {
+        self.heard
+            .retain(|node, peer| facts.nodes.contains_key(node) || is_alive(peer, now));
     }
 }
 
@@ -149,45 +167,36 @@ fn is_alive(peer: &Peer, now: Instant) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::core::facts::Node;
+
+    const ADDRESS: IpAddr = IpAddr::V4(std::net::Ipv4Addr::LOCALHOST);
 
     #[test]
-    fn replayed_messages_and_strangers_are_ignored_and_a_restart_is_noticed() {
+    fn replayed_messages_are_ignored_and_a_restart_and_a_clock_that_went_back_are_noticed() {
         let start = lodestone_daemon::clock::now();
-        let node: NodeName = "b".into();
-        let facts = Facts {
-            nodes: BTreeMap::from([(node.clone(), Node::default())]),
-            ..Facts::default()
-        };
         let mut peers = Peers::default();
-        let mut hear = |after: u64, from: &str, boot, sequence| {
+        let mut hear = |after: u64, boot, sequence| {
             peers.hear(
                 start + Duration::from_millis(after),
-                &facts,
-                &from.into(),
+                &"b".into(),
+                ADDRESS,
                 boot,
                 sequence,
             )
         };
-        assert_eq!(hear(0, "stranger", 1, 1), Heard::Ignored);
-        assert_eq!(hear(0, "b", 5, 1), Heard::Restarted);
-        assert_eq!(hear(0, "b", 5, 2), Heard::Known);
-        assert_eq!(hear(0, "b", 5, 2), Heard::Ignored);
-        assert_eq!(hear(0, "b", 4, 9), Heard::Ignored);
-        assert_eq!(hear(5000, "b", 5, 3), Heard::Appeared);
-        assert_eq!(hear(5000, "b", 6, 1), Heard::Restarted);
+        assert_eq!(hear(0, 5, 1), Heard::Restarted);
+        assert_eq!(hear(0, 5, 2), Heard::Known);
+        assert_eq!(hear(0, 5, 2), Heard::Again);
+        assert_eq!(hear(0, 4, 9), Heard::Behind(5));
+        assert_eq!(hear(5000, 5, 3), Heard::Appeared);
+        assert_eq!(hear(5000, 6, 1), Heard::Restarted);
     }
 
     #[test]
     fn a_pause_of_our_own_kills_nobody() {
         let start = lodestone_daemon::clock::now();
         let node: NodeName = "b".into();
-        let facts = Facts {
-            nodes: BTreeMap::from([(node.clone(), Node::default())]),
-            ..Facts::default()
-        };
         let mut peers = Peers::default();
-        peers.hear(start, &facts, &node, 1, 1);
+        peers.hear(start, &node, ADDRESS, 1, 1);
         let late = start + Duration::from_secs(10);
         assert!(!peers.lives(&node, late));
         peers.excuse(late, Duration::from_millis(9900));

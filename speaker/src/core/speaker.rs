@@ -32,6 +32,9 @@ use crate::wire::{
 /// How long a new speaker listens before it claims anything, unless all others have answered before.
 const LISTEN: Duration = Duration::from_secs(1);
 
+/// Without being outbid for so long a node is as willing to own an address as any.
+const CALM: Duration = Duration::from_secs(120);
+
 /// A turn that comes later than this was held up by something outside: the process, or the whole node, did not run.
 const LATE: Duration = Duration::from_millis(250);
 
@@ -40,11 +43,15 @@ const LATE: Duration = Duration::from_millis(250);
 pub enum Output {
     /// Send a message to the speaker of a node.
     Send {
+        /// The node.
+        to: NodeName,
         /// Its address.
-        to: IpAddr,
+        address: IpAddr,
         /// What to say.
         message: Message,
     },
+    /// Send all messages from now on with this [`Datagram::boot`].
+    Boot(u64),
     /// Send a frame.
     Frame {
         /// The index of the interface.
@@ -87,6 +94,8 @@ pub struct Speaker {
     owned: BTreeMap<IpAddr, Announced>,
     /// Since when an address that somebody could own has had no owner.
     unowned: BTreeMap<IpAddr, Instant>,
+    /// How often, and when, another node outbid us: two that disagree on who may own an address must not outbid each other for ever.
+    outbid: BTreeMap<IpAddr, (u32, Instant)>,
     /// Until when to listen; `None` before facts and interfaces are known.
     listen_until: Option<Instant>,
     listening: bool,
@@ -94,8 +103,8 @@ pub struct Speaker {
     leaving: bool,
     /// Whether it was ever said what is owned.
     reported: bool,
-    /// Ownership is to be looked at again, at once or at this time.
-    dirty: bool,
+    /// Ownership is to be looked at again, now that something has changed, or at the other time.
+    dirty: Option<Instant>,
     recheck: Option<Instant>,
     next_heartbeat: Instant,
     next_hello: Instant,
@@ -116,12 +125,13 @@ impl Speaker {
             announcements: Announcements::default(),
             owned: BTreeMap::new(),
             unowned: BTreeMap::new(),
+            outbid: BTreeMap::new(),
             listen_until: None,
             listening: true,
             answered: BTreeSet::new(),
             leaving: false,
             reported: false,
-            dirty: false,
+            dirty: None,
             recheck: None,
             next_heartbeat: now,
             next_hello: now,
@@ -132,7 +142,8 @@ impl Speaker {
 
     /// Takes in what is known from Kubernetes.
     pub fn facts(&mut self, now: Instant, facts: Arc<Facts>) {
-        self.peers.retain(&facts);
+        self.peers.retain(now, &facts);
+        self.outbid.retain(|address, _| facts.addresses.contains_key(address));
         // Others may know of an address before we do: what they say of it is kept for as long as they say it.
         let me = self.me.clone();
         self.claims
@@ -152,33 +163,41 @@ impl Speaker {
         }
     }
 
-    /// Takes in a message of another speaker.
-    pub fn datagram(&mut self, now: Instant, datagram: Datagram) {
+    /// Takes in a message of another speaker, that came from `source`. What follows for ownership is decided in the next turn, which is due at
+    /// once: so many messages may come at one time.
+    pub fn datagram(&mut self, now: Instant, source: IpAddr, datagram: Datagram) {
         let Datagram {
             from,
+            to,
             boot,
             sequence,
             message,
         } = datagram;
-        let Some(facts) = self.facts.clone() else { return };
-        if from == self.me {
+        if self.facts.is_none() || from == self.me || to != self.me {
             return;
         }
-        match self.peers.hear(now, &facts, &from, boot, sequence) {
-            Heard::Ignored => return,
+        self.excuse(now);
+        match self.peers.hear(now, &from, source, boot, sequence) {
+            Heard::Again => return,
+            Heard::Behind(boot) => return self.tell(&from, Message::Behind(boot)),
             Heard::Known => {}
             Heard::Appeared | Heard::Restarted => {
-                self.dirty = true;
+                self.soon(now);
                 self.welcome(&from);
             }
         }
         match message {
             Message::Heartbeat => {}
-            Message::Hello(networks) => self.dirty |= self.peers.set_networks(&from, networks),
+            Message::Hello(networks) => {
+                if self.peers.set_networks(&from, networks) {
+                    self.soon(now);
+                }
+            }
             Message::Leaving => {
                 self.peers.leaving(&from);
-                self.dirty = true;
+                self.soon(now);
             }
+            Message::Behind(boot) => self.outputs.push_back(Output::Boot(boot)),
             Message::YouOwn(claims) => {
                 // Only one that has just been started can have forgotten.
                 if self.listening {
@@ -186,14 +205,29 @@ impl Speaker {
                     claims.into_iter().for_each(|claim| self.hear_claim(now, &me, claim));
                 }
             }
-            Message::Claims(claims) => {
-                self.answered.insert(from.clone());
-                // While it listens each answer counts: it may be the last that is waited for.
-                self.dirty |= self.listening;
+            Message::Claims { claims, last } => {
                 claims.into_iter().for_each(|claim| self.hear_claim(now, &from, claim));
+                if last && self.listening {
+                    // Each answer counts: it may be the last that is waited for.
+                    self.answered.insert(from);
+                    self.soon(now);
+                }
+            }
+            Message::Others(claims) => {
+                for (node, claim) in claims {
+                    // Of ourselves nobody knows better.
+                    if node == self.me {
+                        continue;
+                    }
+                    let before = self.holder_of(claim.address);
+                    let (me, peers) = (&self.me, &self.peers);
+                    let settled = self
+                        .claims
+                        .vouch(now, &node, claim, |node| node == me || peers.lives(node, now));
+                    self.settled(now, before, settled, &from, claim.address);
+                }
             }
         }
-        self.consider(now);
     }
 
     /// The answer to a request, when this node owns the address and announces it there.
@@ -209,7 +243,7 @@ impl Speaker {
     /// The process is about to end: others are asked to take over. What nobody takes stays announced until the end.
     pub fn leave(&mut self, now: Instant) {
         self.leaving = true;
-        self.tell_all(now, &Message::Leaving);
+        self.tell_living(now, &Message::Leaving);
         self.changed(now);
     }
 
@@ -221,24 +255,30 @@ impl Speaker {
 
     /// Does what is due.
     pub fn turn(&mut self, now: Instant) {
-        if let Some(due) = self.next_deadline()
-            && let Some(pause) = now.checked_duration_since(due).filter(|pause| *pause > LATE)
-        {
-            self.peers.excuse(now, pause);
-        }
+        self.excuse(now);
         if now >= self.next_hello {
             self.next_hello = now + HELLO;
             self.next_heartbeat = now + HEARTBEAT;
-            self.say_hello();
+            self.tell_everybody(&Message::Hello(self.own_networks()));
         } else if now >= self.next_heartbeat {
             self.next_heartbeat = now + HEARTBEAT;
-            self.tell_all(now, &Message::Heartbeat);
+            // Said again and again: it may be lost.
+            self.tell_living(
+                now,
+                if self.leaving {
+                    &Message::Leaving
+                } else {
+                    &Message::Heartbeat
+                },
+            );
         }
         if now >= self.next_repeat {
             self.next_repeat = now + REPEAT;
             let me = self.me.clone();
             self.claims.refresh(now, &me);
-            self.tell_claims(now);
+            for message in self.own_claims() {
+                self.tell_everybody(&message);
+            }
         }
         self.consider(now);
         for address in self.announcements.due(now) {
@@ -260,7 +300,7 @@ impl Speaker {
         let timers = [Some(self.next_heartbeat), Some(self.next_hello), Some(self.next_repeat)];
         timers
             .into_iter()
-            .chain([self.announcements.next(), self.recheck])
+            .chain([self.announcements.next(), self.recheck, self.dirty])
             .flatten()
             .min()
     }
@@ -310,16 +350,31 @@ impl Speaker {
 
     /// Looks at ownership again, since something has changed.
     fn changed(&mut self, now: Instant) {
-        self.dirty = true;
+        self.excuse(now);
+        self.soon(now);
         self.consider(now);
+    }
+
+    /// Something has changed: ownership is to be looked at again in the next turn.
+    fn soon(&mut self, now: Instant) {
+        self.dirty.get_or_insert(now);
     }
 
     /// Looks at ownership again if there is reason to.
     fn consider(&mut self, now: Instant) {
-        let due = self.dirty || self.recheck.is_some_and(|at| at <= now);
+        let due = self.dirty.is_some() || self.recheck.is_some_and(|at| at <= now);
         if due && self.may_decide(now) {
-            self.dirty = false;
+            self.dirty = None;
             self.settle(now);
+        }
+    }
+
+    /// A turn that comes late was held up, and so was the reading of what the others have said meanwhile: nobody is dead for that.
+    fn excuse(&mut self, now: Instant) {
+        if let Some(due) = self.next_deadline()
+            && let Some(pause) = now.checked_duration_since(due).filter(|pause| *pause > LATE)
+        {
+            self.peers.excuse(now, pause);
         }
     }
 
@@ -337,6 +392,7 @@ impl Speaker {
             self.listening = now < until && !all_answered;
             // Nothing else is rechecked before: what comes next is set when ownership is decided.
             self.recheck = Some(until);
+            self.dirty = None;
         }
         !self.listening
     }
@@ -359,23 +415,61 @@ impl Speaker {
     }
 
     fn hear_claim(&mut self, now: Instant, node: &NodeName, claim: Claim) {
-        match self.claims.hear(now, node, claim) {
+        let before = self.holder_of(claim.address);
+        let (me, peers) = (&self.me, &self.peers);
+        let settled = self
+            .claims
+            .hear(now, node, claim, |node| node == me || peers.lives(node, now));
+        self.settled(now, before, settled, node, claim.address);
+    }
+
+    fn holder_of(&self, address: IpAddr) -> Option<NodeName> {
+        self.claims.holder(address).map(|holder| holder.node.clone())
+    }
+
+    /// What follows from a claim that was heard from `teller`.
+    fn settled(
+        &mut self,
+        now: Instant,
+        before: Option<NodeName>,
+        settled: Settled,
+        teller: &NodeName,
+        address: IpAddr,
+    ) {
+        match settled {
             Settled::Same => {}
-            Settled::Changed => self.dirty = true,
-            Settled::Outdated => self.contradict(node, claim.address),
+            Settled::Changed => {
+                if before.as_ref() == Some(&self.me) {
+                    let (times, last) = self.outbid.entry(address).or_insert((0, now));
+                    *times = if now > *last + CALM { 1 } else { times.saturating_add(1) };
+                    *last = now;
+                }
+                self.soon(now);
+            }
+            Settled::Outdated => self.contradict(teller, address),
         }
     }
 
-    /// Somebody claims what is ours: they are told, and so are the neighbours, who may have heard them.
+    /// Somebody claims what is another's: they are told. What is ours the neighbours are told, too, who may have heard them.
     fn contradict(&mut self, node: &NodeName, address: IpAddr) {
-        let ours = self
-            .claims
-            .holder(address)
-            .filter(|holder| holder.node == self.me)
-            .map(|holder| holder.epoch);
-        if let Some(epoch) = ours {
-            self.tell(node, Message::Claims(vec![Claim { address, epoch }]));
+        let Some(holder) = self.claims.holder(address).cloned() else {
+            return;
+        };
+        let claim = Claim {
+            address,
+            epoch: holder.epoch,
+        };
+        if holder.node == self.me {
+            self.tell(
+                node,
+                Message::Claims {
+                    claims: vec![claim],
+                    last: false,
+                },
+            );
             self.announce(address);
+        } else {
+            self.tell(node, Message::Others(vec![(holder.node, claim)]));
         }
     }
 
@@ -390,48 +484,53 @@ impl Speaker {
         }
     }
 
-    /// All claims of this node, in at least one message: that there are none is an answer, too.
+    /// The claims to all that this node announces, in at least one message: that there are none is an answer, too. What it has claimed and
+    /// does not announce is not said: others may then take it.
     fn own_claims(&self) -> Vec<Message> {
-        let claims = self.claims.of(&self.me);
-        if claims.is_empty() {
-            return vec![Message::Claims(vec![])];
-        }
-        claims
-            .chunks(CLAIMS_PER_MESSAGE)
-            .map(|claims| Message::Claims(claims.to_vec()))
-            .collect()
+        let claims = self
+            .claims
+            .of(&self.me)
+            .into_iter()
+            .filter(|claim| self.owned.contains_key(&claim.address));
+        let claims: Vec<Claim> = claims.collect();
+        messages(&claims)
     }
 
-    fn tell_claims(&mut self, now: Instant) {
-        for message in self.own_claims() {
-            self.tell_all(now, &message);
-        }
-    }
-
-    /// To every node of the cluster, whether it has a speaker or not: that is how one is found.
-    fn say_hello(&mut self) {
-        let message = Message::Hello(self.own_networks());
-        let facts = self.facts.clone();
-        for node in facts.iter().flat_map(|facts| facts.nodes.keys()) {
-            if *node != self.me {
-                self.tell(node, message.clone());
-            }
+    /// To the speakers that are alive.
+    fn tell_living(&mut self, now: Instant, message: &Message) {
+        let living: Vec<NodeName> = self
+            .peers
+            .nodes()
+            .filter(|node| self.peers.lives(node, now))
+            .cloned()
+            .collect();
+        for node in living {
+            self.tell(&node, message.clone());
         }
     }
 
-    fn tell_all(&mut self, now: Instant, message: &Message) {
-        let facts = self.facts.clone();
-        for node in facts.iter().flat_map(|facts| facts.nodes.keys()) {
-            if self.peers.lives(node, now) {
-                self.tell(node, message.clone());
-            }
+    /// To every node that there is, whether a speaker is heard from it or not: that is how one is found, and how one that hears us,
+    /// though we do not hear it, learns what is ours.
+    fn tell_everybody(&mut self, message: &Message) {
+        let facts = self.facts.iter().flat_map(|facts| facts.nodes.keys());
+        let all: BTreeSet<NodeName> = facts
+            .chain(self.peers.nodes())
+            .filter(|node| **node != self.me)
+            .cloned()
+            .collect();
+        for node in all {
+            self.tell(&node, message.clone());
         }
     }
 
     fn tell(&mut self, node: &NodeName, message: Message) {
-        let address = self.facts.as_ref().and_then(|facts| facts.nodes.get(node)?.address);
-        if let Some(to) = address {
-            self.outputs.push_back(Output::Send { to, message });
+        let known = self.facts.as_ref().and_then(|facts| facts.nodes.get(node)?.address);
+        if let Some(address) = known.or_else(|| self.peers.address(node)) {
+            self.outputs.push_back(Output::Send {
+                to: node.clone(),
+                address,
+                message,
+            });
         }
     }
 
@@ -448,6 +547,20 @@ impl Speaker {
             }
         }
     }
+}
+
+/// The messages that say all of these claims.
+fn messages(claims: &[Claim]) -> Vec<Message> {
+    let mut chunks: Vec<&[Claim]> = claims.chunks(CLAIMS_PER_MESSAGE).collect();
+    if chunks.is_empty() {
+        chunks.push(&[]);
+    }
+    let count = chunks.len();
+    let message = |(index, claims): (usize, &[Claim])| Message::Claims {
+        claims: claims.to_vec(),
+        last: index + 1 == count,
+    };
+    chunks.into_iter().enumerate().map(message).collect()
 }
 
 #[cfg(test)]

@@ -27,11 +27,13 @@ pub struct ArpSockets {
 }
 
 impl ArpSockets {
-    /// Opens sockets for interfaces that are new, and closes those of interfaces that are gone.
-    pub fn follow(&mut self, interfaces: &[Interface]) {
+    /// Opens sockets for interfaces that are new, and closes those of interfaces that are gone. Gives back the interfaces on which
+    /// addresses can't be announced although they should be: what failed may be tried again.
+    pub fn follow(&mut self, interfaces: &[Interface]) -> Vec<u32> {
         let wanted: Vec<&Interface> = interfaces.iter().filter(|interface| interface.can_announce()).collect();
         self.sockets
             .retain(|index, _| wanted.iter().any(|interface| interface.index == *index));
+        let mut failed = Vec::new();
         for interface in wanted {
             if self.sockets.contains_key(&interface.index) {
                 continue;
@@ -45,10 +47,13 @@ impl ArpSockets {
                     );
                     self.sockets.insert(interface.index, socket);
                 }
-                // It may have gone in this moment: then the next change of the links says so.
-                Err(error) => tracing::error!(interface = interface.name, %error, "can't answer ARP on this interface"),
+                Err(error) => {
+                    tracing::error!(interface = interface.name, %error, "can't answer ARP on this interface; trying again");
+                    failed.push(interface.index);
+                }
             }
         }
+        failed
     }
 
     /// Sends a frame. A full queue of the interface drops it, as the network might.

@@ -11,8 +11,8 @@ use crate::wire::{
     message::{Datagram, Message, NodeName},
 };
 
-/// No message of ours is longer.
-const LONGEST: usize = 2048;
+/// The longest datagram of UDP.
+const LONGEST: usize = 65536;
 
 /// The socket of this speaker, and what goes into every message of its own.
 #[derive(Debug)]
@@ -21,6 +21,9 @@ pub struct PeerSocket {
     port: u16,
     ipv6: bool,
     key: Key,
+    /// The one before: others may not have heard of the new one yet.
+    previous: Option<Key>,
+    buffer: Vec<u8>,
     sealer: Sealer,
     me: NodeName,
     boot: u64,
@@ -51,6 +54,8 @@ impl PeerSocket {
             port,
             ipv6,
             key,
+            previous: None,
+            buffer: vec![0; LONGEST],
             sealer: Sealer::new(random),
             me,
             boot,
@@ -61,16 +66,26 @@ impl PeerSocket {
 
     /// Takes another key.
     pub fn set_key(&mut self, key: Key) {
-        self.key = key;
+        self.previous = Some(std::mem::replace(&mut self.key, key));
+    }
+
+    /// Says from now on that it was started later than `boot`: the clock has gone back since an earlier start.
+    pub fn raise_boot(&mut self, boot: u64) {
+        if boot > self.boot {
+            tracing::info!("the clock of this node has gone back; the other speakers have been told");
+            self.boot = boot.saturating_add(1);
+        }
     }
 
     /// Sends a message. What can't be sent now is lost, as it might be on the network: everything is said again.
-    pub fn send(&mut self, to: IpAddr, message: Message) {
+    pub fn send(&mut self, node: NodeName, to: IpAddr, message: Message) {
         self.sequence += 1;
+        let (boot, sequence) = (self.boot, self.sequence);
         let datagram = Datagram {
             from: self.me.clone(),
-            boot: self.boot,
-            sequence: self.sequence,
+            to: node,
+            boot,
+            sequence,
             message,
         };
         let sealed = datagram
@@ -88,17 +103,21 @@ impl PeerSocket {
         }
     }
 
-    /// Waits for a message that is sealed with our key. This can be given up at any time without losing one.
-    pub async fn receive(&mut self) -> Datagram {
-        let mut buffer = [0; LONGEST];
+    /// Waits for a message that is sealed with our key, and gives the address that it came from. This can be given up at any time without
+    /// losing one.
+    pub async fn receive(&mut self) -> (IpAddr, Datagram) {
         loop {
             // An error is about something that was sent: a node without a speaker answers that nobody listens.
-            let Ok((length, from)) = self.socket.recv_from(&mut buffer).await else {
+            let Ok((length, from)) = self.socket.recv_from(&mut self.buffer).await else {
                 continue;
             };
-            let bytes = buffer.get(..length).unwrap_or_default();
-            match self.key.open(bytes).map(|message| Datagram::read(&message)) {
-                Ok(Ok(datagram)) => return datagram,
+            let bytes = self.buffer.get(..length).unwrap_or_default();
+            let opened = self
+                .key
+                .open(bytes)
+                .or_else(|error| self.previous.as_ref().ok_or(error)?.open(bytes));
+            match opened.map(|message| Datagram::read(&message)) {
+                Ok(Ok(datagram)) => return (from.ip().to_canonical(), datagram),
                 Ok(Err(_)) => self.refuse(from, OpenError::Malformed),
                 Err(error) => self.refuse(from, error),
             }

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 pub type NodeName = Arc<str>;
 
 /// How many claims go into one message, so that it fits into one packet of an ordinary network.
-pub const CLAIMS_PER_MESSAGE: usize = 48;
+pub const CLAIMS_PER_MESSAGE: usize = 44;
 
 /// That a node owns an address.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -36,8 +36,17 @@ pub enum Message {
     Heartbeat,
     /// I am alive, and these are the networks that I can announce on: all of them.
     Hello(Vec<Network>),
-    /// I own these addresses.
-    Claims(Vec<Claim>),
+    /// I announce these addresses; the last message of a row says so.
+    Claims {
+        /// Some of them.
+        claims: Vec<Claim>,
+        /// Whether there are no more.
+        last: bool,
+    },
+    /// These nodes own these addresses, whatever you may think.
+    Others(Vec<(NodeName, Claim)>),
+    /// You have been here with a higher [`Datagram::boot`] before: your clock has gone back.
+    Behind(u64),
     /// You owned these addresses before you were started anew.
     YouOwn(Vec<Claim>),
     /// I am about to end: let others take what I own.
@@ -49,6 +58,8 @@ pub enum Message {
 pub struct Datagram {
     /// The node of the sender.
     pub from: NodeName,
+    /// The node that it is for: sent to another one it means nothing.
+    pub to: NodeName,
     /// Grows with each start of the sender.
     pub boot: u64,
     /// Grows with each message that it sends.
@@ -87,9 +98,13 @@ mod tests {
             address: "2001:db8:ffff:ffff::1".parse().unwrap(),
             epoch: u64::from(u32::MAX) + index,
         };
-        let message = Message::Claims((0..48).map(claim).collect());
+        let message = Message::Claims {
+            claims: (0..44).map(claim).collect(),
+            last: true,
+        };
         let datagram = Datagram {
             from: "n".repeat(63).into(),
+            to: "m".repeat(63).into(),
             boot: u64::MAX,
             sequence: u64::MAX,
             message,

@@ -9,9 +9,9 @@ use std::{
 use super::{Announced, Output, Owned, Speaker};
 use crate::{
     core::{
-        claims::STALE_AFTER,
+        claims::{Holder, STALE_AFTER},
         election::{Load, order},
-        eligibility::{Standing, Verdicts, verdicts},
+        eligibility::{Reason, Standing, Verdicts, verdicts},
         facts::Facts,
     },
     wire::message::{CLAIMS_PER_MESSAGE, Claim, Message, NodeName},
@@ -39,12 +39,10 @@ impl Speaker {
                 self.unowned.remove(address);
             }
         }
-        let mut taken = Vec::new();
         let mut mine: BTreeMap<IpAddr, Announced> = BTreeMap::new();
         for (address, verdicts) in &verdicts {
             if self.present_owner(now, *address, verdicts).is_none() {
-                let claim = self.elect(now, &facts, *address, verdicts, &mut load, &mut recheck);
-                taken.extend(claim);
+                self.elect(now, &facts, *address, verdicts, &mut load, &mut recheck);
             }
             let owner = self.present_owner(now, *address, verdicts);
             if owner.as_ref() == Some(&self.me)
@@ -52,23 +50,25 @@ impl Speaker {
             {
                 mine.insert(*address, self.announced(&facts, *address, standing));
             } else if let Some(holder) = self.claims.holder(*address).filter(|holder| holder.node != self.me) {
-                recheck = [recheck, Some(holder.heard + STALE_AFTER).filter(|stale| *stale > now)]
-                    .into_iter()
-                    .flatten()
-                    .min();
+                earlier(
+                    &mut recheck,
+                    Some(holder.heard + STALE_AFTER).filter(|stale| *stale > now),
+                );
             }
         }
         self.recheck = recheck;
         self.own(now, mine);
-        for claims in taken.chunks(CLAIMS_PER_MESSAGE) {
-            self.tell_all(now, &Message::Claims(claims.to_vec()));
-        }
     }
 
-    /// The node that has claimed `address`, as long as it may own it and repeats its claim.
+    /// The node that has claimed `address`, as long as it may own it and repeats its claim. One that is alive and has not said yet what
+    /// networks it has keeps what it claims.
     fn present_owner(&self, now: Instant, address: IpAddr, verdicts: &Verdicts) -> Option<NodeName> {
         let holder = self.claims.holder(address)?;
-        let eligible = verdicts.get(&holder.node)?.is_ok();
+        let eligible = match verdicts.get(&holder.node) {
+            Some(Ok(_)) => true,
+            Some(Err(Reason::NoSpeaker)) | None => holder.vouched || self.peers.stays(&holder.node, now),
+            Some(Err(_)) => false,
+        };
         let fresh = holder.node == self.me || now < holder.heard + STALE_AFTER;
         (eligible && fresh).then(|| holder.node.clone())
     }
@@ -82,40 +82,51 @@ impl Speaker {
         verdicts: &Verdicts,
         load: &mut Load,
         recheck: &mut Option<Instant>,
-    ) -> Option<Claim> {
+    ) {
         // One that is about to end keeps what nobody has taken yet, and takes nothing.
         let stays = |node: &NodeName| !(self.leaving && *node == self.me);
         let verdicts = verdicts.iter().filter(|(node, _)| stays(node));
         let candidates = verdicts.filter_map(|(node, verdict)| Some((node, verdict.as_ref().ok()?.weight)));
         let mut order: Vec<&NodeName> = order(address, candidates, load);
-        // In a cluster in which every speaker has just been started nobody remembers; the API server does.
-        if self.claims.holder(address).is_none() {
-            let services = facts
-                .addresses
-                .get(&address)
-                .into_iter()
-                .flatten()
-                .map(|tenant| &tenant.service);
-            let recorded = services
-                .filter_map(|service| facts.recorded.get(service))
-                .find(|node| order.contains(node));
-            order.sort_by_key(|node| recorded != Some(*node));
-        }
+        // Whoever had it last comes first, if it may own it again. In a cluster in which every speaker has just been started nobody
+        // remembers; the API server does.
+        let services = facts
+            .addresses
+            .get(&address)
+            .into_iter()
+            .flatten()
+            .map(|tenant| &tenant.service);
+        let mut recorded = services.filter_map(|service| facts.recorded.get(service));
+        let holder = self.claims.holder(address);
+        let last = holder.map_or_else(
+            || recorded.find(|node| order.contains(node)),
+            |holder| Some(&holder.node),
+        );
+        order.sort_by_key(|node| last != Some(*node));
         let Some(first) = order.first() else {
             self.unowned.remove(&address);
-            return None;
+            return;
         };
         load.count(first);
         let since = *self.unowned.entry(address).or_insert(now);
-        let rank = order.iter().position(|node| **node == self.me)?;
-        let turn = since + PATIENCE * u32::try_from(rank).unwrap_or(u32::MAX);
+        let Some(rank) = order.iter().position(|node| **node == self.me) else {
+            return;
+        };
+        let mut turn = since + PATIENCE * u32::try_from(rank).unwrap_or(u32::MAX);
+        // Another one claims it, is alive, and may not own it as far as we know. If it has outbid us for it before, it knows otherwise,
+        // and one of the two is behind: each waits longer each time.
+        let others =
+            |holder: &Holder| holder.node != self.me && (holder.vouched || self.peers.stays(&holder.node, now));
+        let disputed = holder.is_some_and(others);
+        if let Some((times, last)) = self.outbid.get(&address).filter(|_| disputed) {
+            turn = turn.max(*last + PATIENCE.saturating_mul(1 << (*times).min(8)));
+        }
         if now < turn {
-            *recheck = Some(recheck.map_or(turn, |recheck| recheck.min(turn)));
-            return None;
+            earlier(recheck, Some(turn));
+            return;
         }
         self.unowned.remove(&address);
-        let epoch = self.claims.take(now, &self.me, address);
-        Some(Claim { address, epoch })
+        self.claims.take(now, &self.me, address);
     }
 
     fn announced(&self, facts: &Facts, address: IpAddr, standing: &Standing) -> Announced {
@@ -157,7 +168,16 @@ impl Speaker {
             announced.values().map(|announced| announced.owned.clone()).collect()
         };
         let (before, after) = (owned(&self.owned), owned(&mine));
+        let is_new = |claim: &Claim| mine.contains_key(&claim.address) && !self.owned.contains_key(&claim.address);
+        let gained: Vec<Claim> = self.claims.of(&self.me).into_iter().filter(is_new).collect();
         self.owned = mine;
+        for claims in gained.chunks(CLAIMS_PER_MESSAGE) {
+            // It is no whole list of our claims, and so no answer to whoever listens.
+            self.tell_everybody(&Message::Claims {
+                claims: claims.to_vec(),
+                last: false,
+            });
+        }
         if before != after || !self.reported {
             self.reported = true;
             self.outputs.push_back(Output::Ownership(after));
@@ -166,4 +186,8 @@ impl Speaker {
             self.announce(address);
         }
     }
+}
+
+fn earlier(time: &mut Option<Instant>, other: Option<Instant>) {
+    *time = [*time, other].into_iter().flatten().min();
 }

@@ -24,6 +24,8 @@ struct World {
     sequence: u64,
     /// Nodes whose messages are lost, both ways.
     cut: BTreeSet<String>,
+    /// Messages from the first to the second are lost.
+    deaf: BTreeSet<(String, String)>,
     /// Each change of what a node says that it owns: node, number of addresses.
     history: Vec<(String, usize)>,
     frames: usize,
@@ -70,6 +72,7 @@ impl World {
             boots: BTreeMap::new(),
             sequence: 0,
             cut: BTreeSet::new(),
+            deaf: BTreeSet::new(),
             history: Vec::new(),
             frames: 0,
         };
@@ -97,12 +100,18 @@ impl World {
         let end = self.now + time;
         while self.now < end {
             self.now += STEP;
-            for speaker in self.running.values_mut() {
-                if speaker.next_deadline().is_some_and(|due| due <= self.now) {
-                    speaker.turn(self.now);
-                }
+            self.turn();
+            while self.deliver() {
+                self.turn();
             }
-            while self.deliver() {}
+        }
+    }
+
+    fn turn(&mut self) {
+        for speaker in self.running.values_mut() {
+            if speaker.next_deadline().is_some_and(|due| due <= self.now) {
+                speaker.turn(self.now);
+            }
         }
     }
 
@@ -111,7 +120,10 @@ impl World {
         for (node, speaker) in &mut self.running {
             while let Some(output) = speaker.poll() {
                 match output {
-                    Output::Send { to, message } => sent.push((node.clone(), to, message)),
+                    Output::Send { to, message, .. } => sent.push((node.clone(), to, message)),
+                    Output::Boot(boot) => {
+                        self.boots.insert(node.clone(), boot + 1);
+                    }
                     Output::Frame { .. } => self.frames += 1,
                     Output::Ownership(owned) => self.history.push((node.clone(), owned.len())),
                 }
@@ -120,23 +132,22 @@ impl World {
         let any = !sent.is_empty();
         for (from, to, message) in sent {
             self.sequence += 1;
-            let to = self
-                .facts
-                .nodes
-                .iter()
-                .find(|(_, node)| node.address == Some(to))
-                .unwrap()
-                .0
-                .to_string();
-            let lost = self.cut.contains(&from) != self.cut.contains(&to);
-            if let Some(speaker) = self.running.get_mut(&to).filter(|_| !lost) {
-                let datagram = Datagram {
-                    boot: self.boots[&from],
-                    sequence: self.sequence,
-                    from: from.into(),
-                    message,
-                };
-                speaker.datagram(self.now, datagram);
+            let lost = self.cut.contains(&from) != self.cut.contains(&*to)
+                || self.deaf.contains(&(from.clone(), to.to_string()));
+            if let Some(speaker) = self.running.get_mut(&*to).filter(|_| !lost) {
+                let (boot, sequence) = (self.boots[&from], self.sequence);
+                let source = self.facts.nodes[from.as_str()].address.unwrap();
+                speaker.datagram(
+                    self.now,
+                    source,
+                    Datagram {
+                        from: from.into(),
+                        to,
+                        boot,
+                        sequence,
+                        message,
+                    },
+                );
             }
         }
         any
@@ -359,4 +370,128 @@ fn an_interface_that_goes_down_moves_the_address_and_one_that_comes_up_bursts() 
     world.running.get_mut(&other).unwrap().interfaces(now, vec![changed]);
     world.run(STEP * 2);
     assert_eq!(world.frames, before + 2);
+}
+
+#[test]
+fn p5_two_that_disagree_on_who_may_own_an_address_do_not_outbid_each_other_for_ever() {
+    let mut world = World::new(&["a", "b"], &[ADDRESS]);
+    world.run(seconds(3));
+    // Local traffic only, and each has heard of the endpoint on its own node only.
+    for node in ["a", "b"] {
+        let mut facts = world.facts.clone();
+        let tenant = &mut facts.addresses.get_mut(&ADDRESS.parse::<IpAddr>().unwrap()).unwrap()[0];
+        tenant.local = true;
+        tenant.endpoints = Endpoints {
+            nodes: BTreeSet::from([node.into()]),
+            elsewhere: false,
+        };
+        world.running.get_mut(node).unwrap().facts(world.now, Arc::new(facts));
+    }
+    let before = world.history.len();
+    world.run(seconds(60));
+    assert!(
+        world.history.len() - before < 40,
+        "{} changes of owner in a minute",
+        (world.history.len() - before) / 2
+    );
+    assert_eq!(world.owners(ADDRESS).len(), 1);
+}
+
+#[test]
+fn p3_one_that_joins_takes_nothing_from_an_owner_of_many_addresses() {
+    let addresses: Vec<String> = (1..=150).map(|index| format!("192.0.2.{index}")).collect();
+    let addresses: Vec<&str> = addresses.iter().map(String::as_str).collect();
+    let mut world = World::new(&["a", "b"], &addresses);
+    world.running.remove("b");
+    world.run(seconds(3));
+    world.start("b");
+    world.run(seconds(10));
+    assert!(addresses.iter().all(|address| world.owner(address) == "a"));
+}
+
+#[test]
+fn a_speaker_whose_clock_has_gone_back_is_heard_all_the_same() {
+    let mut world = World::new(&["a", "b"], &[ADDRESS]);
+    world.boots.values_mut().for_each(|boot| *boot = 1000);
+    world.run(seconds(3));
+    let owner = world.owner(ADDRESS);
+    world.running.remove(&owner);
+    world.boots.insert(owner.clone(), 1);
+    world.start(&owner);
+    world.run(seconds(5));
+    world.owner(ADDRESS);
+    let now = world.now;
+    let peers = |node: &str| {
+        world.running[node].describe(now)["peersAlive"]
+            .as_array()
+            .unwrap()
+            .len()
+    };
+    assert_eq!((peers("a"), peers("b")), (1, 1));
+}
+
+#[test]
+fn p5_where_only_one_hears_the_other_one_owner_is_left() {
+    let mut world = World::new(&["a", "b"], &[ADDRESS]);
+    world.run(seconds(3));
+    let owner = world.owner(ADDRESS);
+    let other = if owner == "a" { "b" } else { "a" };
+    world.deaf.insert((owner.clone(), other.to_owned()));
+    world.run(seconds(10));
+    assert_eq!(
+        world.owner(ADDRESS),
+        other,
+        "it took over, and the one that hears it steps down"
+    );
+}
+
+#[test]
+fn p5_where_two_of_three_do_not_hear_each_other_the_third_settles_it() {
+    let mut world = World::new(&["a", "b", "c"], &[ADDRESS]);
+    world.run(seconds(3));
+    let owner = world.owner(ADDRESS);
+    let other = ["a", "b", "c"].into_iter().find(|node| *node != owner).unwrap();
+    world.deaf.insert((owner.clone(), other.to_owned()));
+    world.deaf.insert((other.to_owned(), owner.clone()));
+    world.run(seconds(30));
+    world.owner(ADDRESS);
+}
+
+#[test]
+fn p6_an_owner_that_sees_no_endpoint_where_others_do_is_replaced() {
+    let mut world = World::new(&["a", "b", "c"], &[ADDRESS]);
+    world.run(seconds(3));
+    let owner = world.owner(ADDRESS);
+    let mut behind = world.facts.clone();
+    behind.addresses.get_mut(&ADDRESS.parse::<IpAddr>().unwrap()).unwrap()[0]
+        .endpoints
+        .elsewhere = false;
+    world
+        .running
+        .get_mut(&owner)
+        .unwrap()
+        .facts(world.now, Arc::new(behind));
+    assert_eq!(world.owners(ADDRESS), Vec::<String>::new());
+    world.run(seconds(10));
+    assert_ne!(world.owner(ADDRESS), owner);
+}
+
+#[test]
+fn messages_for_another_node_mean_nothing() {
+    let mut world = World::new(&["a", "b"], &[ADDRESS]);
+    let (now, source) = (world.now, "10.0.0.2".parse().unwrap());
+    let speaker = world.running.get_mut("a").unwrap();
+    let claims = vec![Claim {
+        address: ADDRESS.parse().unwrap(),
+        epoch: 9,
+    }];
+    let datagram = Datagram {
+        from: "b".into(),
+        to: "c".into(),
+        boot: 1,
+        sequence: 1,
+        message: Message::YouOwn(claims),
+    };
+    speaker.datagram(now, source, datagram);
+    assert!(speaker.claims.holder(ADDRESS.parse().unwrap()).is_none());
 }
