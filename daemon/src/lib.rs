@@ -8,6 +8,7 @@
 //! | [`condition`] | conditions of objects, changed only when something changed |
 //! | [`events`] | Kubernetes events, sent in the background |
 //! | [`flags`] | command line and environment, the same for both |
+//! | [`lease`] | which of several replicas works |
 //! | [`readiness`] | what a process waits for before it is ready |
 //! | [`task`] | tasks that end with their owner |
 //! | [`watch`] | watches in which one bad object harms nothing else |
@@ -19,6 +20,7 @@ pub mod clock;
 pub mod condition;
 pub mod events;
 pub mod flags;
+pub mod lease;
 pub mod log;
 pub mod readiness;
 pub mod shutdown;

@@ -1,0 +1,161 @@
+//! Holding a Lease at the API server.
+
+use std::time::Duration;
+
+use k8s_openapi::{
+    api::coordination::v1::{Lease, LeaseSpec},
+    apimachinery::pkg::apis::meta::v1::MicroTime,
+};
+use kube::{
+    Api, Client,
+    api::{ObjectMeta, PostParams},
+};
+use tokio::{sync::watch, time::timeout};
+
+use super::{Action, Elector, View};
+use crate::clock;
+
+/// How long the API server may take for one request.
+const LIMIT: Duration = Duration::from_secs(5);
+
+/// A Lease at the API server.
+#[derive(Clone)]
+pub struct LeaseClient {
+    api: Api<Lease>,
+    name: String,
+}
+
+impl LeaseClient {
+    /// The Lease `name` in `namespace`.
+    #[must_use]
+    pub fn new(client: Client, namespace: &str, name: &str) -> Self {
+        Self {
+            api: Api::namespaced(client, namespace),
+            name: name.to_owned(),
+        }
+    }
+
+    async fn read(&self) -> Result<Option<Lease>, kube::Error> {
+        self.api.get_opt(&self.name).await
+    }
+
+    async fn write(&self, lease: Option<Lease>, holder: &str, duration: Duration) -> Result<Lease, kube::Error> {
+        let new = lease.is_none();
+        let mut lease = lease.unwrap_or_else(|| Lease {
+            metadata: ObjectMeta {
+                name: Some(self.name.clone()),
+                ..ObjectMeta::default()
+            },
+            spec: None,
+        });
+        let spec = lease.spec.get_or_insert_default();
+        change(spec, holder, duration);
+        if new {
+            self.api.create(&PostParams::default(), &lease).await
+        } else {
+            // Its resourceVersion goes along: of two that write only the first succeeds.
+            self.api.replace(&self.name, &PostParams::default(), &lease).await
+        }
+    }
+
+    /// Gives the Lease up, if `me` has it: another one may begin at once.
+    pub async fn release(&self, me: &str) {
+        let released = async {
+            let lease = self.read().await?.filter(|lease| view(lease).holder == me);
+            match lease {
+                Some(lease) => self.write(Some(lease), "", Duration::from_secs(1)).await.map(|_| true),
+                None => Ok(false),
+            }
+        };
+        match timeout(LIMIT, released).await {
+            Ok(Ok(true)) => tracing::info!(lease = self.name, "the lease is given up"),
+            Ok(Ok(false)) => {}
+            Ok(Err(error)) => tracing::warn!(lease = self.name, %error, "the lease could not be given up; it runs out"),
+            Err(_) => tracing::warn!(lease = self.name, "the lease could not be given up; it runs out"),
+        }
+    }
+}
+
+fn change(spec: &mut LeaseSpec, holder: &str, duration: Duration) {
+    let now = MicroTime(clock::wall());
+    if spec.holder_identity.as_deref() != Some(holder) {
+        spec.lease_transitions = Some(spec.lease_transitions.unwrap_or_default().saturating_add(1));
+        spec.acquire_time = Some(now.clone());
+    }
+    spec.holder_identity = Some(holder.to_owned());
+    spec.renew_time = Some(now);
+    spec.lease_duration_seconds = Some(i32::try_from(duration.as_secs()).unwrap_or(i32::MAX));
+}
+
+fn view(lease: &Lease) -> View {
+    let spec = lease.spec.as_ref();
+    let seconds = spec
+        .and_then(|spec| spec.lease_duration_seconds)
+        .and_then(|seconds| u64::try_from(seconds).ok());
+    View {
+        holder: spec.and_then(|spec| spec.holder_identity.clone()).unwrap_or_default(),
+        version: lease.metadata.resource_version.clone().unwrap_or_default(),
+        duration: Duration::from_secs(seconds.unwrap_or(15)),
+    }
+}
+
+/// Holds the Lease, or waits for it, for ever. `leads` says at any time whether this process may work; it turns false in time even when
+/// the API server does not answer.
+pub async fn hold(client: LeaseClient, mut elector: Elector, leads: watch::Sender<bool>) {
+    loop {
+        // No answer is waited for beyond the time until which this process may work.
+        let left = elector
+            .leads_until()
+            .map_or(LIMIT, |until| until.saturating_duration_since(clock::now()));
+        let limit = if left.is_zero() { LIMIT } else { LIMIT.min(left) };
+        let wait = match timeout(limit, round(&client, &mut elector)).await {
+            Ok(Ok(wait)) => wait,
+            Ok(Err(error)) => {
+                tracing::debug!(lease = client.name, %error, "the lease could not be read or written");
+                elector.timing().retry
+            }
+            Err(_) => Duration::ZERO,
+        };
+        let now = elector.leads(clock::now());
+        leads.send_if_modified(|known| {
+            let changed = *known != now;
+            if changed {
+                let what = if now {
+                    "the lease is ours: this replica works"
+                } else {
+                    "the lease is lost: this replica waits"
+                };
+                tracing::info!(lease = client.name, "{what}");
+            }
+            *known = now;
+            changed
+        });
+        let left = elector
+            .leads_until()
+            .map(|until| until.saturating_duration_since(clock::now()));
+        tokio::time::sleep(left.filter(|_| now).map_or(wait, |left| wait.min(left))).await;
+    }
+}
+
+/// Looks at the Lease once, and writes it if it is to be. Gives back how long to wait before the next time.
+async fn round(client: &LeaseClient, elector: &mut Elector) -> Result<Duration, kube::Error> {
+    let lease = client.read().await?;
+    match elector.step(clock::now(), lease.as_ref().map(view).as_ref()) {
+        Action::Wait(wait) => Ok(wait),
+        Action::Create | Action::Take => {
+            let started = clock::now();
+            match client.write(lease, elector.me(), elector.timing().duration).await {
+                Ok(_) => {
+                    elector.won(started);
+                    Ok(elector.timing().retry)
+                }
+                // Another one was faster.
+                Err(kube::Error::Api(status)) if status.is_conflict() || status.is_already_exists() => {
+                    elector.lost();
+                    Ok(elector.timing().retry)
+                }
+                Err(error) => Err(error),
+            }
+        }
+    }
+}
