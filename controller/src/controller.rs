@@ -9,7 +9,7 @@ use futures::{
     stream::{FuturesUnordered, SelectAll},
 };
 use k8s_openapi::api::core::v1::{Namespace, Service};
-use kube::{Api, Client, ResourceExt, core::DeserializeGuard, runtime::watcher};
+use kube::{Api, Client, ResourceExt, api::ListParams, core::DeserializeGuard, runtime::watcher};
 use lodestone_crds::{IPAddressPool, L2Advertisement, Labels};
 use lodestone_daemon::{
     ObjectKey, clock,
@@ -18,7 +18,7 @@ use lodestone_daemon::{
     watch::{Change, changes},
 };
 use serde_json::json;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::{
     apply,
@@ -45,8 +45,10 @@ pub struct Controller {
     pub events: Events,
     /// Questions for `/debug/state`.
     pub questions: mpsc::Receiver<oneshot::Sender<serde_json::Value>>,
-    /// Opened when addresses are being given out.
+    /// Opened when all watches have told everything.
     pub ready: Gate,
+    /// Whether this replica is the one that works.
+    pub leads: watch::Receiver<bool>,
 }
 
 /// What the API server told.
@@ -64,6 +66,9 @@ enum Done {
     Retry(ObjectKey),
     PoolStatusesDue,
     PoolStatusesWritten(bool),
+    /// All Services as they were when this replica had become the one that works.
+    Listed(Result<Vec<ServiceView>, kube::Error>),
+    ListAgain,
 }
 
 impl Controller {
@@ -76,6 +81,7 @@ impl Controller {
             events,
             mut questions,
             ready,
+            mut leads,
         } = self;
         let mut told = watches(&client, &namespace, &class);
         let mut running: FuturesUnordered<BoxFuture<'static, Done>> = FuturesUnordered::new();
@@ -97,6 +103,15 @@ impl Controller {
                         running.push(tokio::time::sleep(wait).map(move |()| Done::Retry(key)).boxed());
                     }
                     Done::Retry(key) => core.retry(&key),
+                    Done::Listed(Ok(services)) => {
+                        services.into_iter().for_each(|service| core.service(Change::Applied(service)));
+                        core.lead(true);
+                    }
+                    Done::Listed(Err(error)) => {
+                        tracing::warn!(%error, "the Services can't be read; trying again");
+                        running.push(tokio::time::sleep(POOL_STATUS_DELAY * 5).map(|()| Done::ListAgain).boxed());
+                    }
+                    Done::ListAgain => running.push(list(client.clone(), class.clone()).boxed()),
                     Done::PoolStatusesDue => {
                         running.push(write_pool_statuses(client.clone(), namespace.clone(), &core).boxed());
                     }
@@ -106,6 +121,15 @@ impl Controller {
                         !all
                     },
                 },
+                Ok(()) = leads.changed() => {
+                    // Whatever was under way belongs to what was.
+                    running.clear();
+                    (writes, statuses_pending) = (0, false);
+                    core.lead(false);
+                    if *leads.borrow_and_update() {
+                        running.push(list(client.clone(), class.clone()).boxed());
+                    }
+                }
                 Some(answer) = questions.recv() => {
                     // Whoever asked may have gone.
                     let _ = answer.send(debug_state(&core));
@@ -128,7 +152,7 @@ impl Controller {
                         .boxed(),
                 );
             }
-            if core.is_working()
+            if core.is_synced()
                 && let Some(gate) = ready.take()
             {
                 gate.open();
@@ -158,6 +182,26 @@ fn watches(client: &Client, namespace: &str, class: &str) -> SelectAll<futures::
     all.push(pools.map(Told::Pool).boxed());
     all.push(ads.map(Told::L2Advertisement).boxed());
     all
+}
+
+/// All Services as they are now, past every cache: what the replica before this one has written last is in it.
+async fn list(client: Client, class: String) -> Done {
+    let api = Api::<DeserializeGuard<Service>>::all(client);
+    let mut services = Vec::new();
+    let mut parameters = ListParams::default().limit(500);
+    loop {
+        match api.list(&parameters).await {
+            Ok(page) => {
+                let readable = page.items.into_iter().filter_map(|service| service.0.ok());
+                services.extend(readable.map(|service| ServiceView::new(&service, &class)));
+                match page.metadata.continue_.filter(|token| !token.is_empty()) {
+                    Some(token) => parameters = parameters.continue_token(&token),
+                    None => return Done::Listed(Ok(services)),
+                }
+            }
+            Err(error) => return Done::Listed(Err(error)),
+        }
+    }
 }
 
 async fn write(client: Client, class: String, job: Job) -> Done {

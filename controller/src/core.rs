@@ -46,6 +46,9 @@ pub struct Core {
     config: Config,
     allocator: Allocator,
     synced: HashSet<&'static str>,
+    /// Whether this replica is the one that works; others only watch.
+    leads: bool,
+    /// Whether everything in use is held: then addresses are given out.
     adopted: bool,
     /// Services to be looked at, the oldest first.
     queue: BTreeSet<(Option<Timestamp>, ObjectKey)>,
@@ -299,10 +302,26 @@ impl Core {
         &self.problems
     }
 
-    /// Whether addresses are being given out, which begins when all that is in use is known.
+    /// Whether all watches have told everything: this replica could work.
     #[must_use]
-    pub const fn is_working(&self) -> bool {
-        self.adopted
+    pub fn is_synced(&self) -> bool {
+        WATCHES.iter().all(|watch| self.synced.contains(watch))
+    }
+
+    /// This replica is to work from now on, or to stop. Before it begins it must have been told of every Service as it is at that time.
+    pub fn lead(&mut self, leads: bool) {
+        self.leads = leads;
+        if leads {
+            self.adopt_all();
+        } else {
+            self.adopted = false;
+            self.allocator = Allocator::default();
+            self.queue.clear();
+            self.in_flight.clear();
+            self.failures.clear();
+            self.problems.clear();
+            self.unwritten.clear();
+        }
     }
 
     fn replace(&mut self, view: ServiceView) {
@@ -415,13 +434,14 @@ impl Core {
     fn synced(&mut self, watch: &'static str) {
         self.synced.insert(watch);
         self.rebuild();
-        if !self.adopted && WATCHES.iter().all(|watch| self.synced.contains(watch)) {
-            self.adopt_all();
-        }
+        self.adopt_all();
     }
 
     /// Everything that is in use is taken note of, the oldest Service first, before the first address is given out.
     fn adopt_all(&mut self) {
+        if self.adopted || !self.leads || !self.is_synced() {
+            return;
+        }
         let mut services: Vec<&ServiceView> = self.services.values().filter(|service| service.served).collect();
         services.sort_by(|a, b| (a.created, &a.key).cmp(&(b.created, &b.key)));
         let adopted = services
@@ -431,6 +451,7 @@ impl Core {
         tracing::info!(services = services.len(), adopted, "all addresses in use are known");
         self.adopted = true;
         self.objects_changed = true;
+        self.enqueue_all(|_| true);
     }
 }
 

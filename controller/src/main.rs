@@ -8,9 +8,16 @@ use clap::Parser;
 use futures::FutureExt;
 use lodestone_controller::{controller::Controller, core::Core, peers_secret, plan::OnPoolChange};
 use lodestone_daemon::{
-    admin, client, events::Events, flags::Common, log, readiness::Readiness, shutdown, task::spawn,
+    admin, client, clock,
+    events::Events,
+    flags::Common,
+    lease::{self, Elector, LeaseClient, Timing},
+    log,
+    readiness::Readiness,
+    shutdown,
+    task::spawn,
 };
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot, watch};
 
 /// Gives addresses of IPAddressPools to Services of type LoadBalancer.
 #[derive(Parser, Debug)]
@@ -27,6 +34,10 @@ struct Args {
     #[arg(long, env = "METALLB_ML_SECRET_NAME", default_value = "")]
     ml_secret_name: String,
 
+    /// Name of the Lease by which one of several replicas is chosen to work
+    #[arg(long, env = "METALLB_LEASE_NAME", default_value = "lodestone-controller")]
+    lease_name: String,
+
     /// What becomes of an address whose pool is deleted, shrunk or closed to its Service
     #[arg(long, value_enum, default_value_t)]
     on_pool_change: OnPoolChange,
@@ -38,6 +49,7 @@ async fn main() -> Result<()> {
         common,
         pod_name,
         ml_secret_name,
+        lease_name,
         on_pool_change,
     } = Args::parse();
     log::start(common.log_level, common.log_format);
@@ -58,7 +70,7 @@ async fn main() -> Result<()> {
         .boxed()
     });
     let _admin = admin::serve(common.admin_address(), readiness, state).await?;
-    let (events, _events) = Events::start(client.clone(), "lodestone-controller", pod_name);
+    let (events, _events) = Events::start(client.clone(), "lodestone-controller", pod_name.clone());
     let _secret = (!ml_secret_name.is_empty()).then(|| {
         spawn(peers_secret::ensure(
             client.clone(),
@@ -66,6 +78,14 @@ async fn main() -> Result<()> {
             ml_secret_name,
         ))
     });
+    let me = pod_name.unwrap_or_else(|| format!("controller-{}", clock::wall_nanoseconds()));
+    let lease = LeaseClient::new(client.clone(), &common.namespace, &lease_name);
+    let (leads, leading) = watch::channel(false);
+    let holder = spawn(lease::hold(
+        lease.clone(),
+        Elector::new(me.clone(), Timing::default()),
+        leads,
+    ));
     let controller = Controller {
         client,
         namespace: common.namespace.clone(),
@@ -73,11 +93,15 @@ async fn main() -> Result<()> {
         events,
         questions,
         ready,
+        leads: leading,
     };
     tokio::select! {
         () = controller.run(Core::new(on_pool_change)) => {}
         told = shutdown::requested() => told?,
     }
+    // Nothing is written any more: another replica may begin.
+    drop(holder);
+    lease.release(&me).await;
     tracing::info!("the controller ends");
     Ok(())
 }

@@ -30,6 +30,7 @@ fn key(name: &str) -> ObjectKey {
 
 fn started(services: Vec<ServiceView>) -> Core {
     let mut core = Core::new(OnPoolChange::Retain);
+    core.lead(true);
     for service in services {
         core.service(Change::Applied(service));
     }
@@ -233,4 +234,17 @@ fn one_that_waits_for_a_shared_address_is_woken_when_its_holder_begins_to_share(
     assert_eq!(core.next_job(), None);
     core.service(Change::Applied(sharing("a", 3, 1, 80, json!({"has": "192.0.2.0"}))));
     assert_eq!(core.next_job().unwrap().key, key("b"));
+}
+
+#[test]
+fn a_standby_watches_and_gives_out_nothing_and_goes_on_where_the_other_stopped() {
+    let mut core = started(vec![service("a", 1, 1, json!({})), service("b", 1, 2, json!({}))]);
+    core.lead(false);
+    assert_eq!((core.next_job(), core.is_synced()), (None, true));
+    // The other one has given a the first address meanwhile, and this one does not know what it had planned itself.
+    core.service(Change::Applied(service("a", 5, 1, json!({"has": "192.0.2.0"}))));
+    core.service(Change::Applied(service("c", 6, 3, json!({"has": "192.0.2.1"}))));
+    core.service(Change::Gone(key("c")));
+    core.lead(true);
+    assert_eq!(settle(&mut core), pairs(&[("b", "192.0.2.1")]));
 }
