@@ -12,13 +12,15 @@ use k8s_openapi::api::core::v1::{Namespace, Service};
 use kube::{Api, Client, ResourceExt, api::ListParams, core::DeserializeGuard, runtime::watcher};
 use lodestone_crds::{IPAddressPool, L2Advertisement, Labels};
 use lodestone_daemon::{
-    ObjectKey, clock,
+    ObjectKey,
+    admin::Question,
+    clock,
     events::Events,
     readiness::Gate,
     watch::{Change, changes},
 };
 use serde_json::json;
-use tokio::sync::{mpsc, oneshot, watch};
+use tokio::sync::{mpsc, watch};
 
 use crate::{
     apply,
@@ -44,7 +46,7 @@ pub struct Controller {
     /// Where events go.
     pub events: Events,
     /// Questions for `/debug/state`.
-    pub questions: mpsc::Receiver<oneshot::Sender<serde_json::Value>>,
+    pub questions: mpsc::Receiver<Question>,
     /// Opened when all watches have told everything.
     pub ready: Gate,
     /// Whether this replica is the one that works.

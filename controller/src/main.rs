@@ -1,11 +1,8 @@
 //! The controller: gives addresses of IPAddressPools to Services of type LoadBalancer.
 #![forbid(unsafe_code)]
 
-use std::sync::Arc;
-
 use anyhow::Result;
 use clap::Parser;
-use futures::FutureExt;
 use lodestone_controller::{controller::Controller, core::Core, peers_secret, plan::OnPoolChange};
 use lodestone_daemon::{
     admin, client, clock,
@@ -17,7 +14,7 @@ use lodestone_daemon::{
     shutdown,
     task::spawn,
 };
-use tokio::sync::{mpsc, oneshot, watch};
+use tokio::sync::watch;
 
 /// Gives addresses of IPAddressPools to Services of type LoadBalancer.
 #[derive(Parser, Debug)]
@@ -57,19 +54,7 @@ async fn main() -> Result<()> {
     let client = client::connect().await?;
     let readiness = Readiness::default();
     let ready = readiness.gate("Services, Namespaces, IPAddressPools and L2Advertisements");
-    let (ask, questions) = mpsc::channel::<oneshot::Sender<serde_json::Value>>(4);
-    let state: admin::StateSource = Arc::new(move || {
-        let ask = ask.clone();
-        async move {
-            let (sender, answer) = oneshot::channel();
-            match ask.send(sender).await {
-                Ok(()) => answer.await.unwrap_or_default(),
-                Err(_) => serde_json::Value::Null,
-            }
-        }
-        .boxed()
-    });
-    let _admin = admin::serve(common.admin_address(), readiness, state).await?;
+    let (_admin, questions) = admin::serve(common.admin_address(), readiness).await?;
     let (events, _events) = Events::start(client.clone(), "lodestone-controller", pod_name.clone());
     let _secret = (!ml_secret_name.is_empty()).then(|| {
         spawn(peers_secret::ensure(

@@ -4,7 +4,7 @@
 //! - `/readyz`: 200 when there is nothing left to wait for, else 503 and what it is.
 //! - `/debug/state`: what the process knows and why it does what it does, as JSON.
 
-use std::{net::SocketAddr, sync::Arc};
+use std::net::SocketAddr;
 
 use anyhow::{Context, Result};
 use axum::{
@@ -12,22 +12,28 @@ use axum::{
     http::{StatusCode, header::CONTENT_TYPE},
     routing::get,
 };
-use futures::future::BoxFuture;
-use tokio::net::TcpListener;
+use tokio::{
+    net::TcpListener,
+    sync::{mpsc, oneshot},
+};
 
 use crate::{
     readiness::Readiness,
     task::{Task, spawn},
 };
 
-/// Tells the state of the process as JSON, for `/debug/state`.
-pub type StateSource = Arc<dyn Fn() -> BoxFuture<'static, serde_json::Value> + Send + Sync>;
+/// A question for the state of the process; whoever owns the state answers it with JSON.
+pub type Question = oneshot::Sender<serde_json::Value>;
 
-/// Starts the server.
+/// How many questions may wait for an answer.
+const QUESTIONS: usize = 4;
+
+/// Starts the server. What is asked at `/debug/state` is to be answered by whoever reads the questions.
 ///
 /// # Errors
 /// When the address can't be listened on, as when another process has the port.
-pub async fn serve(address: SocketAddr, readiness: Readiness, state: StateSource) -> Result<Task> {
+pub async fn serve(address: SocketAddr, readiness: Readiness) -> Result<(Task, mpsc::Receiver<Question>)> {
+    let (ask, questions) = mpsc::channel::<Question>(QUESTIONS);
     let listener = TcpListener::bind(address)
         .await
         .with_context(|| format!("can't listen on {address}"))?;
@@ -42,14 +48,27 @@ pub async fn serve(address: SocketAddr, readiness: Readiness, state: StateSource
             )
         }
     };
-    let debug = move || async move { ([(CONTENT_TYPE, "application/json")], state().await.to_string()) };
+    let debug = move || {
+        let ask = ask.clone();
+        async move {
+            let (question, answer) = oneshot::channel();
+            let asked = ask.send(question).await.is_ok();
+            let state = if asked {
+                answer.await.unwrap_or_default()
+            } else {
+                serde_json::Value::Null
+            };
+            ([(CONTENT_TYPE, "application/json")], state.to_string())
+        }
+    };
     let router = Router::new()
         .route("/healthz", get(|| async { "ok" }))
         .route("/readyz", get(ready))
         .route("/debug/state", get(debug));
-    Ok(spawn(async move {
+    let server = spawn(async move {
         if let Err(error) = axum::serve(listener, router).await {
             tracing::error!(%error, "the admin server has ended");
         }
-    }))
+    });
+    Ok((server, questions))
 }

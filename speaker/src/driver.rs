@@ -4,7 +4,7 @@ use std::{net::IpAddr, sync::Arc, thread, time::Duration};
 
 use anyhow::{Context, Result};
 use futures::FutureExt;
-use lodestone_daemon::{clock, task::spawn};
+use lodestone_daemon::{admin::Question, clock, task::spawn};
 use tokio::{
     sync::{mpsc, oneshot, watch},
     time::{Instant, sleep_until},
@@ -39,7 +39,7 @@ pub struct Driver {
     /// Where it is told what this node owns.
     pub owned: watch::Sender<Option<Vec<Owned>>>,
     /// Questions for `/debug/state`.
-    pub questions: mpsc::Receiver<oneshot::Sender<serde_json::Value>>,
+    pub questions: mpsc::Receiver<Question>,
     /// Ends the driver: others take over first.
     pub end: oneshot::Receiver<()>,
 }

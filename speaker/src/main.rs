@@ -1,11 +1,10 @@
 //! The speaker: announces the addresses of Services on the LAN, one owner for each address.
 #![forbid(unsafe_code)]
 
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{collections::BTreeMap, time::Duration};
 
 use anyhow::{Context, Result, anyhow};
 use clap::Parser;
-use futures::FutureExt;
 use kube::Client;
 use lodestone_daemon::{
     admin, client, events::Events, flags::Common, log, readiness::Readiness, shutdown, task::spawn,
@@ -19,7 +18,7 @@ use lodestone_speaker::{
     driver::Driver,
     wire::message::NodeName,
 };
-use tokio::sync::{mpsc, oneshot, watch};
+use tokio::sync::{oneshot, watch};
 
 /// Announces the addresses of Services on the LAN, one owner for each address.
 #[derive(Parser, Debug)]
@@ -74,19 +73,7 @@ async fn main() -> Result<()> {
     let readiness = Readiness::default();
     let told = readiness.gate("Services, EndpointSlices, Nodes, IPAddressPools and L2Advertisements");
     let listened = readiness.gate("the other speakers");
-    let (ask, questions) = mpsc::channel::<oneshot::Sender<serde_json::Value>>(4);
-    let state: admin::StateSource = Arc::new(move || {
-        let ask = ask.clone();
-        async move {
-            let (sender, answer) = oneshot::channel();
-            match ask.send(sender).await {
-                Ok(()) => answer.await.unwrap_or_default(),
-                Err(_) => serde_json::Value::Null,
-            }
-        }
-        .boxed()
-    });
-    let _admin = admin::serve(common.admin_address(), readiness, state).await?;
+    let (_admin, questions) = admin::serve(common.admin_address(), readiness).await?;
     let node = NodeName::from(node_name);
     let (events, _events) = Events::start(client.clone(), "lodestone-speaker", pod_name.clone());
 

@@ -92,6 +92,9 @@ fn two_clusters_run_side_by_side_with_the_same_addresses_and_go_without_a_trace(
             .collect();
         assert!(macs.len() == 1 && lan.contains(&macs[0]), "{macs:?} of {lan:?}");
     }
+    for cluster in [&flat, &split] {
+        dual_stack(cluster);
+    }
     // In the split topology the nodes know each other by addresses that are not on the LAN.
     assert!(split.addresses("w1").unwrap().ipv4.starts_with("10.10.0."));
     drop(flat);
@@ -99,6 +102,47 @@ fn two_clusters_run_side_by_side_with_the_same_addresses_and_go_without_a_trace(
     split.kubectl(&["get", "--raw=/readyz"]).unwrap();
     drop(split);
     assert_eq!(traces(&two), Vec::<String>::new());
+}
+
+/// Nodes, pods and Services have addresses of both families, and traffic flows in both.
+fn dual_stack(cluster: &Cluster) {
+    let pod = cluster
+        .kubectl(&["get", "pods", "-l", "app=nginx-deployment", "-o", "name"])
+        .unwrap();
+    let pod = pod.lines().next().unwrap();
+    let ips = cluster
+        .kubectl(&["get", pod, "-o", "jsonpath={.status.podIPs[*].ip}"])
+        .unwrap();
+    assert!(ips.split(' ').count() == 2 && ips.contains(':'), "{ips}");
+    let service = serde_json::json!({
+        "apiVersion": "v1", "kind": "Service", "metadata": {"name": "dual"},
+        "spec": {
+            "type": "NodePort", "ipFamilyPolicy": "RequireDualStack", "selector": {"app": "nginx-deployment"}, "ports": [{"port": 80}],
+        },
+    });
+    cluster.apply(&service.to_string()).unwrap();
+    let field = |path: &str| {
+        cluster
+            .kubectl(&["get", "service", "dual", "-o", &format!("jsonpath={path}")])
+            .unwrap()
+    };
+    let (port, addresses) = (field("{.spec.ports[0].nodePort}"), field("{.spec.clusterIPs[*]}"));
+    let client = cluster.host("client1");
+    let node = cluster.addresses("w1").unwrap();
+    for address in [&node.lan_ipv4, &node.lan_ipv6] {
+        let answered = || client.http(address, port.parse().unwrap()).is_ok();
+        wait_until(&format!("an answer from {address}"), LIMIT, answered).unwrap();
+    }
+    for address in addresses.split(' ') {
+        let url = if address.contains(':') {
+            format!("http://[{address}]:80/")
+        } else {
+            format!("http://{address}:80/")
+        };
+        cluster
+            .kubectl(&["exec", pod, "--", "/testserver", "get", &url])
+            .unwrap();
+    }
 }
 
 #[test]

@@ -3,7 +3,9 @@
 //! Whoever drives it calls [`Speaker::turn`] no later than [`Speaker::next_deadline`], and takes everything from [`Speaker::poll`] after
 //! each call. Calls that come early, late or for nothing do no harm.
 
+mod describe;
 mod ownership;
+mod talk;
 
 use std::{
     collections::{BTreeMap, BTreeSet, VecDeque},
@@ -14,19 +16,17 @@ use std::{
 
 use lodestone_daemon::ObjectKey;
 use pnet_base::MacAddr;
-use serde_json::json;
 
 use super::{
     announce::Announcements,
     claims::{Claims, REPEAT, Settled},
-    eligibility::verdicts,
     facts::Facts,
     interface::Interface,
     peers::{HEARTBEAT, HELLO, Heard, Peers},
 };
 use crate::wire::{
     arp::{FRAME, Request, gratuitous},
-    message::{CLAIMS_PER_MESSAGE, Claim, Datagram, Message, Network, NodeName},
+    message::{Claim, Datagram, Message, Network, NodeName},
 };
 
 /// How long a new speaker listens before it claims anything, unless all others have answered before.
@@ -305,49 +305,6 @@ impl Speaker {
             .min()
     }
 
-    /// What is known and why things are as they are, for `/debug/state`.
-    #[must_use]
-    pub fn describe(&self, now: Instant) -> serde_json::Value {
-        let Some(facts) = &self.facts else {
-            return json!({"waiting": "for the API server"});
-        };
-        let networks = self.networks(now);
-        let addresses: serde_json::Map<_, _> = facts
-            .addresses
-            .iter()
-            .map(|(address, tenants)| {
-                let verdicts = verdicts(facts, &networks, *address);
-                let nodes: serde_json::Map<_, _> = verdicts
-                    .iter()
-                    .map(|(node, verdict)| {
-                        let text = verdict
-                            .as_ref()
-                            .map_or_else(ToString::to_string, |_| "may own it".to_owned());
-                        (node.to_string(), text.into())
-                    })
-                    .collect();
-                let holder = self.claims.holder(*address);
-                let owner = holder.map(|holder| json!({"node": &*holder.node, "epoch": holder.epoch}));
-                let services: Vec<String> = tenants.iter().map(|tenant| tenant.service.to_string()).collect();
-                let mine = self.owned.contains_key(address);
-                (
-                    address.to_string(),
-                    json!({"services": services, "claimedBy": owner, "announcedHere": mine, "nodes": nodes}),
-                )
-            })
-            .collect();
-        let peers: Vec<&str> = facts
-            .nodes
-            .keys()
-            .filter(|node| self.peers.lives(node, now))
-            .map(|node| &**node)
-            .collect();
-        json!({
-            "node": &*self.me, "listening": self.listening, "leaving": self.leaving, "peersAlive": peers,
-            "interfaces": self.interfaces, "addresses": addresses,
-        })
-    }
-
     /// Looks at ownership again, since something has changed.
     fn changed(&mut self, now: Instant) {
         self.excuse(now);
@@ -406,14 +363,6 @@ impl Speaker {
         peers.chain([(self.me.clone(), self.own_networks())]).collect()
     }
 
-    fn own_networks(&self) -> Vec<Network> {
-        let interfaces = self.interfaces.iter().flatten();
-        interfaces
-            .filter(|interface| interface.can_announce())
-            .map(Interface::network)
-            .collect()
-    }
-
     fn hear_claim(&mut self, now: Instant, node: &NodeName, claim: Claim) {
         let before = self.holder_of(claim.address);
         let (me, peers) = (&self.me, &self.peers);
@@ -450,90 +399,6 @@ impl Speaker {
         }
     }
 
-    /// Somebody claims what is another's: they are told. What is ours the neighbours are told, too, who may have heard them.
-    fn contradict(&mut self, node: &NodeName, address: IpAddr) {
-        let Some(holder) = self.claims.holder(address).cloned() else {
-            return;
-        };
-        let claim = Claim {
-            address,
-            epoch: holder.epoch,
-        };
-        if holder.node == self.me {
-            self.tell(
-                node,
-                Message::Claims {
-                    claims: vec![claim],
-                    last: false,
-                },
-            );
-            self.announce(address);
-        } else {
-            self.tell(node, Message::Others(vec![(holder.node, claim)]));
-        }
-    }
-
-    /// Tells a speaker that has just come all that it needs.
-    fn welcome(&mut self, node: &NodeName) {
-        self.tell(node, Message::Hello(self.own_networks()));
-        for claims in self.claims.of(node).chunks(CLAIMS_PER_MESSAGE) {
-            self.tell(node, Message::YouOwn(claims.to_vec()));
-        }
-        for message in self.own_claims() {
-            self.tell(node, message);
-        }
-    }
-
-    /// The claims to all that this node announces, in at least one message: that there are none is an answer, too. What it has claimed and
-    /// does not announce is not said: others may then take it.
-    fn own_claims(&self) -> Vec<Message> {
-        let claims = self
-            .claims
-            .of(&self.me)
-            .into_iter()
-            .filter(|claim| self.owned.contains_key(&claim.address));
-        let claims: Vec<Claim> = claims.collect();
-        messages(&claims)
-    }
-
-    /// To the speakers that are alive.
-    fn tell_living(&mut self, now: Instant, message: &Message) {
-        let living: Vec<NodeName> = self
-            .peers
-            .nodes()
-            .filter(|node| self.peers.lives(node, now))
-            .cloned()
-            .collect();
-        for node in living {
-            self.tell(&node, message.clone());
-        }
-    }
-
-    /// To every node that there is, whether a speaker is heard from it or not: that is how one is found, and how one that hears us,
-    /// though we do not hear it, learns what is ours.
-    fn tell_everybody(&mut self, message: &Message) {
-        let facts = self.facts.iter().flat_map(|facts| facts.nodes.keys());
-        let all: BTreeSet<NodeName> = facts
-            .chain(self.peers.nodes())
-            .filter(|node| **node != self.me)
-            .cloned()
-            .collect();
-        for node in all {
-            self.tell(&node, message.clone());
-        }
-    }
-
-    fn tell(&mut self, node: &NodeName, message: Message) {
-        let known = self.facts.as_ref().and_then(|facts| facts.nodes.get(node)?.address);
-        if let Some(address) = known.or_else(|| self.peers.address(node)) {
-            self.outputs.push_back(Output::Send {
-                to: node.clone(),
-                address,
-                message,
-            });
-        }
-    }
-
     fn announce(&mut self, address: IpAddr) {
         let (IpAddr::V4(v4), Some(announced)) = (address, self.owned.get(&address)) else {
             return;
@@ -547,20 +412,6 @@ impl Speaker {
             }
         }
     }
-}
-
-/// The messages that say all of these claims.
-fn messages(claims: &[Claim]) -> Vec<Message> {
-    let mut chunks: Vec<&[Claim]> = claims.chunks(CLAIMS_PER_MESSAGE).collect();
-    if chunks.is_empty() {
-        chunks.push(&[]);
-    }
-    let count = chunks.len();
-    let message = |(index, claims): (usize, &[Claim])| Message::Claims {
-        claims: claims.to_vec(),
-        last: index + 1 == count,
-    };
-    chunks.into_iter().enumerate().map(message).collect()
 }
 
 #[cfg(test)]
