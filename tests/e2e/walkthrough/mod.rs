@@ -13,7 +13,7 @@ use std::{
     time::Duration,
 };
 
-use lodestone_tests::{Cluster, Netns, Spec, checkout, images};
+use lodestone_tests::{Answer, Cluster, Netns, Spec, checkout, images, wait_for};
 use serde_json::{Value, json};
 
 /// Generous: a limit says that something is broken, not that it is slow.
@@ -138,10 +138,18 @@ pub(crate) fn node_of(cluster: &Cluster, mac: &str) -> String {
 
 /// The node that answers for an address, once one does; no other one may.
 pub(crate) fn owner(cluster: &Cluster, address: &str) -> String {
-    let macs = lodestone_tests::wait_for(&format!("an answer for {address}"), LIMIT, || {
+    let macs = wait_for(&format!("an answer for {address}"), LIMIT, || {
         Ok(Some(client(cluster).who_has(address)?).filter(|macs| !macs.is_empty()))
     });
     let macs: Vec<String> = macs.unwrap().into_iter().collect();
     assert_eq!(macs.len(), 1, "more than one node answers for {address}: {macs:?}");
     node_of(cluster, &macs[0])
+}
+
+/// What the test server says to the host on the LAN, once it does: kube-proxy hears of a Service when the speaker does, and not before.
+pub(crate) fn answer(cluster: &Cluster, address: &str) -> Answer {
+    wait_for(&format!("an answer from http://{address}"), LIMIT, || {
+        client(cluster).http(address, 80).map(Some)
+    })
+    .unwrap()
 }

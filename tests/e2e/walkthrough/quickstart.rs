@@ -2,9 +2,9 @@
 
 use std::collections::BTreeSet;
 
-use lodestone_tests::{NAMESPACE, wait_until};
+use lodestone_tests::{NAMESPACE, wait_for, wait_until};
 
-use super::{LIMIT, client, cluster, owner};
+use super::{LIMIT, answer, client, cluster, owner};
 
 const ADDRESS: &str = "192.168.122.111";
 
@@ -26,11 +26,10 @@ fn the_service_shows_the_address_that_it_asked_for() {
 #[test]
 fn a_host_on_the_lan_gets_answers_from_all_three_pods() {
     let cluster = cluster();
-    let client = client(&cluster);
     owner(&cluster, ADDRESS);
     let mut pods = BTreeSet::new();
     wait_until("an answer from each of the three pods", LIMIT, || {
-        pods.insert(client.http(ADDRESS, 80).unwrap()["pod"].clone());
+        pods.insert(answer(&cluster, ADDRESS)["pod"].clone());
         pods.len() == 3
     })
     .unwrap();
@@ -43,7 +42,7 @@ fn the_neighbour_table_of_the_host_has_the_mac_of_exactly_one_node_and_the_statu
     let client = client(&cluster);
     let node = owner(&cluster, ADDRESS);
     client.forget_neighbours().unwrap();
-    client.http(ADDRESS, 80).unwrap();
+    answer(&cluster, ADDRESS);
     let mac = client
         .neighbour(ADDRESS)
         .unwrap()
@@ -71,6 +70,13 @@ fn the_service_still_works_by_its_cluster_address_from_a_pod() {
         .kubectl(&["get", "pods", "-l", "app=nginx-deployment", "-o", "name"])
         .unwrap();
     let pod = pods.lines().next().unwrap();
+    let url = format!("http://{address}/");
+    let answered = || {
+        cluster
+            .kubectl(&["exec", pod, "--", "/testserver", "get", &url])
+            .is_ok()
+    };
+    wait_until("an answer inside the cluster", LIMIT, answered).unwrap();
     // More than once: a pod is reached by itself, on the same node and on another one.
     for _ in 0..6 {
         let answer = cluster
@@ -89,7 +95,8 @@ fn the_services_still_work_by_their_ports_on_every_node() {
             .unwrap();
         for node in cluster.spec().nodes() {
             let addresses = cluster.addresses(&node).unwrap();
-            let answer = client(&cluster).http(&addresses.ipv4, port.parse().unwrap()).unwrap();
+            let asked = || client(&cluster).http(&addresses.ipv4, port.parse()?).map(Some);
+            let answer = wait_for(&format!("an answer from {service} on {node}"), LIMIT, asked).unwrap();
             assert!(
                 answer["pod"].starts_with("nginx-deployment-"),
                 "{service} on {node}: {answer:?}"

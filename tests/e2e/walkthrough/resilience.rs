@@ -1,9 +1,9 @@
 //! Processes that are killed, frozen and restarted.
 
-use lodestone_tests::{NAMESPACE, wait_until};
+use lodestone_tests::NAMESPACE;
 use serde_json::json;
 
-use super::{LIMIT, Space, client, cluster, owner};
+use super::{Space, answer, client, cluster, owner};
 
 #[test]
 fn when_the_speaker_is_killed_the_address_goes_on_being_answered_for() {
@@ -16,10 +16,7 @@ fn when_the_speaker_is_killed_the_address_goes_on_being_answered_for() {
     let pod = cluster.pod_of("speaker", Some(&node)).unwrap();
     cluster.process_of_pod(NAMESPACE, &pod).unwrap().kill();
     owner(&cluster, &address);
-    wait_until("an answer over HTTP", LIMIT, || {
-        client(&cluster).http(&address, 80).is_ok()
-    })
-    .unwrap();
+    answer(&cluster, &address);
     cluster.wait_for_lodestone().unwrap();
     owner(&cluster, &address);
 }
@@ -45,7 +42,7 @@ fn when_the_speaker_is_frozen_another_node_takes_over_and_when_it_thaws_one_owne
         other,
         "an address does not go back because a node returned"
     );
-    client(&cluster).http(&address, 80).unwrap();
+    answer(&cluster, &address);
 }
 
 #[test]
@@ -122,10 +119,7 @@ fn a_rolling_restart_of_the_speakers_changes_no_address_and_they_go_on_being_ans
     assert_eq!(["a", "b"].map(|name| space.address(name)), before);
     for address in &before {
         owner(&cluster, address);
-        wait_until("an answer over HTTP", LIMIT, || {
-            client(&cluster).http(address, 80).is_ok()
-        })
-        .unwrap();
+        answer(&cluster, address);
     }
 }
 

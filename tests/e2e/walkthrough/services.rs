@@ -3,7 +3,7 @@
 use lodestone_tests::wait_until;
 use serde_json::{Value, json};
 
-use super::{LIMIT, Space, client, cluster, owner};
+use super::{LIMIT, Space, answer, client, cluster, owner};
 
 #[test]
 fn services_of_other_types_are_left_alone() {
@@ -61,7 +61,7 @@ fn without_a_request_an_address_of_the_pool_is_chosen() {
         let last: u8 = address.strip_prefix("192.168.122.").unwrap().parse().unwrap();
         assert!((110..=119).contains(&last) && last != 111, "{address}");
         owner(&cluster, &address);
-        client(&cluster).http(&address, 80).unwrap();
+        answer(&cluster, &address);
     }
 }
 
@@ -122,10 +122,7 @@ fn hand_made(name: &str, endpoints: impl Fn(&str, &str) -> Value) {
     );
     space.apply(&endpoints("manual", &ip));
     owner(&cluster, &address);
-    wait_until("an answer over HTTP", LIMIT, || {
-        client(&cluster).http(&address, 80).is_ok()
-    })
-    .unwrap();
+    answer(&cluster, &address);
 }
 
 #[test]
@@ -188,7 +185,7 @@ fn udp_is_answered_from_the_address_that_was_asked() {
             (address.clone(), "udp")
         );
     }
-    client.http(&address, 80).unwrap();
+    answer(&cluster, &address);
 }
 
 #[test]
@@ -199,11 +196,8 @@ fn with_traffic_policy_local_a_node_with_a_pod_answers_and_the_pod_sees_the_clie
     space.service("web", "web", &json!({"externalTrafficPolicy": "Local"}));
     let address = space.address("web");
     let node = owner(&cluster, &address);
-    wait_until("an answer over HTTP", LIMIT, || {
-        client(&cluster).http(&address, 80).is_ok()
-    })
-    .unwrap();
-    let answer = client(&cluster).http(&address, 80).unwrap();
+    answer(&cluster, &address);
+    let answer = answer(&cluster, &address);
     assert_eq!(
         (answer["node"].as_str(), answer["client"].as_str()),
         (node.as_str(), "192.168.122.201")
