@@ -46,23 +46,27 @@ pub fn take_down(name: &str) -> Result<()> {
             }
         }
     }
-    fs::remove_dir_all(state.path()).with_context(|| format!("can't remove {}", state.path().display()))
+    // From one moment to the next: half a folder would look like one that a dead process has left.
+    let gone = state
+        .path()
+        .with_file_name(format!(".{name}-{}-gone", std::process::id()));
+    fs::rename(state.path(), &gone).with_context(|| format!("can't remove {}", state.path().display()))?;
+    fs::remove_dir_all(&gone).with_context(|| format!("can't remove {}", gone.display()))
 }
 
-/// Takes down every cluster whose owner has died without its supervisor's notice.
-///
-/// # Errors
-/// As [`take_down`].
-pub fn sweep() -> Result<()> {
+/// Takes down every cluster whose owner has died without its supervisor's notice. What can't be taken down is told and left: it is no
+/// reason not to bring another one up.
+pub fn sweep() {
     for name in list() {
         let state = StateDir::of(&name);
         let orphaned = state.spec().map_or(true, |spec| spec.owned) && !state.owner_lives();
-        if orphaned && state.daemon("supervisor").pid().is_none() {
+        if orphaned && state.exists() && state.daemon("supervisor").pid().is_none() {
             eprintln!("taking down the cluster {name}, which a dead process left behind");
-            take_down(&name)?;
+            if let Err(error) = take_down(&name) {
+                eprintln!("can't take it down: {error:#}");
+            }
         }
     }
-    Ok(())
 }
 
 /// Kills until nothing is left of the parts `daemons`, of the shims whose socket is below `folder`, and of all their children.

@@ -27,15 +27,24 @@ impl StateDir {
         }
     }
 
-    /// Makes it, and writes down who it belongs to.
+    /// Makes it, and writes down who it belongs to. It appears under its name with all of that in it: others take down whatever belongs
+    /// to nobody.
     pub(crate) fn create(&self, spec: &Spec) -> Result<()> {
-        fs::create_dir_all(ROOT)?;
-        fs::create_dir(&self.path).with_context(|| format!("can't make {}", self.path.display()))?;
+        let root = self.path.parent().context("a cluster's folder is in another one")?;
+        fs::create_dir_all(root)?;
+        let making = Self {
+            path: root.join(format!(".{}-{}", spec.name, std::process::id())),
+        };
         for folder in ["pids", "logs", "pki", "bin"] {
-            fs::create_dir_all(self.path.join(folder))?;
+            fs::create_dir_all(making.path.join(folder))?;
         }
-        fs::write(self.path.join("spec.json"), serde_json::to_vec_pretty(spec)?)?;
-        Daemon::new(&self.path, "owner").record(std::process::id())
+        fs::write(making.path.join("spec.json"), serde_json::to_vec_pretty(spec)?)?;
+        Daemon::new(&making.path, "owner").record(std::process::id())?;
+        let made = fs::rename(&making.path, &self.path);
+        if made.is_err() {
+            fs::remove_dir_all(&making.path)?;
+        }
+        made.with_context(|| format!("can't make {}", self.path.display()))
     }
 
     /// What the cluster was asked to be.
@@ -125,10 +134,49 @@ impl StateDir {
 /// The names of all clusters on this machine.
 #[must_use]
 pub fn list() -> Vec<String> {
-    let entries = fs::read_dir(ROOT).into_iter().flatten().flatten();
-    let mut names: Vec<String> = entries
-        .filter_map(|entry| entry.file_name().into_string().ok())
-        .collect();
+    list_in(Path::new(ROOT))
+}
+
+fn list_in(root: &Path) -> Vec<String> {
+    let entries = fs::read_dir(root).into_iter().flatten().flatten();
+    let names = entries.filter_map(|entry| entry.file_name().into_string().ok());
+    // One that is being made is not there yet.
+    let mut names: Vec<String> = names.filter(|name| !name.starts_with('.')).collect();
     names.sort();
     names
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{
+        sync::atomic::{AtomicBool, Ordering},
+        thread,
+    };
+
+    use super::*;
+
+    #[test]
+    fn a_cluster_that_is_being_made_never_looks_as_if_it_belonged_to_nobody() {
+        let root = std::env::temp_dir().join(format!("lodestone-state-{}", std::process::id()));
+        let finished = AtomicBool::new(false);
+        thread::scope(|scope| {
+            scope.spawn(|| {
+                for index in 0..300 {
+                    let name = format!("c{index}");
+                    StateDir { path: root.join(&name) }.create(&Spec::new(&name)).unwrap();
+                }
+                finished.store(true, Ordering::Relaxed);
+            });
+            while !finished.load(Ordering::Relaxed) {
+                for name in list_in(&root) {
+                    let state = StateDir { path: root.join(name) };
+                    assert!(state.owner_lives() && state.spec().is_ok(), "{}", state.path.display());
+                }
+            }
+        });
+        assert_eq!(list_in(&root).len(), 300);
+        let again = StateDir { path: root.join("c7") }.create(&Spec::new("c7"));
+        assert!(again.is_err() && list_in(&root).len() == 300);
+        fs::remove_dir_all(root).unwrap();
+    }
 }

@@ -40,7 +40,7 @@ impl Cluster {
     /// When there is one of that name, or a part does not start; what there was of it is taken down.
     pub fn up(spec: Spec, supervisor: &Path) -> Result<Self> {
         let binaries = Binaries::provide()?;
-        sweep()?;
+        sweep();
         let state = StateDir::of(&spec.name);
         if state.exists() {
             bail!(
