@@ -59,6 +59,14 @@ pub enum Taken {
     },
 }
 
+impl Taken {
+    /// Whether it is that another Service has one of the ports.
+    #[must_use]
+    pub const fn is_for_ports(&self) -> bool {
+        matches!(self, Self::Port { .. })
+    }
+}
+
 /// Who holds which address.
 #[derive(Clone, Debug, Default)]
 pub struct Allocator {

@@ -1,21 +1,24 @@
 //! The one task that owns all state of the controller. It waits for changes of the API server and for its own writes to end, tells
 //! the [`Core`], and starts what that wants to have written.
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use futures::{
     FutureExt, StreamExt,
     future::BoxFuture,
     stream::{FuturesUnordered, SelectAll},
 };
-use k8s_openapi::api::core::v1::{Namespace, Service};
+use k8s_openapi::{
+    api::core::v1::{Namespace, ObjectReference, Service},
+    apimachinery::pkg::apis::meta::v1::OwnerReference,
+};
 use kube::{Api, Client, ResourceExt, api::ListParams, core::DeserializeGuard, runtime::watcher};
-use lodestone_crds::{IPAddressPool, L2Advertisement, Labels};
+use lodestone_crds::{ConfigurationState, IPAddressPool, L2Advertisement, Labels};
 use lodestone_daemon::{
     ObjectKey,
     admin::Question,
     clock,
-    events::Events,
+    events::{Events, Note},
     readiness::Gate,
     watch::{Change, changes},
 };
@@ -25,15 +28,17 @@ use tokio::sync::{mpsc, watch};
 use crate::{
     apply,
     core::{Core, Job},
-    pool_status,
+    metrics::Metrics,
     service::ServiceView,
+    status,
+    webhook::server::Review,
 };
 
 /// How many statuses are written at one time.
 const IN_FLIGHT: usize = 32;
 
-/// How long the statuses of pools wait for more to change.
-const POOL_STATUS_DELAY: Duration = Duration::from_millis(200);
+/// How long the statuses of pools and of other configuration wait for more to change.
+const STATUS_DELAY: Duration = Duration::from_millis(200);
 
 /// What the controller works with.
 pub struct Controller {
@@ -47,6 +52,10 @@ pub struct Controller {
     pub events: Events,
     /// Questions for `/debug/state`.
     pub questions: mpsc::Receiver<Question>,
+    /// Edits to be reviewed for the webhook.
+    pub reviews: mpsc::Receiver<Review>,
+    /// What the ConfigurationState belongs to.
+    pub owner: Option<OwnerReference>,
     /// Opened when all watches have told everything.
     pub ready: Gate,
     /// Whether this replica is the one that works.
@@ -59,6 +68,7 @@ enum Told {
     Namespace(Change<(String, Labels)>),
     Pool(Change<IPAddressPool>),
     L2Advertisement(Change<L2Advertisement>),
+    State(Change<ConfigurationState>),
 }
 
 /// What became of something that was started.
@@ -66,8 +76,8 @@ enum Done {
     Written(Box<ServiceView>),
     Failed(ObjectKey, kube::Error),
     Retry(ObjectKey),
-    PoolStatusesDue,
-    PoolStatusesWritten(bool),
+    StatusesDue,
+    StatusesWritten(Vec<(ObjectReference, Note)>, bool),
     /// All Services as they were when this replica had become the one that works.
     Listed(Result<Vec<ServiceView>, kube::Error>),
     ListAgain,
@@ -82,24 +92,43 @@ impl Controller {
             class,
             events,
             mut questions,
+            mut reviews,
+            owner,
             ready,
             mut leads,
         } = self;
+        let mut metrics = Metrics::default();
         let mut told = watches(&client, &namespace, &class);
         let mut running: FuturesUnordered<BoxFuture<'static, Done>> = FuturesUnordered::new();
         let (mut writes, mut statuses_pending, mut ready) = (0, false, Some(ready));
         loop {
             tokio::select! {
-                Some(told) = told.next() => match told {
-                    Told::Service(change) => core.service(change),
-                    Told::Namespace(change) => core.namespace(change),
-                    Told::Pool(change) => core.pool(change),
-                    Told::L2Advertisement(change) => core.l2_advertisement(change),
-                },
+                Some(told) = told.next() => {
+                    metrics.told();
+                    match told {
+                        Told::Service(change) => {
+                            match &change {
+                                Change::Applied(service) => metrics.service(service, clock::now()),
+                                Change::Gone(key) => metrics.gone(key),
+                                Change::Undecodable(..) | Change::Synced => {}
+                            }
+                            core.service(change);
+                        }
+                        Told::Namespace(change) => core.namespace(change),
+                        Told::Pool(change) => core.pool(change),
+                        Told::L2Advertisement(change) => core.l2_advertisement(change),
+                        Told::State(change) => core.configuration_state(change),
+                    }
+                }
                 Some(done) = running.next() => match done {
-                    Done::Written(view) => { writes -= 1; core.written(*view) }
+                    Done::Written(view) => {
+                        writes -= 1;
+                        metrics.written(&view, clock::now());
+                        core.written(*view);
+                    }
                     Done::Failed(key, error) => {
                         writes -= 1;
+                        metrics.failed();
                         let wait = core.failed(&key);
                         tell_failure(&key, &error, wait);
                         running.push(tokio::time::sleep(wait).map(move |()| Done::Retry(key)).boxed());
@@ -111,17 +140,20 @@ impl Controller {
                     }
                     Done::Listed(Err(error)) => {
                         tracing::warn!(%error, "the Services can't be read; trying again");
-                        running.push(tokio::time::sleep(POOL_STATUS_DELAY * 5).map(|()| Done::ListAgain).boxed());
+                        running.push(tokio::time::sleep(STATUS_DELAY * 5).map(|()| Done::ListAgain).boxed());
                     }
                     Done::ListAgain => running.push(list(client.clone(), class.clone()).boxed()),
-                    Done::PoolStatusesDue => {
-                        running.push(write_pool_statuses(client.clone(), namespace.clone(), &core).boxed());
+                    Done::StatusesDue => {
+                        running.push(write_statuses(client.clone(), namespace.clone(), owner.clone(), &core).boxed());
                     }
-                    Done::PoolStatusesWritten(all) => statuses_pending = {
+                    Done::StatusesWritten(notes, all) => {
+                        notes.into_iter().for_each(|(object, note)| events.send(object, "Configure", &note));
                         // What could not be written is due again.
-                        if !all { running.push(tokio::time::sleep(POOL_STATUS_DELAY * 10).map(|()| Done::PoolStatusesDue).boxed()); }
-                        !all
-                    },
+                        if !all {
+                            running.push(tokio::time::sleep(STATUS_DELAY * 10).map(|()| Done::StatusesDue).boxed());
+                        }
+                        statuses_pending = !all;
+                    }
                 },
                 Ok(()) = leads.changed() => {
                     // Whatever was under way belongs to what was.
@@ -132,10 +164,16 @@ impl Controller {
                         running.push(list(client.clone(), class.clone()).boxed());
                     }
                 }
-                Some(answer) = questions.recv() => {
+                Some(question) = questions.recv() => {
                     // Whoever asked may have gone.
-                    let _ = answer.send(debug_state(&core));
-                },
+                    match question {
+                        Question::State(answer) => { let _ = answer.send(debug_state(&core)); }
+                        Question::Metrics(answer) => { let _ = answer.send(metrics.text(&core)); }
+                    }
+                }
+                Some(Review { edit, answer }) = reviews.recv() => {
+                    let _ = answer.send(core.review(&edit));
+                }
             }
             while writes < IN_FLIGHT
                 && let Some(job) = core.next_job()
@@ -148,11 +186,7 @@ impl Controller {
             }
             if !statuses_pending && core.take_objects_changed() {
                 statuses_pending = true;
-                running.push(
-                    tokio::time::sleep(POOL_STATUS_DELAY)
-                        .map(|()| Done::PoolStatusesDue)
-                        .boxed(),
-                );
+                running.push(tokio::time::sleep(STATUS_DELAY).map(|()| Done::StatusesDue).boxed());
             }
             if core.is_synced()
                 && let Some(gate) = ready.take()
@@ -178,11 +212,16 @@ fn watches(client: &Client, namespace: &str, class: &str) -> SelectAll<futures::
         Api::<DeserializeGuard<L2Advertisement>>::namespaced(client.clone(), namespace),
         config(),
     );
+    let states = changes(
+        Api::<DeserializeGuard<ConfigurationState>>::namespaced(client.clone(), namespace),
+        config().fields(&format!("metadata.name={}", status::STATE_NAME)),
+    );
     let mut all = SelectAll::new();
     all.push(services.boxed());
     all.push(namespaces.boxed());
     all.push(pools.map(Told::Pool).boxed());
     all.push(ads.map(Told::L2Advertisement).boxed());
+    all.push(states.map(Told::State).boxed());
     all
 }
 
@@ -223,17 +262,26 @@ fn tell_failure(key: &ObjectKey, error: &kube::Error, wait: Duration) {
     }
 }
 
-fn write_pool_statuses(client: Client, namespace: String, core: &Core) -> impl Future<Output = Done> + use<> {
-    let outdated = pool_status::outdated(core, clock::wall());
+fn write_statuses(
+    client: Client,
+    namespace: String,
+    owner: Option<OwnerReference>,
+    core: &Core,
+) -> impl Future<Output = Done> + use<> {
+    let outdated = status::outdated(core, clock::wall());
     async move {
-        let mut all = true;
-        for status in outdated {
-            if let Err(error) = pool_status::write(&client, &namespace, &status).await {
-                tracing::warn!(kind = %status.kind, name = status.name, %error, "the status could not be written; trying again");
-                all = false;
+        let (mut all, mut notes) = (true, Vec::new());
+        for wanted in outdated {
+            match status::write(&client, &namespace, owner.as_ref(), &wanted).await {
+                Ok(()) => notes.extend(wanted.note),
+                Err(error) => {
+                    let (target, name) = (wanted.target, wanted.name);
+                    tracing::warn!(?target, name, %error, "the status could not be written; trying again");
+                    all = false;
+                }
             }
         }
-        Done::PoolStatusesWritten(all)
+        Done::StatusesWritten(notes, all)
     }
 }
 
@@ -253,5 +301,8 @@ fn debug_state(core: &Core) -> serde_json::Value {
         "pools": core.config().pools.keys().collect::<Vec<_>>(),
         "refused": core.config().refused.iter().map(ToString::to_string).collect::<Vec<_>>(),
         "problems": problems,
+        "retained": core.retained().iter().map(|(key, pool)| (key.to_string(), pool)).collect::<BTreeMap<_, _>>(),
+        "works": core.works(),
+        "queue": core.queue_length(),
     })
 }

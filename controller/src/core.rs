@@ -8,14 +8,15 @@ use std::{
 };
 
 use jiff::Timestamp;
-use k8s_openapi::api::core::v1::ObjectReference;
-use lodestone_crds::{Config, IPAddressPool, L2Advertisement, Labels, Refusal, config::ObjectKind};
+use k8s_openapi::{api::core::v1::ObjectReference, apimachinery::pkg::apis::meta::v1::Condition};
+use lodestone_crds::{Config, ConfigurationState, IPAddressPool, L2Advertisement, Labels, Refusal, config::ObjectKind};
 use lodestone_daemon::{ObjectKey, events::Note, watch::Change};
 
 use crate::{
     alloc::Allocator,
     plan::{Facts, OnPoolChange, Write, adopt, plan},
     service::ServiceView,
+    webhook::review::{Edit, Known, Verdict, review},
 };
 
 /// How long a write that failed waits for its next try, at first and at most; each failure doubles it.
@@ -30,6 +31,8 @@ pub struct Job {
     pub resource_version: String,
     /// What its status is to say.
     pub write: Write,
+    /// The conditions that it has.
+    pub conditions: Vec<Condition>,
 }
 
 /// Everything the controller knows.
@@ -40,6 +43,8 @@ pub struct Core {
     namespaces: HashMap<String, Labels>,
     pools: BTreeMap<String, IPAddressPool>,
     l2_advertisements: BTreeMap<String, L2Advertisement>,
+    /// The controller's own ConfigurationState; `None`: not known yet, `Some(None)`: there is none.
+    state: Option<Option<ConfigurationState>>,
     undecodable: BTreeMap<(ObjectKind, String), Refusal>,
     config: Config,
     allocator: Allocator,
@@ -53,6 +58,8 @@ pub struct Core {
     in_flight: HashSet<ObjectKey>,
     failures: HashMap<ObjectKey, u32>,
     problems: HashMap<ObjectKey, Note>,
+    /// The Services that keep addresses that their pool would not give them today, and that pool.
+    retained: BTreeMap<ObjectKey, String>,
     notes: Vec<(ObjectReference, Note)>,
     /// What is to be told when a status has been written.
     unwritten: HashMap<ObjectKey, Vec<Note>>,
@@ -142,6 +149,7 @@ impl Core {
         let before = self.allocator.tenant(key).cloned();
         let plan = plan(facts, &mut self.allocator);
         let (reference, resource_version) = (service.reference(), service.resource_version.clone());
+        let conditions = service.conditions.clone();
         for note in &plan.notes {
             tracing::info!(service = %key, reason = note.reason, "{}", note.text);
         }
@@ -158,6 +166,11 @@ impl Core {
                 self.problems.remove(key);
             }
         }
+        let retained = match plan.retained {
+            Some(pool) => self.retained.insert(key.clone(), pool.clone()) != Some(pool),
+            None => self.retained.remove(key).is_some(),
+        };
+        self.objects_changed |= retained;
         // Others may be able to share now, with its new key, policy or ports.
         if before.is_some() && before.as_ref() != self.allocator.tenant(key) {
             self.wake_waiting();
@@ -169,6 +182,7 @@ impl Core {
                     key: key.clone(),
                     resource_version,
                     write,
+                    conditions,
                 })
             }
             None => {
@@ -228,6 +242,25 @@ impl Core {
         self.adopted && std::mem::take(&mut self.objects_changed)
     }
 
+    /// Takes in a change of the controller's own ConfigurationState.
+    pub fn configuration_state(&mut self, change: Change<ConfigurationState>) {
+        match change {
+            Change::Applied(state) => self.state = Some(Some(state)),
+            Change::Gone(_) | Change::Undecodable(..) => self.state = Some(None),
+            Change::Synced => {
+                self.state.get_or_insert(None);
+            }
+        }
+        // Somebody may have changed or deleted it.
+        self.objects_changed = true;
+    }
+
+    /// The controller's own ConfigurationState, if that is known yet and there is one.
+    #[must_use]
+    pub fn state(&self) -> Option<Option<&ConfigurationState>> {
+        self.state.as_ref().map(Option::as_ref)
+    }
+
     /// The configuration in force.
     #[must_use]
     pub const fn config(&self) -> &Config {
@@ -256,6 +289,51 @@ impl Core {
         &self.problems
     }
 
+    /// The Services that keep addresses that their pool would not give them today, and that pool.
+    #[must_use]
+    pub const fn retained(&self) -> &BTreeMap<ObjectKey, String> {
+        &self.retained
+    }
+
+    /// For each Service that has an address of a pool, that pool.
+    pub fn pools_of_services(&self) -> impl Iterator<Item = &str> {
+        let served = self.services.values();
+        served
+            .filter(|service| !self.allocator.held(&service.key).is_empty())
+            .filter_map(|service| service.recorded_pool.as_deref())
+    }
+
+    /// What is to be said to a user who is about to change the configuration. Nothing is refused before everything is known.
+    #[must_use]
+    pub fn review(&self, edit: &Edit) -> Verdict {
+        if !self.is_synced() {
+            return Verdict::default();
+        }
+        let resources = self.resources();
+        review(
+            edit,
+            &Known {
+                resources: &resources,
+                config: &self.config,
+                services: &self.services,
+                namespaces: &self.namespaces,
+                on_pool_change: self.on_pool_change,
+            },
+        )
+    }
+
+    /// How many Services wait to be looked at.
+    #[must_use]
+    pub fn queue_length(&self) -> usize {
+        self.queue.len()
+    }
+
+    /// Whether this replica gives out addresses.
+    #[must_use]
+    pub const fn works(&self) -> bool {
+        self.adopted
+    }
+
     /// Whether all watches have told everything: this replica could work.
     #[must_use]
     pub fn is_synced(&self) -> bool {
@@ -274,6 +352,7 @@ impl Core {
             self.in_flight.clear();
             self.failures.clear();
             self.problems.clear();
+            self.retained.clear();
             self.unwritten.clear();
         }
     }
@@ -293,6 +372,7 @@ impl Core {
             self.queue.remove(&(old.created, key.clone()));
         }
         self.problems.remove(key);
+        self.retained.remove(key);
         self.failures.remove(key);
         self.unwritten.remove(key);
         let freed = self.allocator.release(key);
@@ -334,7 +414,7 @@ impl Core {
         if self.adopted || !self.leads || !self.is_synced() {
             return;
         }
-        let mut services: Vec<&ServiceView> = self.services.values().filter(|service| service.served).collect();
+        let mut services: Vec<&ServiceView> = self.services.values().filter(|service| service.balanced).collect();
         services.sort_by(|a, b| (a.created, &a.key).cmp(&(b.created, &b.key)));
         let adopted = services
             .iter()

@@ -9,15 +9,16 @@ mod keep;
 use std::net::IpAddr;
 
 use clap::ValueEnum;
+use jiff::Timestamp;
 use k8s_openapi::api::core::v1::LoadBalancerIngress;
 use lodestone_crds::{Config, Family, Labels};
 use lodestone_daemon::events::Note;
 
 use crate::{
-    alloc::Allocator,
+    alloc::{Allocator, Tenant},
     service::{Request, ServiceView},
 };
-use choose::{Chooser, Pick};
+use choose::{Chooser, Pick, Refused};
 use keep::Keep;
 
 /// What becomes of an address whose pool is deleted, shrunk or closed to its Service.
@@ -39,15 +40,26 @@ pub struct Plan {
     pub notes: Vec<Note>,
     /// What does not work, to be told when it changes. The Service is looked at again when an address becomes free.
     pub problem: Option<Note>,
+    /// The pool whose addresses the Service keeps although it would not be given them today.
+    pub retained: Option<String>,
 }
 
 /// What the status of a Service is to say.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Write {
     /// `status.loadBalancer.ingress`.
     pub ingress: Vec<LoadBalancerIngress>,
     /// The annotation with the name of the pool.
     pub pool: Option<String>,
+    /// What the condition `LoadBalancerPortsError` is to say; `None`: there is no such error.
+    pub ports_error: Option<String>,
+}
+
+/// Why a Service does not get what it asks for.
+struct Failure {
+    note: Note,
+    /// Whether it is that another Service has one of the ports.
+    ports: bool,
 }
 
 /// Everything that a plan is made from, beside the allocations.
@@ -66,6 +78,10 @@ pub struct Facts<'a> {
 /// Plans for one Service, and changes the allocations accordingly.
 pub fn plan(facts: Facts<'_>, allocator: &mut Allocator) -> Plan {
     let service = facts.service;
+    if service.balanced && !service.served && !is_ours(service, allocator) {
+        observe(service, allocator);
+        return Plan::default();
+    }
     if !service.served {
         return withdraw(service, allocator);
     }
@@ -78,14 +94,22 @@ pub fn plan(facts: Facts<'_>, allocator: &mut Allocator) -> Plan {
     let held = usable(service, allocator);
     let chooser = Chooser { facts, allocator };
     let keep = chooser.keep(&held);
+    let mut ports_error = None;
     let pool = match decide(&chooser, &held, &keep) {
         Ok(pick) => {
             let pool = pick.pool.clone();
             commit(&mut plan, service, allocator, &held, &keep, pick);
             pool
         }
-        Err(problem) => {
-            plan.problem = Some(problem);
+        Err(failure) if matches!(keep, Keep::Clash(_)) => {
+            commit(&mut plan, service, allocator, &held, &keep, Pick::default());
+            ports_error = failure.ports.then(|| failure.note.text.clone());
+            plan.problem = Some(failure.note);
+            None
+        }
+        Err(failure) => {
+            ports_error = failure.ports.then(|| failure.note.text.clone());
+            plan.problem = Some(failure.note);
             // It keeps what it has, as what it is now: its ports or its key may be others than before.
             let all = allocator.held(&service.key).to_vec();
             allocator.hold(&service.key, &service.tenant, &all);
@@ -94,7 +118,12 @@ pub fn plan(facts: Facts<'_>, allocator: &mut Allocator) -> Plan {
                 .filter(|_| !held.is_empty())
         }
     };
-    plan.write = write(service, allocator, pool);
+    if let Keep::Retained { pool, .. } = keep
+        && allocator.held(&service.key) == held
+    {
+        plan.retained = pool;
+    }
+    plan.write = write(service, allocator, pool, ports_error);
     plan
 }
 
@@ -110,16 +139,32 @@ fn usable(service: &ServiceView, allocator: &Allocator) -> Vec<IpAddr> {
 }
 
 /// What the Service is to have, or why that can't be.
-fn decide(chooser: &Chooser<'_>, held: &[IpAddr], keep: &Keep) -> Result<Pick, Note> {
+fn decide(chooser: &Chooser<'_>, held: &[IpAddr], keep: &Keep) -> Result<Pick, Failure> {
     let service = chooser.facts.service;
     let failed = |text: String| Note {
         warning: true,
         reason: "AllocationFailed",
-        text: if held.is_empty() {
+        text: if held.is_empty() || matches!(keep, Keep::Clash(_)) {
             format!("Failed to allocate IP for {:?}: {text}", service.key.to_string())
         } else {
             format!("{text}; the Service keeps {}", list(held))
         },
+    };
+    let refused = |refused: Refused| {
+        let (why, ports) = match keep {
+            Keep::No(why) => (Some(why.clone()), false),
+            Keep::Clash(taken) => (Some(taken.to_string()), taken.is_for_ports()),
+            Keep::Nothing | Keep::Yes(_) | Keep::Retained { .. } => (None, refused.is_for_ports()),
+        };
+        let text = refused.to_string();
+        // Of an address that is asked for and held it is the same twice.
+        let text = why
+            .filter(|why| *why != text)
+            .map_or_else(|| text.clone(), |why| format!("{why}, and {text}"));
+        Failure {
+            note: failed(text),
+            ports,
+        }
     };
     let stay = |pool: &Option<String>| Pick {
         addresses: held.to_vec(),
@@ -139,25 +184,21 @@ fn decide(chooser: &Chooser<'_>, held: &[IpAddr], keep: &Keep) -> Result<Pick, N
             } else {
                 "LoadBalancerFailed"
             };
-            Err(Note {
+            let note = Note {
                 reason,
                 ..failed(text.clone())
-            })
+            };
+            Err(Failure { note, ports: false })
         }
         (Request::Addresses(wanted), Keep::Yes(pool) | Keep::Retained { pool, .. })
             if same_set(held, wanted) && pool_fits(pool) =>
         {
             Ok(stay(pool))
         }
-        (Request::Addresses(wanted), _) => chooser.requested(wanted).map_err(|refused| failed(refused.to_string())),
+        (Request::Addresses(wanted), _) => chooser.requested(wanted).map_err(refused),
         (Request::Any, Keep::Yes(pool)) if pool_fits(pool) => Ok(chooser.topped_up(held, stay(pool))),
         (Request::Any, Keep::Retained { pool, .. }) if pool_fits(pool) => Ok(stay(pool)),
-        (Request::Any, Keep::Yes(_) | Keep::Retained { .. } | Keep::Nothing) => {
-            chooser.any(held).map_err(|refused| failed(refused.to_string()))
-        }
-        (Request::Any, Keep::No(why)) => chooser
-            .any(held)
-            .map_err(|refused| failed(format!("{why}, and {refused}"))),
+        (Request::Any, _) => chooser.any(held).map_err(refused),
     }
 }
 
@@ -177,7 +218,12 @@ fn commit(plan: &mut Plan, service: &ServiceView, allocator: &mut Allocator, hel
         .copied()
         .filter(|address| !pick.addresses.contains(address))
         .collect();
-    if let (Keep::No(why), false) = (keep, given_up.is_empty()) {
+    let why = match keep {
+        Keep::No(why) => Some(why.clone()),
+        Keep::Clash(taken) => Some(taken.to_string()),
+        Keep::Nothing | Keep::Yes(_) | Keep::Retained { .. } => None,
+    };
+    if let Some(why) = why.filter(|_| !given_up.is_empty()) {
         let text = format!("{} is no longer assigned: {why}", list(&given_up));
         plan.notes.push(Note {
             warning: false,
@@ -222,12 +268,34 @@ fn commit(plan: &mut Plan, service: &ServiceView, allocator: &mut Allocator, hel
     };
 }
 
+/// When a Service of another load balancer got its addresses, in the allocator: whoever has one of them from us was there before.
+const FOREIGN: Option<Timestamp> = Some(Timestamp::MAX);
+
+/// Whether what the Service holds is from us, or is about to be given up.
+fn is_ours(service: &ServiceView, allocator: &Allocator) -> bool {
+    let tenant = allocator.tenant(&service.key);
+    tenant.is_some_and(|tenant| tenant.since != FOREIGN) || !allocator.leaving(&service.key).is_empty()
+}
+
+/// Takes note of what another load balancer has given out: nobody else gets it from us.
+fn observe(service: &ServiceView, allocator: &mut Allocator) {
+    let tenant = Tenant {
+        sharing: None,
+        since: FOREIGN,
+        ..service.tenant.clone()
+    };
+    allocator.hold(&service.key, &tenant, &service.recorded());
+    // Its status says so already.
+    allocator.left(&service.key);
+}
+
 /// Takes back what a Service that is no longer ours had from us.
 fn withdraw(service: &ServiceView, allocator: &mut Allocator) -> Plan {
     let held = allocator.held(&service.key).to_vec();
     allocator.hold(&service.key, &service.tenant, &[]);
     let had: Vec<IpAddr> = allocator.leaving(&service.key).to_vec();
-    if had.is_empty() && (service.balanced || service.recorded_pool.is_none()) {
+    let unmarked = service.recorded_pool.is_none() && service.ports_error.is_none();
+    if had.is_empty() && (service.balanced || unmarked) {
         // It is another load balancer's, whose annotations may be like ours; or it never had anything to do with us.
         return Plan::default();
     }
@@ -236,7 +304,7 @@ fn withdraw(service: &ServiceView, allocator: &mut Allocator) -> Plan {
         !service.balanced || address.is_some_and(|address| had.contains(&address))
     };
     let ingress: Vec<_> = service.ingress.iter().filter(|entry| !mine(entry)).cloned().collect();
-    let changed = ingress != service.ingress || service.recorded_pool.is_some();
+    let changed = ingress != service.ingress || service.recorded_pool.is_some() || service.ports_error.is_some();
     let notes = if held.is_empty() {
         vec![]
     } else {
@@ -248,15 +316,22 @@ fn withdraw(service: &ServiceView, allocator: &mut Allocator) -> Plan {
         }]
     };
     Plan {
-        write: changed.then_some(Write { ingress, pool: None }),
+        write: changed.then_some(Write {
+            ingress,
+            ..Write::default()
+        }),
         notes,
-        problem: None,
+        ..Plan::default()
     }
 }
 
 /// Before anything is given out: the addresses that the Service's status says are its own. Gives back whether it has any now. An address
 /// that two have is held by both, and the younger one moves; one that nobody here has given out is held if it is free.
 pub fn adopt(service: &ServiceView, config: &Config, allocator: &mut Allocator) -> bool {
+    if service.balanced && !service.served {
+        observe(service, allocator);
+        return false;
+    }
     let mut recorded = service.recorded();
     recorded.dedup();
     let plausible =
@@ -298,9 +373,15 @@ fn follow_edit(facts: Facts<'_>, allocator: &mut Allocator) {
 }
 
 /// The status that the Service is to have, unless it has it. What others put beside an address (ipMode, ports) stays.
-fn write(service: &ServiceView, allocator: &Allocator, pool: Option<String>) -> Option<Write> {
+fn write(
+    service: &ServiceView,
+    allocator: &Allocator,
+    pool: Option<String>,
+    ports_error: Option<String>,
+) -> Option<Write> {
     let held = allocator.held(&service.key);
-    if held.is_empty() && service.recorded_pool.is_none() && service.ingress.is_empty() {
+    let nothing = ports_error.is_none() && service.ports_error.is_none();
+    if nothing && held.is_empty() && service.recorded_pool.is_none() && service.ingress.is_empty() {
         return None;
     }
     let entry = |address: &IpAddr| {
@@ -312,7 +393,12 @@ fn write(service: &ServiceView, allocator: &Allocator, pool: Option<String>) -> 
         service.ingress.iter().find(same).cloned().unwrap_or_else(fresh)
     };
     let ingress: Vec<_> = held.iter().map(entry).collect();
-    (ingress != service.ingress || pool != service.recorded_pool).then_some(Write { ingress, pool })
+    let changed = ingress != service.ingress || pool != service.recorded_pool || ports_error != service.ports_error;
+    changed.then_some(Write {
+        ingress,
+        pool,
+        ports_error,
+    })
 }
 
 fn same_set(a: &[IpAddr], b: &[IpAddr]) -> bool {

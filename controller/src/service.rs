@@ -3,7 +3,10 @@
 use std::{collections::BTreeMap, net::IpAddr};
 
 use jiff::Timestamp;
-use k8s_openapi::api::core::v1::{LoadBalancerIngress, ObjectReference, Service};
+use k8s_openapi::{
+    api::core::v1::{LoadBalancerIngress, ObjectReference, Service},
+    apimachinery::pkg::apis::meta::v1::Condition,
+};
 use kube::{Resource, ResourceExt};
 use lodestone_crds::{ANNOTATION_PREFIX, DEPRECATED_ANNOTATION_PREFIX, Family, Labels, annotation};
 use lodestone_daemon::{ObjectKey, flags::serves_class};
@@ -12,6 +15,13 @@ use crate::alloc::{Backend, Port, Protocol, Tenant};
 
 /// The annotation with the name of the pool that a Service's addresses are from. Only the controller writes it.
 pub const POOL_ANNOTATION: &str = "metallb.io/ip-allocated-from-pool";
+
+/// The condition of a Service whose ports can't be served (Kubernetes: `v1.LoadBalancerPortsError`): another Service has one of them at
+/// the address that it asks for or has.
+pub const PORTS_ERROR: &str = "LoadBalancerPortsError";
+
+/// The reason of [`PORTS_ERROR`] that is ours.
+pub const PORT_IN_USE: &str = "PortInUse";
 
 /// How many address families a Service wants.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -66,6 +76,10 @@ pub struct ServiceView {
     pub ingress: Vec<LoadBalancerIngress>,
     /// The pool that its addresses are from, by its annotation.
     pub recorded_pool: Option<String>,
+    /// What its condition [`PORTS_ERROR`] says, where it is true.
+    pub ports_error: Option<String>,
+    /// All its conditions; another controller's stay as they are.
+    pub conditions: Vec<Condition>,
     /// Whether it uses annotations of the deprecated prefix.
     pub deprecated_annotations: bool,
 }
@@ -81,6 +95,8 @@ impl ServiceView {
             .cluster_ips
             .unwrap_or_else(|| spec.cluster_ip.into_iter().collect());
         let balancer = service.status.as_ref().and_then(|status| status.load_balancer.as_ref());
+        let conditions = service.status.as_ref().and_then(|status| status.conditions.clone());
+        let conditions = conditions.unwrap_or_default();
         let sharing = annotation(annotations, "allow-shared-ip")
             .filter(|key| !key.is_empty())
             .map(str::to_owned);
@@ -130,6 +146,11 @@ impl ServiceView {
                 .and_then(|balancer| balancer.ingress.clone())
                 .unwrap_or_default(),
             recorded_pool: annotations.get(POOL_ANNOTATION).cloned(),
+            ports_error: conditions
+                .iter()
+                .find(|it| it.type_ == PORTS_ERROR && it.status == "True" && it.reason == PORT_IN_USE)
+                .map(|condition| condition.message.clone()),
+            conditions,
             deprecated_annotations: annotations
                 .keys()
                 .any(|key| key.starts_with(DEPRECATED_ANNOTATION_PREFIX)),

@@ -1,15 +1,17 @@
-//! The HTTP server for probes and questions.
+//! The HTTP servers for probes and questions.
 //!
 //! - `/healthz`: the process runs.
 //! - `/readyz`: 200 when there is nothing left to wait for, else 503 and what it is.
 //! - `/debug/state`: what the process knows and why it does what it does, as JSON.
+//! - `/metrics`: for Prometheus (OpenMetrics); on a port of its own, which is open to other hosts where the others are not.
 
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use anyhow::{Context, Result};
 use axum::{
     Router,
     http::{StatusCode, header::CONTENT_TYPE},
+    response::{IntoResponse, Response},
     routing::get,
 };
 use tokio::{
@@ -22,21 +24,46 @@ use crate::{
     task::{Task, spawn},
 };
 
-/// A question for the state of the process; whoever owns the state answers it with JSON.
-pub type Question = oneshot::Sender<serde_json::Value>;
+/// A question to the process; whoever owns its state answers. One that is not answered is answered with 503.
+#[derive(Debug)]
+pub enum Question {
+    /// What it knows and why it does what it does.
+    State(oneshot::Sender<serde_json::Value>),
+    /// Its metrics, in the text format of OpenMetrics.
+    Metrics(oneshot::Sender<String>),
+}
+
+/// Where questions are asked.
+#[derive(Clone, Debug)]
+struct Asker(mpsc::Sender<Question>);
 
 /// How many questions may wait for an answer.
 const QUESTIONS: usize = 4;
 
-/// Starts the server. What is asked at `/debug/state` is to be answered by whoever reads the questions.
+/// The type of the metrics; Prometheus 3 refuses others.
+const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+
+/// Starts the servers: probes and state at `address`, metrics at `metrics` if that is given. Questions are to be answered by whoever reads
+/// them.
 ///
 /// # Errors
-/// When the address can't be listened on, as when another process has the port.
-pub async fn serve(address: SocketAddr, readiness: Readiness) -> Result<(Task, mpsc::Receiver<Question>)> {
+/// When an address can't be listened on, as when another process has the port.
+pub async fn serve(
+    address: SocketAddr,
+    metrics: Option<SocketAddr>,
+    readiness: Readiness,
+) -> Result<(Vec<Task>, mpsc::Receiver<Question>)> {
     let (ask, questions) = mpsc::channel::<Question>(QUESTIONS);
-    let listener = TcpListener::bind(address)
-        .await
-        .with_context(|| format!("can't listen on {address}"))?;
+    let asker = Asker(ask);
+    let mut servers = vec![listen(address, probes(asker.clone(), readiness)).await?];
+    if let Some(address) = metrics {
+        let route = get(move || async move { asker.ask(Question::Metrics, OPEN_METRICS).await });
+        servers.push(listen(address, Router::new().route("/metrics", route)).await?);
+    }
+    Ok((servers, questions))
+}
+
+fn probes(asker: Asker, readiness: Readiness) -> Router {
     let ready = move || async move {
         let waiting = readiness.waiting_for();
         if waiting.is_empty() {
@@ -48,27 +75,47 @@ pub async fn serve(address: SocketAddr, readiness: Readiness) -> Result<(Task, m
             )
         }
     };
-    let debug = move || {
-        let ask = ask.clone();
-        async move {
-            let (question, answer) = oneshot::channel();
-            let asked = ask.send(question).await.is_ok();
-            let state = if asked {
-                answer.await.unwrap_or_default()
-            } else {
-                serde_json::Value::Null
-            };
-            ([(CONTENT_TYPE, "application/json")], state.to_string())
-        }
-    };
-    let router = Router::new()
+    Router::new()
         .route("/healthz", get(|| async { "ok" }))
         .route("/readyz", get(ready))
-        .route("/debug/state", get(debug));
-    let server = spawn(async move {
-        if let Err(error) = axum::serve(listener, router).await {
-            tracing::error!(%error, "the admin server has ended");
+        .route(
+            "/debug/state",
+            get(move || async move { asker.ask(Question::State, "application/json").await }),
+        )
+}
+
+impl Asker {
+    async fn ask<T: ToString>(&self, question: impl FnOnce(oneshot::Sender<T>) -> Question, type_: &str) -> Response {
+        let (sender, answer) = oneshot::channel();
+        // Whoever answers may be about to end.
+        let _ = self.0.send(question(sender)).await;
+        match answer.await {
+            Ok(answer) => ([(CONTENT_TYPE, type_)], answer.to_string()).into_response(),
+            Err(_) => StatusCode::SERVICE_UNAVAILABLE.into_response(),
         }
-    });
-    Ok((server, questions))
+    }
+}
+
+async fn listen(address: SocketAddr, router: Router) -> Result<Task> {
+    let listener = bind(address).await?;
+    Ok(spawn(async move {
+        if let Err(error) = axum::serve(listener, router).await {
+            tracing::error!(%address, %error, "the server has ended");
+        }
+    }))
+}
+
+/// Listens on an address; `::` is every address of whatever families the host has.
+///
+/// # Errors
+/// When it can't be listened on, as when another process has the port.
+pub async fn bind(address: SocketAddr) -> Result<TcpListener> {
+    let listener = match TcpListener::bind(address).await {
+        // A host without IPv6 has no `::`.
+        Err(_) if address.ip() == Ipv6Addr::UNSPECIFIED => {
+            TcpListener::bind((Ipv4Addr::UNSPECIFIED, address.port())).await
+        }
+        answer => answer,
+    };
+    listener.with_context(|| format!("can't listen on {address}"))
 }

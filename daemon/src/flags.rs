@@ -21,8 +21,8 @@ pub struct Common {
     #[arg(long, env = "METALLB_LOG_FORMAT", value_enum, default_value_t)]
     pub log_format: log::Format,
 
-    /// Address of the HTTP server for /healthz, /readyz and /debug/state
-    #[arg(long, default_value = "0.0.0.0")]
+    /// Address of the HTTP server for /healthz, /readyz and /debug/state; `::` is every address of both families
+    #[arg(long, default_value = "::")]
     pub health_probe_address: IpAddr,
 
     /// Port of the HTTP server for /healthz, /readyz and /debug/state

@@ -112,7 +112,7 @@ impl Driver {
                         peers.set_key(key);
                     }
                 }
-                Some(answer) = self.questions.recv() => {
+                Some(Question::State(answer)) = self.questions.recv() => {
                     // Whoever asked may have gone.
                     let _ = answer.send(core.describe(clock::now()));
                 }

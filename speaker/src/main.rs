@@ -73,7 +73,7 @@ async fn main() -> Result<()> {
     let readiness = Readiness::default();
     let told = readiness.gate("Services, EndpointSlices, Nodes, IPAddressPools and L2Advertisements");
     let listened = readiness.gate("the other speakers");
-    let (_admin, questions) = admin::serve(common.admin_address(), readiness).await?;
+    let (_admin, questions) = admin::serve(common.admin_address(), None, readiness).await?;
     let node = NodeName::from(node_name);
     let (events, _events) = Events::start(client.clone(), "lodestone-speaker", pod_name.clone());
 

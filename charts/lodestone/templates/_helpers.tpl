@@ -43,3 +43,7 @@ app.kubernetes.io/managed-by: {{ .Release.Service }}
 {{- define "lodestone.peersSecretName" -}}
 {{ include "lodestone.fullname" . }}-peers
 {{- end }}
+
+{{- define "lodestone.webhookName" -}}
+{{ include "lodestone.fullname" . }}-webhook
+{{- end }}

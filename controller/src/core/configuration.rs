@@ -1,12 +1,11 @@
 //! Pools and advertisements: told as objects, kept as the configuration in force.
 
-use k8s_openapi::api::core::v1::ObjectReference;
-use kube::{Resource, ResourceExt};
+use kube::ResourceExt;
 use lodestone_crds::{
     Config, IPAddressPool, L2Advertisement, Refusal, Resources,
     config::{ObjectKind, RefusalReason},
 };
-use lodestone_daemon::{events::Note, watch::Change};
+use lodestone_daemon::watch::Change;
 
 use super::{Core, WATCHES};
 
@@ -71,12 +70,7 @@ impl Core {
         if !self.synced.contains(WATCHES[2]) || !self.synced.contains(WATCHES[3]) {
             return;
         }
-        let resources = Resources {
-            pools: self.pools.values().cloned().collect(),
-            l2_advertisements: self.l2_advertisements.values().cloned().collect(),
-            undecodable: self.undecodable.values().cloned().collect(),
-        };
-        let config = Config::build(&resources);
+        let config = Config::build(&self.resources());
         self.objects_changed = true;
         if config == self.config {
             return;
@@ -87,17 +81,6 @@ impl Core {
             .filter(|refusal| !self.config.refused.contains(refusal))
         {
             tracing::warn!("{refusal}");
-            if let Some(reference) = self.reference(refusal) {
-                let text = refusal.text();
-                self.notes.push((
-                    reference,
-                    Note {
-                        warning: true,
-                        reason: "Refused",
-                        text,
-                    },
-                ));
-            }
         }
         if config.pools != self.config.pools {
             tracing::info!(
@@ -110,10 +93,12 @@ impl Core {
         self.config = config;
     }
 
-    fn reference(&self, refusal: &Refusal) -> Option<ObjectReference> {
-        match refusal.kind {
-            ObjectKind::IPAddressPool => Some(self.pools.get(&refusal.name)?.object_ref(&())),
-            ObjectKind::L2Advertisement => Some(self.l2_advertisements.get(&refusal.name)?.object_ref(&())),
+    /// The objects as they were read.
+    pub(super) fn resources(&self) -> Resources {
+        Resources {
+            pools: self.pools.values().cloned().collect(),
+            l2_advertisements: self.l2_advertisements.values().cloned().collect(),
+            undecodable: self.undecodable.values().cloned().collect(),
         }
     }
 }

@@ -11,7 +11,7 @@ use crate::{
 };
 
 /// What the Service is to have.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Pick {
     pub(super) addresses: Vec<IpAddr>,
     /// The pool that they are from.
@@ -45,6 +45,13 @@ pub(super) enum Refused {
     Exhausted(String),
     #[error("the Service requires two address families and has one cluster address")]
     OneClusterAddress,
+}
+
+impl Refused {
+    /// Whether it is that another Service has one of the ports.
+    pub(super) const fn is_for_ports(&self) -> bool {
+        matches!(self, Self::Taken(taken) if taken.is_for_ports())
+    }
 }
 
 /// Looks for addresses for one Service.

@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use lodestone_crds::Family;
 
 use super::{OnPoolChange, choose::Chooser, list};
-use crate::service::FamilyPolicy;
+use crate::{alloc::Taken, service::FamilyPolicy};
 
 /// Whether a Service may go on with the addresses that it has.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -23,6 +23,9 @@ pub(super) enum Keep {
     },
     /// No; they stay only for as long as there is no replacement.
     No(String),
+    /// No, and not even for so long: another Service has one of them that does not share it with this one. Two on one port would take
+    /// each other's traffic.
+    Clash(Taken),
 }
 
 impl Keep {
@@ -30,7 +33,7 @@ impl Keep {
     pub(super) fn pool(&self) -> Option<String> {
         match self {
             Self::Yes(pool) | Self::Retained { pool, .. } => pool.clone(),
-            Self::Nothing | Self::No(_) => None,
+            Self::Nothing | Self::No(_) | Self::Clash(_) => None,
         }
     }
 }
@@ -63,7 +66,7 @@ impl Chooser<'_> {
             }
         });
         if let Some(taken) = clash {
-            return Keep::No(taken.to_string());
+            return Keep::Clash(taken);
         }
         let pool = self.facts.config.pool_of(*first);
         let why = match pool {

@@ -95,6 +95,13 @@ fn leaving(allocator: &Allocator) -> Vec<IpAddr> {
     allocator.leaving(&ObjectKey::new("n", "a")).to_vec()
 }
 
+fn ports_error(plan: &Plan) -> &str {
+    plan.write
+        .as_ref()
+        .and_then(|write| write.ports_error.as_deref())
+        .unwrap_or_default()
+}
+
 fn problem(plan: &Plan) -> &str {
     plan.problem.as_ref().map_or("", |note| note.text.as_str())
 }
@@ -462,7 +469,7 @@ fn made(second: u8) -> Value {
 }
 
 #[test]
-fn of_two_services_with_one_address_in_status_the_older_keeps_it_and_the_younger_moves_when_it_can() {
+fn of_two_services_with_one_address_in_status_the_older_keeps_it_and_the_younger_moves_or_yields() {
     let (older, newer) = (
         service("z-older", with(has(&["192.0.2.0"]), made(1))),
         service("a-newer", with(has(&["192.0.2.0"]), made(2))),
@@ -476,18 +483,19 @@ fn of_two_services_with_one_address_in_status_the_older_keeps_it_and_the_younger
         if moves {
             assert_eq!(written(&plan), ["192.0.2.1"]);
         } else {
-            assert_eq!(plan.write, None);
+            assert_eq!(written(&plan), [""; 0]);
             assert!(
-                problem(&plan).ends_with("the Service keeps 192.0.2.0"),
+                problem(&plan).contains("192.0.2.0 is in use by Service n/z-older"),
                 "{}",
                 problem(&plan)
             );
+            assert_eq!(plan.notes[0].reason, "ClearAssignment");
         }
     }
 }
 
 #[test]
-fn p7_a_restart_takes_no_address_from_one_whose_sharer_has_come_to_clash_with_it() {
+fn of_two_sharers_that_are_found_to_clash_the_older_stays() {
     let only_one = config(&[("p", json!({"addresses": ["192.0.2.0/32"]}))]);
     let shared = |name: &str, port: u16, second: u8| {
         let more = json!({"spec": {"ports": [{"port": port}]}});
@@ -499,14 +507,16 @@ fn p7_a_restart_takes_no_address_from_one_whose_sharer_has_come_to_clash_with_it
             ),
         )
     };
-    // The older one was edited to the port of the younger; both are found like this at the start.
-    let (edited, innocent) = (shared("edited", 81, 1), shared("innocent", 81, 2));
+    // One was edited to the port of the other; both are found like this at the start, and nothing says which.
+    let (older, younger) = (shared("older", 81, 1), shared("younger", 81, 2));
     let mut allocator = Allocator::default();
-    adopt(&edited, &only_one, &mut allocator);
-    adopt(&innocent, &only_one, &mut allocator);
-    for service in [&edited, &innocent] {
-        assert_eq!(run(&only_one, &mut allocator, service).write, None);
-    }
+    adopt(&older, &only_one, &mut allocator);
+    adopt(&younger, &only_one, &mut allocator);
+    let plan = run(&only_one, &mut allocator, &older);
+    assert_eq!((plan.write, plan.problem), (None, None));
+    let plan = run(&only_one, &mut allocator, &younger);
+    assert_eq!(written(&plan), [""; 0]);
+    assert!(ports_error(&plan).contains("port TCP/81 of 192.0.2.0 is in use by Service n/older"));
 }
 
 #[test]
@@ -587,7 +597,7 @@ fn a_status_edited_by_hand_is_followed_if_the_service_can_have_that_and_else_men
 }
 
 #[test]
-fn a_sharer_whose_port_collides_moves_when_it_can_and_stays_when_it_cannot() {
+fn a_sharer_whose_port_collides_moves_when_it_can_and_yields_when_it_cannot() {
     let shared = |name: &str, port: u16| {
         let more = json!({"spec": {"ports": [{"port": port}]}});
         service(
@@ -604,9 +614,9 @@ fn a_sharer_whose_port_collides_moves_when_it_can_and_stays_when_it_cannot() {
             assert_eq!(written(&plan), ["192.0.2.1"]);
             assert_eq!(plan.notes[0].reason, "ClearAssignment");
         } else {
-            assert_eq!(plan.write, None);
+            assert_eq!(written(&plan), [""; 0]);
             assert!(
-                problem(&plan).contains("port TCP/80 of 192.0.2.0 is in use by Service n/a"),
+                ports_error(&plan).contains("port TCP/80 of 192.0.2.0 is in use by Service n/a"),
                 "{}",
                 problem(&plan)
             );
@@ -653,5 +663,60 @@ fn a_deprecated_annotation_is_told_with_the_allocation() {
     assert_eq!(
         plan.notes.iter().map(|note| note.reason).collect::<Vec<_>>(),
         ["IPAllocated", "deprecatedAnnotation"]
+    );
+}
+
+#[test]
+fn a_port_that_another_service_has_is_told_as_a_condition_until_it_is_free() {
+    let key = annotated("allow-shared-ip", "k");
+    let mut allocator = Allocator::default();
+    run(&v4(), &mut allocator, &service("a", key.clone()));
+    let asks = with(key, json!({"spec": {"loadBalancerIP": "192.0.2.0"}}));
+    let plan = run(&v4(), &mut allocator, &service("b", asks.clone()));
+    let text = ports_error(&plan).to_owned();
+    assert!(
+        text.contains("port TCP/80 of 192.0.2.0 is in use by Service n/a"),
+        "{text}"
+    );
+    // Once it says so, it is not written again; another controller's condition of that name is not ours.
+    let conditioned = |reason: &str| {
+        let condition = json!({
+            "type": "LoadBalancerPortsError", "status": "True", "reason": reason, "message": text,
+            "lastTransitionTime": "2026-01-01T00:00:00Z",
+        });
+        service("b", with(asks.clone(), json!({"status": {"conditions": [condition]}})))
+    };
+    assert_eq!(run(&v4(), &mut allocator, &conditioned("PortInUse")).write, None);
+    assert_eq!(conditioned("LoadBalancerMixedProtocolNotSupported").ports_error, None);
+    allocator.release(&ObjectKey::new("n", "a"));
+    let plan = run(&v4(), &mut allocator, &conditioned("PortInUse"));
+    assert_eq!((written(&plan), ports_error(&plan)), (vec!["192.0.2.0".to_owned()], ""));
+}
+
+#[test]
+fn an_address_that_another_load_balancer_has_given_out_is_given_to_nobody() {
+    let foreign = |ip: &str| {
+        service(
+            "foreign",
+            json!({
+                "spec": {"loadBalancerClass": "other"}, "status": {"loadBalancer": {"ingress": [{"ip": ip}]}},
+            }),
+        )
+    };
+    let mut allocator = Allocator::default();
+    assert!(!adopt(&foreign("192.0.2.0"), &v4(), &mut allocator));
+    assert_eq!(
+        written(&run(&v4(), &mut allocator, &service("a", json!({})))),
+        ["192.0.2.1"]
+    );
+    // It moves there: the one that was there before stays, and the address that it left is free.
+    assert_eq!(run(&v4(), &mut allocator, &foreign("192.0.2.1")), Plan::default());
+    assert_eq!(
+        run(&v4(), &mut allocator, &service("a", has(&["192.0.2.1"]))),
+        Plan::default()
+    );
+    assert_eq!(
+        written(&run(&v4(), &mut allocator, &service("b", json!({})))),
+        ["192.0.2.0"]
     );
 }

@@ -1,0 +1,164 @@
+use std::collections::BTreeSet;
+
+use lodestone_crds::Labels;
+use lodestone_daemon::watch::Change;
+use serde_json::json;
+
+use super::*;
+use crate::{plan::OnPoolChange, service::ServiceView};
+
+fn pool(name: &str, spec: Value, status: Value) -> IPAddressPool {
+    serde_json::from_value(json!({
+        "apiVersion": "metallb.io/v1beta1", "kind": "IPAddressPool", "metadata": {"name": name, "generation": 3}, "spec": spec,
+        "status": status,
+    }))
+    .unwrap()
+}
+
+fn service(name: &str, ip: &str) -> ServiceView {
+    let object = json!({
+        "metadata": {
+            "name": name, "namespace": "n", "uid": name, "resourceVersion": "1",
+            "annotations": {"metallb.io/ip-allocated-from-pool": "p"},
+        },
+        "spec": {"type": "LoadBalancer", "clusterIPs": ["10.0.0.1"], "ports": [{"port": 80}]},
+        "status": {"loadBalancer": {"ingress": [{"ip": ip}]}},
+    });
+    ServiceView::new(&serde_json::from_value(object).unwrap(), "")
+}
+
+fn core(services: &[(&str, &str)], pools: Vec<IPAddressPool>, state: Option<Value>) -> Core {
+    let mut core = Core::new(OnPoolChange::Retain);
+    core.lead(true);
+    for (name, ip) in services {
+        core.service(Change::Applied(service(name, ip)));
+    }
+    for pool in pools {
+        core.pool(Change::Applied(pool));
+    }
+    if let Some(status) = state {
+        let object =
+            json!({"apiVersion": "metallb.io/v1beta1", "kind": "ConfigurationState", "metadata": {}, "status": status});
+        core.configuration_state(Change::Applied(serde_json::from_value(object).unwrap()));
+    }
+    core.service(Change::Synced);
+    core.namespace(Change::Applied(("n".to_owned(), Labels::new())));
+    core.namespace(Change::Synced);
+    core.l2_advertisement(Change::Synced);
+    core.pool(Change::Synced);
+    core.configuration_state(Change::Synced);
+    while core.next_job().is_some() {}
+    core
+}
+
+fn now() -> Timestamp {
+    Timestamp::from_second(1_800_000_000).unwrap()
+}
+
+fn condition<'a>(status: &'a Value, type_: &str) -> &'a Value {
+    let conditions = status["conditions"].as_array().unwrap();
+    conditions
+        .iter()
+        .find(|condition| condition["type"] == type_)
+        .unwrap_or(&Value::Null)
+}
+
+#[test]
+fn counters_conditions_and_the_state_are_written_once_and_not_again() {
+    let spec = json!({"addresses": ["192.0.2.0/30", "2001:db8::/64"]});
+    let first = outdated(
+        &core(&[("a", "192.0.2.1")], vec![pool("p", spec.clone(), Value::Null)], None),
+        now(),
+    );
+    let names: BTreeSet<_> = first.iter().map(|write| write.name.as_str()).collect();
+    assert_eq!(names, BTreeSet::from(["controller", "p"]));
+    let of = |name: &str| first.iter().find(|write| write.name == name).unwrap();
+    let status = &of("p").status;
+    assert_eq!(
+        (
+            &status["assignedIPv4"],
+            &status["availableIPv4"],
+            &status["assignedIPv6"],
+            &status["availableIPv6"]
+        ),
+        (&json!(1), &json!(3), &json!(0), &json!(i64::MAX))
+    );
+    assert_eq!(
+        (&condition(status, "Accepted")["status"], condition(status, "Retained")),
+        (&json!("True"), &Value::Null)
+    );
+    let state = &of("controller").status;
+    assert_eq!(
+        (&state["result"], &condition(state, "poolReconcilerValid")["status"]),
+        (&json!("Valid"), &json!("True"))
+    );
+    // With all that written there is nothing more to say.
+    let mut written = state.clone();
+    written.as_object_mut().unwrap().remove("errorSummary");
+    let again = core(
+        &[("a", "192.0.2.1")],
+        vec![pool("p", spec, status.clone())],
+        Some(written),
+    );
+    assert_eq!(outdated(&again, now()), []);
+}
+
+#[test]
+fn a_pool_that_is_refused_says_so_once_and_the_state_sums_it_up() {
+    let spec = json!({"addresses": ["192.0.2.9-192.0.2.1"]});
+    let first = outdated(&core(&[], vec![pool("p", spec.clone(), Value::Null)], None), now());
+    let write = first.iter().find(|write| write.name == "p").unwrap();
+    let accepted = condition(&write.status, "Accepted");
+    assert_eq!(
+        (&accepted["status"], &accepted["reason"]),
+        (&json!("False"), &json!("Invalid"))
+    );
+    let (reference, note) = write.note.clone().unwrap();
+    assert_eq!(
+        (reference.name.as_deref(), note.reason, note.warning),
+        (Some("p"), "Refused", true)
+    );
+    let state = &first.iter().find(|write| write.name == "controller").unwrap().status;
+    assert_eq!(state["result"], "Invalid");
+    assert!(
+        state["errorSummary"]
+            .as_str()
+            .unwrap()
+            .starts_with("IPAddressPool p: spec.addresses[0]"),
+        "{state}"
+    );
+    // After a restart the condition says so already: nothing is written, and no event sent.
+    let again = core(&[], vec![pool("p", spec, write.status.clone())], Some(state.clone()));
+    assert_eq!(outdated(&again, now()), []);
+    // What was refused and is mended is taken out of the summary, which a merge patch has to say.
+    let mended = pool("p", json!({"addresses": ["192.0.2.1-192.0.2.9"]}), write.status.clone());
+    let after = outdated(&core(&[], vec![mended], Some(state.clone())), now());
+    let state = &after.iter().find(|write| write.name == "controller").unwrap().status;
+    assert!(
+        state.as_object().unwrap().contains_key("errorSummary") && state["errorSummary"].is_null(),
+        "{state}"
+    );
+    assert_eq!(state["result"], "Valid");
+    assert_eq!(after.iter().find(|write| write.name == "p").unwrap().note, None);
+}
+
+#[test]
+fn retained_addresses_are_shown_on_their_pool_and_no_longer_when_they_are_gone() {
+    let spec = json!({"addresses": ["192.0.2.4/30"]});
+    let first = outdated(
+        &core(
+            &[("a", "192.0.2.1"), ("b", "192.0.2.5")],
+            vec![pool("p", spec.clone(), Value::Null)],
+            None,
+        ),
+        now(),
+    );
+    let status = first.iter().find(|write| write.name == "p").unwrap().status.clone();
+    let retained = condition(&status, "Retained");
+    assert_eq!(retained["status"], "True");
+    let message = retained["message"].as_str().unwrap();
+    assert!(message.ends_with("n/a (192.0.2.1)"), "{message}");
+    let after = outdated(&core(&[("b", "192.0.2.5")], vec![pool("p", spec, status)], None), now());
+    let status = &after.iter().find(|write| write.name == "p").unwrap().status;
+    assert_eq!(condition(status, "Retained")["status"], "False");
+}

@@ -1,0 +1,189 @@
+//! A layer of the client that lets requests fail, by seed: refusals (409, 410, 429, 500), requests that never arrive, answers that get lost
+//! after the server has done what was asked, and watches that are cut.
+
+use std::{
+    collections::BTreeMap,
+    pin::Pin,
+    sync::{Arc, Mutex},
+    task::{Context, Poll},
+    time::Duration,
+};
+
+use futures::{FutureExt, StreamExt};
+use http::{Method, Request, Response, StatusCode};
+use http_body_util::{BodyExt, Full, StreamBody, combinators::UnsyncBoxBody};
+use hyper::body::{Bytes, Frame};
+use kube::client::Body;
+use rand::{RngExt, SeedableRng, rngs::StdRng};
+use serde_json::{Value, json};
+use tower::{BoxError, Layer, Service};
+
+type Answer = UnsyncBoxBody<Bytes, BoxError>;
+
+/// How requests fail.
+#[derive(Clone)]
+pub(crate) struct Faults(Arc<Mutex<State>>);
+
+struct State {
+    random: StdRng,
+    on: bool,
+    injected: BTreeMap<&'static str, u32>,
+    needless: Vec<String>,
+}
+
+/// What happens to one request.
+enum Fate {
+    Pass,
+    Refused(StatusCode, &'static str),
+    /// It never arrives.
+    Lost,
+    /// It is done, and the answer gets lost.
+    AnswerLost,
+    /// The answer breaks off after this time.
+    Cut(Duration),
+}
+
+impl Faults {
+    pub(crate) fn new(seed: u64) -> Self {
+        Self(Arc::new(Mutex::new(State {
+            random: StdRng::seed_from_u64(seed),
+            on: true,
+            injected: BTreeMap::new(),
+            needless: Vec::new(),
+        })))
+    }
+
+    /// No more failures from now on.
+    pub(crate) fn stop(&self) {
+        self.0.lock().unwrap().on = false;
+    }
+
+    /// How often each kind of failure was injected.
+    pub(crate) fn injected(&self) -> BTreeMap<&'static str, u32> {
+        self.0.lock().unwrap().injected.clone()
+    }
+
+    /// The statuses that were written although they said so already.
+    pub(crate) fn needless(&self) -> Vec<String> {
+        self.0.lock().unwrap().needless.clone()
+    }
+
+    fn fate(&self, watch: bool) -> Fate {
+        let mut state = self.0.lock().unwrap();
+        if !state.on {
+            return Fate::Pass;
+        }
+        let dice = state.random.random_range(0..100);
+        let (name, fate) = match (watch, dice) {
+            (true, 0..40) => {
+                let after = Duration::from_millis(state.random.random_range(1..400));
+                ("watch cut", Fate::Cut(after))
+            }
+            (true, 40..46) => ("watch 410", Fate::Refused(StatusCode::GONE, "Expired")),
+            (false, 0..3) => ("409", Fate::Refused(StatusCode::CONFLICT, "Conflict")),
+            (false, 3..5) => ("410", Fate::Refused(StatusCode::GONE, "Expired")),
+            (false, 5..8) => ("429", Fate::Refused(StatusCode::TOO_MANY_REQUESTS, "TooManyRequests")),
+            (_, 50..54) => ("500", Fate::Refused(StatusCode::INTERNAL_SERVER_ERROR, "InternalError")),
+            (_, 54..58) => ("request lost", Fate::Lost),
+            (false, 58..64) => ("answer lost", Fate::AnswerLost),
+            _ => return Fate::Pass,
+        };
+        *state.injected.entry(name).or_default() += 1;
+        fate
+    }
+
+    /// A status that was written and is now what it was: the API server gives back the version that was sent.
+    fn note_needless(&self, path: &str, sent: &Bytes, got: &Bytes) {
+        let version = |bytes: &Bytes| {
+            let object: Value = serde_json::from_slice(bytes).ok()?;
+            object["metadata"]["resourceVersion"].as_str().map(str::to_owned)
+        };
+        if let (Some(sent), Some(got)) = (version(sent), version(got))
+            && sent == got
+        {
+            self.0.lock().unwrap().needless.push(path.to_owned());
+        }
+    }
+}
+
+impl<S> Layer<S> for Faults {
+    type Service = Faulty<S>;
+
+    fn layer(&self, inner: S) -> Faulty<S> {
+        Faulty {
+            inner,
+            faults: self.clone(),
+        }
+    }
+}
+
+#[derive(Clone)]
+pub(crate) struct Faulty<S> {
+    inner: S,
+    faults: Faults,
+}
+
+impl<S, B> Service<Request<Body>> for Faulty<S>
+where
+    S: Service<Request<Body>, Response = Response<B>, Error = BoxError>,
+    S::Future: Send + 'static,
+    B: hyper::body::Body<Data = Bytes> + Send + Unpin + 'static,
+    B::Error: Into<BoxError>,
+{
+    type Response = Response<Answer>;
+    type Error = BoxError;
+    type Future = Pin<Box<dyn Future<Output = Result<Response<Answer>, BoxError>> + Send>>;
+
+    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), BoxError>> {
+        self.inner.poll_ready(context)
+    }
+
+    fn call(&mut self, request: Request<Body>) -> Self::Future {
+        let watch = request.uri().query().is_some_and(|query| query.contains("watch=true"));
+        let (path, method) = (request.uri().path().to_owned(), request.method().clone());
+        let fate = self.faults.fate(watch);
+        match fate {
+            Fate::Refused(status, reason) => return Box::pin(async move { Ok(refusal(status, reason)) }),
+            Fate::Lost => return Box::pin(async { Err("the request got lost".into()) }),
+            Fate::Pass | Fate::AnswerLost | Fate::Cut(_) => {}
+        }
+        let (parts, body) = request.into_parts();
+        // What the client sends is in memory already.
+        let sent = body.collect().now_or_never().unwrap().unwrap().to_bytes();
+        let answer = self.inner.call(Request::from_parts(parts, Body::from(sent.clone())));
+        let faults = self.faults.clone();
+        Box::pin(async move {
+            let (parts, body) = answer.await?.into_parts();
+            let mut frames = body
+                .into_data_stream()
+                .map(|chunk| chunk.map(Frame::data).map_err(Into::into))
+                .boxed();
+            if let Fate::Cut(after) = fate {
+                frames = frames.take_until(tokio::time::sleep(after)).boxed();
+            }
+            if method == Method::PATCH && parts.status.is_success() {
+                let got = BodyExt::collect(StreamBody::new(frames)).await?.to_bytes();
+                faults.note_needless(&path, &sent, &got);
+                frames = futures::stream::once(async move { Ok(Frame::data(got)) }).boxed();
+            }
+            if matches!(fate, Fate::AnswerLost) {
+                return Err("the answer got lost".into());
+            }
+            Ok(Response::from_parts(parts, StreamBody::new(frames).boxed_unsync()))
+        })
+    }
+}
+
+fn refusal(status: StatusCode, reason: &str) -> Response<Answer> {
+    let text = json!({
+        "kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Failure", "message": "injected", "reason": reason,
+        "code": status.as_u16(),
+    });
+    let mut response = Response::new(
+        Full::new(Bytes::from(text.to_string()))
+            .map_err(Into::into)
+            .boxed_unsync(),
+    );
+    *response.status_mut() = status;
+    response
+}

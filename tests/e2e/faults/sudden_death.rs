@@ -1,0 +1,190 @@
+//! The controller's process is killed a hundred times at random moments while Services come and go.
+
+use std::{
+    collections::BTreeMap,
+    path::PathBuf,
+    process::{Child, Command, Stdio},
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
+
+use futures::StreamExt;
+use k8s_openapi::api::core::v1::Service;
+use kube::{
+    Api, Client, ResourceExt,
+    api::{DeleteParams, ListParams, PostParams},
+    runtime::watcher,
+};
+use lodestone_daemon::task::spawn;
+use lodestone_tests::{Cluster, NAMESPACE, checkout};
+use rand::{RngExt, SeedableRng, rngs::StdRng};
+use serde_json::json;
+use tokio::time::sleep;
+
+use super::{block_on, cluster, config};
+
+const KILLS: usize = 100;
+const WRITERS: u64 = 4;
+
+/// How many Services a writer lets live at a time.
+const ALIVE: usize = 12;
+
+/// What the API server has told, in the order in which it happened.
+#[derive(Default)]
+struct Ledger {
+    has: BTreeMap<String, String>,
+    given: usize,
+    wrong: Vec<String>,
+}
+
+impl Ledger {
+    fn applied(&mut self, service: &Service) {
+        let (name, old) = (service.name_any(), self.has.get(&service.name_any()).cloned());
+        let new = service
+            .status
+            .as_ref()
+            .and_then(|status| status.load_balancer.as_ref()?.ingress.as_ref()?.first()?.ip.clone());
+        match (old, new) {
+            (Some(old), new) if new.as_ref() != Some(&old) => {
+                self.wrong.push(format!("{name} had {old} and has {new:?}"))
+            }
+            (None, Some(new)) => {
+                if let Some((other, _)) = self.has.iter().find(|(_, has)| **has == new) {
+                    self.wrong.push(format!("{name} got {new}, which {other} has"));
+                }
+                self.given += 1;
+                self.has.insert(name, new);
+            }
+            _ => {}
+        }
+    }
+}
+
+fn start(cluster: &Cluster) -> Child {
+    let binary: PathBuf = checkout().join(format!(
+        "target/{}-unknown-linux-gnu/release/controller",
+        std::env::consts::ARCH
+    ));
+    assert!(binary.exists(), "{} is missing: run `make images`", binary.display());
+    Command::new(binary)
+        .env("KUBECONFIG", cluster.state().kubeconfig())
+        // As in a pod, whose containers all have its name.
+        .env("METALLB_POD_NAME", "the-pod")
+        .args([
+            "--namespace",
+            NAMESPACE,
+            "--webhook-mode=disabled",
+            "--port=0",
+            "--health-probe-port=0",
+            "--log-level=error",
+        ])
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap()
+}
+
+#[test]
+fn p7_killed_a_hundred_times_under_load_it_gives_nothing_out_twice_and_loses_nothing() {
+    let cluster = cluster();
+    let pool = json!({
+        "apiVersion": "metallb.io/v1beta1", "kind": "IPAddressPool", "metadata": {"name": "death", "namespace": NAMESPACE},
+        "spec": {"addresses": ["10.8.0.0/26"]},
+    });
+    cluster.apply(&pool.to_string()).unwrap();
+    cluster.kubectl(&["create", "namespace", "death"]).unwrap();
+    block_on(async {
+        let client = Client::try_from(config(&cluster).await).unwrap();
+        let api: Api<Service> = Api::namespaced(client, "death");
+        let ledger = Arc::new(Mutex::new(Ledger::default()));
+        let _watch = spawn(keep(api.clone(), Arc::clone(&ledger)));
+        let stop = Arc::new(AtomicBool::new(false));
+        let mut writers: Vec<_> = (0..WRITERS)
+            .map(|index| spawn(write(api.clone(), index, Arc::clone(&stop))))
+            .collect();
+        let mut random = StdRng::seed_from_u64(7);
+        let mut process = start(&cluster);
+        for _ in 0..KILLS {
+            sleep(Duration::from_millis(random.random_range(20..500))).await;
+            process.kill().unwrap();
+            process.wait().unwrap();
+            process = start(&cluster);
+        }
+        stop.store(true, Ordering::Relaxed);
+        for writer in &mut writers {
+            writer.ended().await;
+        }
+        let mut rounds = 0;
+        while api
+            .list(&ListParams::default())
+            .await
+            .unwrap()
+            .items
+            .iter()
+            .any(|service| {
+                service
+                    .status
+                    .as_ref()
+                    .and_then(|status| status.load_balancer.as_ref()?.ingress.as_ref())
+                    .is_none()
+            })
+        {
+            rounds += 1;
+            assert!(rounds < 240, "a Service waits though there are addresses");
+            sleep(Duration::from_millis(250)).await;
+        }
+        process.kill().unwrap();
+        process.wait().unwrap();
+        let ledger = ledger.lock().unwrap();
+        assert_eq!(ledger.wrong, [""; 0]);
+        println!("{} addresses were given out between {KILLS} deaths", ledger.given);
+        assert!(
+            ledger.given > KILLS,
+            "only {} addresses were given out: this shows nothing",
+            ledger.given
+        );
+    });
+    cluster
+        .kubectl(&["delete", "namespace", "death", "--wait=false"])
+        .unwrap();
+    cluster
+        .kubectl(&["-n", NAMESPACE, "delete", "ipaddresspool", "death"])
+        .unwrap();
+}
+
+async fn keep(api: Api<Service>, ledger: Arc<Mutex<Ledger>>) {
+    let mut events = watcher(api, watcher::Config::default()).boxed();
+    while let Some(event) = events.next().await {
+        let mut ledger = ledger.lock().unwrap();
+        match event.unwrap() {
+            watcher::Event::Apply(service) | watcher::Event::InitApply(service) => ledger.applied(&service),
+            watcher::Event::Delete(service) => {
+                ledger.has.remove(&service.name_any());
+            }
+            watcher::Event::Init | watcher::Event::InitDone => {}
+        }
+    }
+}
+
+/// Makes Services and deletes the oldest, for ever.
+async fn write(api: Api<Service>, index: u64, stop: Arc<AtomicBool>) {
+    let mut random = StdRng::seed_from_u64(index);
+    for number in 0_usize.. {
+        if stop.load(Ordering::Relaxed) {
+            return;
+        }
+        let name = format!("s{index}-{number}");
+        let object = json!({"metadata": {"name": name}, "spec": {"type": "LoadBalancer", "ports": [{"port": 80}]}});
+        api.create(&PostParams::default(), &serde_json::from_value(object).unwrap())
+            .await
+            .unwrap();
+        if let Some(oldest) = number.checked_sub(ALIVE) {
+            api.delete(&format!("s{index}-{oldest}"), &DeleteParams::default())
+                .await
+                .unwrap();
+        }
+        sleep(Duration::from_millis(random.random_range(0..40))).await;
+    }
+}
