@@ -1,4 +1,4 @@
-# What is here: test (everything, as CI does), lint, unit, e2e, images, crds, sandbox, sandbox-down, deps.
+# What is here: test (everything, as CI does), lint, unit, e2e, bench, images, crds, sandbox, sandbox-down, deps.
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 
@@ -39,6 +39,14 @@ images:
 	$(CLUSTER) image lodestone/speaker:$(VERSION) $(STATIC)/speaker target/images/speaker.tar
 	$(CLUSTER) image localhost/pause:1 $(STATIC)/pause target/test-images/pause.tar
 	$(CLUSTER) image nginx:1.29 $(STATIC)/testserver target/test-images/testserver.tar
+
+# Figures: the pure parts by criterion, the controller on a real cluster beside a bare loop that allocates nothing.
+.PHONY: bench
+bench: deps images
+	RUSTFLAGS="-C target-feature=+crt-static" cargo build --locked --release --target $(TARGET) -p lodestone-bench --bins
+	$(CLUSTER) image localhost/bareloop:1 $(STATIC)/bareloop target/test-images/bareloop.tar
+	cargo bench --locked -p lodestone-controller
+	$(STATIC)/bench --cluster $(abspath $(CLUSTER)) $(BENCH)
 
 # The CustomResourceDefinitions of the chart, from the types in crds/.
 .PHONY: crds

@@ -1,7 +1,11 @@
 //! The one task that owns all state of the controller. It waits for changes of the API server and for its own writes to end, tells
 //! the [`Core`], and starts what that wants to have written.
 
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{
+    collections::{BTreeMap, VecDeque},
+    sync::Arc,
+    time::Duration,
+};
 
 use futures::{
     FutureExt, StreamExt,
@@ -98,6 +102,7 @@ impl Controller {
             mut leads,
         } = self;
         let mut metrics = Metrics::default();
+        let mut untold: VecDeque<(ObjectReference, Note)> = VecDeque::new();
         let mut told = watches(&client, &namespace, &class);
         let mut running: FuturesUnordered<BoxFuture<'static, Done>> = FuturesUnordered::new();
         let (mut writes, mut statuses_pending, mut ready) = (0, false, Some(ready));
@@ -171,6 +176,7 @@ impl Controller {
                         Question::Metrics(answer) => { let _ = answer.send(metrics.text(&core)); }
                     }
                 }
+                () = events.room(), if writes < IN_FLIGHT && !untold.is_empty() => {}
                 Some(Review { edit, answer }) = reviews.recv() => {
                     let _ = answer.send(core.review(&edit));
                 }
@@ -181,7 +187,12 @@ impl Controller {
                 writes += 1;
                 running.push(write(client.clone(), class.clone(), job).boxed());
             }
-            for (object, note) in core.take_notes() {
+            untold.extend(core.take_notes());
+            // Addresses first: while there is more to be written than can be, the API server has no time for events.
+            while writes < IN_FLIGHT
+                && events.capacity() > 0
+                && let Some((object, note)) = untold.pop_front()
+            {
                 events.send(object, "Allocate", &note);
             }
             if !statuses_pending && core.take_objects_changed() {

@@ -36,6 +36,18 @@ pub struct Note {
 }
 
 impl Events {
+    /// Waits until there is room for one more.
+    pub async fn room(&self) {
+        // Dropped at once: only the caller hands in events, and it does so next.
+        let _ = self.0.reserve().await;
+    }
+
+    /// How many more may be handed in now.
+    #[must_use]
+    pub fn capacity(&self) -> usize {
+        self.0.capacity()
+    }
+
     /// Starts sending events in the name of `component`.
     pub fn start(client: Client, component: &str, instance: Option<String>) -> (Self, Task) {
         let (sender, mut queue) = mpsc::channel::<(Event, ObjectReference)>(QUEUE);

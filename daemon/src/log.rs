@@ -1,7 +1,8 @@
 //! Logs: one line for each change of state, on standard error.
 
 use clap::ValueEnum;
-use tracing_subscriber::{EnvFilter, fmt, layer::SubscriberExt, util::SubscriberInitExt};
+use tracing::Level as Max;
+use tracing_subscriber::{filter::Targets, fmt, layer::SubscriberExt, util::SubscriberInitExt};
 
 /// How log lines look.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
@@ -32,22 +33,27 @@ pub enum Level {
 }
 
 impl Level {
-    const fn directive(self) -> &'static str {
+    fn targets(self) -> Targets {
+        // The client's own words about a connection that failed come once more, and clearer, from the watches.
+        let quiet =
+            |targets: Targets| targets.with_targets([("kube_client", Max::ERROR), ("kube_runtime", Max::ERROR)]);
+        let libraries = ["hyper", "hyper_util", "h2", "tower", "rustls"];
         match self {
-            Self::All => "trace",
-            Self::Debug => "debug,hyper=info,h2=info,tower=info,rustls=info",
-            // The client's own words about a connection that failed come once more, and clearer, from the watches.
-            Self::Info => "info,kube_client=error,kube_runtime=error",
-            Self::Warn => "warn,kube_client=error,kube_runtime=error",
-            Self::Error => "error",
-            Self::None => "off",
+            Self::All => Targets::new().with_default(Max::TRACE),
+            Self::Debug => Targets::new()
+                .with_default(Max::DEBUG)
+                .with_targets(libraries.map(|name| (name, Max::INFO))),
+            Self::Info => quiet(Targets::new().with_default(Max::INFO)),
+            Self::Warn => quiet(Targets::new().with_default(Max::WARN)),
+            Self::Error => Targets::new().with_default(Max::ERROR),
+            Self::None => Targets::new(),
         }
     }
 }
 
 /// Starts logging.
 pub fn start(level: Level, format: Format) {
-    let registry = tracing_subscriber::registry().with(EnvFilter::new(level.directive()));
+    let registry = tracing_subscriber::registry().with(level.targets());
     let layer = fmt::layer().with_writer(std::io::stderr).with_target(false);
     match format {
         Format::Text => registry.with(layer.with_ansi(false)).init(),

@@ -1,6 +1,6 @@
 //! The thread that owns everything urgent: the core, the sockets and the timers. Nothing on it ever waits for Kubernetes.
 
-use std::{net::IpAddr, sync::Arc, thread, time::Duration};
+use std::{collections::BTreeSet, net::IpAddr, sync::Arc, thread, time::Duration};
 
 use anyhow::{Context, Result};
 use futures::FutureExt;
@@ -12,8 +12,13 @@ use tokio::{
 
 use crate::{
     core::{Facts, Interface, Output, Owned, Speaker},
-    net::{arp::ArpSockets, links, peers::PeerSocket},
-    wire::{arp::Request, envelope::Key, message::NodeName},
+    net::{
+        frames::{FrameSockets, Kind},
+        groups::{Groups, Membership},
+        links,
+        peers::PeerSocket,
+    },
+    wire::{arp, envelope::Key, message::NodeName, ndp},
 };
 
 /// How long a speaker that ends waits for others to take over what it owns.
@@ -63,8 +68,8 @@ impl Driver {
         let mut peers = PeerSocket::open(self.port, key, self.node.clone(), clock::wall_nanoseconds()).await?;
         let (links, mut interfaces) = watch::channel(Vec::new());
         let _links = spawn(links::follow(links));
-        let mut arp = ArpSockets::default();
-        let mut buffer = ArpSockets::buffer();
+        let mut network = Network::default();
+        let mut buffer = FrameSockets::buffer();
         let mut core = Speaker::new(clock::now(), self.node.clone());
         let (mut farewell, mut retry): (Option<Instant>, Option<Instant>) = (None, None);
         loop {
@@ -74,7 +79,10 @@ impl Driver {
                 core.turn(now);
             }
             while let Some(output) = core.poll() {
-                self.act(output, &arp, &mut peers);
+                self.act(output, &mut network, &mut peers);
+            }
+            if !network.complete && retry.is_none() {
+                retry = Some(Instant::from_std(clock::now() + RETRY));
             }
             if farewell.is_some() && core.owns_nothing() {
                 return Ok(());
@@ -82,11 +90,8 @@ impl Driver {
             let deadline = core.next_deadline().map(Instant::from_std);
             tokio::select! {
                 () = sleep_until(deadline.unwrap_or_else(far)), if deadline.is_some() => {}
-                (interface, length) = arp.receive(&mut buffer) => {
-                    let request = buffer.get(..length).and_then(Request::read);
-                    if let Some(reply) = request.and_then(|request| core.answer(interface, &request)) {
-                        send(&arp, interface, &reply);
-                    }
+                (interface, kind, length) = network.sockets.receive(&mut buffer) => {
+                    network.answer(&core, interface, kind, buffer.get(..length).unwrap_or_default());
                 }
                 (source, datagram) = peers.receive() => {
                     core.datagram(clock::now(), source, datagram);
@@ -96,9 +101,9 @@ impl Driver {
                         core.datagram(clock::now(), source, datagram);
                     }
                 }
-                Ok(()) = interfaces.changed() => retry = follow(&mut interfaces, &mut arp, &mut core),
+                Ok(()) = interfaces.changed() => retry = network.follow(&mut interfaces, &mut core),
                 () = sleep_until(retry.unwrap_or_else(far)), if retry.is_some() => {
-                    retry = follow(&mut interfaces, &mut arp, &mut core);
+                    retry = network.follow(&mut interfaces, &mut core);
                 }
                 Ok(()) = self.facts.changed() => {
                     let facts = self.facts.borrow_and_update().clone();
@@ -125,11 +130,12 @@ impl Driver {
         }
     }
 
-    fn act(&self, output: Output, arp: &ArpSockets, peers: &mut PeerSocket) {
+    fn act(&self, output: Output, network: &mut Network, peers: &mut PeerSocket) {
         match output {
             Output::Send { to, address, message } => peers.send(to, address, message),
             Output::Boot(boot) => peers.raise_boot(boot),
-            Output::Frame { interface, frame } => send(arp, interface, &frame),
+            Output::Frame { interface, frame } => network.send(interface, &frame),
+            Output::Groups(groups) => network.listen_to(groups),
             Output::Ownership(owned) => {
                 let addresses: Vec<IpAddr> = owned.iter().map(|owned| owned.address).collect();
                 tracing::info!(?addresses, "this node announces");
@@ -139,24 +145,57 @@ impl Driver {
     }
 }
 
-/// Takes in the interfaces as they are. Those that can't be announced on are not the core's to count on; gives back when to try them
-/// again.
-fn follow(
-    interfaces: &mut watch::Receiver<Vec<Interface>>,
-    arp: &mut ArpSockets,
-    core: &mut Speaker,
-) -> Option<Instant> {
-    let mut interfaces = interfaces.borrow_and_update().clone();
-    let failed = arp.follow(&interfaces);
-    interfaces.retain(|interface| !failed.contains(&interface.index));
-    core.interfaces(clock::now(), interfaces);
-    (!failed.is_empty()).then(|| Instant::from_std(clock::now() + RETRY))
+/// The LAN, as far as this node is on it.
+#[derive(Default)]
+struct Network {
+    sockets: FrameSockets,
+    groups: Groups,
+    wanted: BTreeSet<Membership>,
+    /// Whether it is a member of all the groups that it should be.
+    complete: bool,
 }
 
-fn send(arp: &ArpSockets, interface: u32, frame: &[u8]) {
-    if let Err(error) = arp.send(interface, frame) {
-        // The interface went down or away: the links are about to tell.
-        tracing::debug!(interface, %error, "a frame could not be sent");
+impl Network {
+    fn answer(&self, core: &Speaker, interface: u32, kind: Kind, frame: &[u8]) {
+        match kind {
+            Kind::Arp => {
+                let request = arp::Request::read(frame);
+                if let Some(reply) = request.and_then(|request| core.answer(interface, &request)) {
+                    self.send(interface, &reply);
+                }
+            }
+            Kind::Ndp => {
+                let solicitation = ndp::Solicitation::read(frame);
+                if let Some(reply) = solicitation.and_then(|solicitation| core.advertise(interface, &solicitation)) {
+                    self.send(interface, &reply);
+                }
+            }
+        }
+    }
+
+    fn send(&self, interface: u32, frame: &[u8]) {
+        if let Err(error) = self.sockets.send(interface, frame) {
+            // The interface went down or away: the links are about to tell.
+            tracing::debug!(interface, %error, "a frame could not be sent");
+        }
+    }
+
+    fn listen_to(&mut self, groups: BTreeSet<Membership>) {
+        self.wanted = groups;
+        self.complete = self.groups.follow(&self.wanted);
+    }
+
+    /// Takes in the interfaces as they are. Those that can't be announced on are not the core's to count on; gives back when to try them
+    /// again.
+    fn follow(&mut self, interfaces: &mut watch::Receiver<Vec<Interface>>, core: &mut Speaker) -> Option<Instant> {
+        let mut interfaces = interfaces.borrow_and_update().clone();
+        let failed = self.sockets.follow(&interfaces);
+        interfaces.retain(|interface| !failed.contains(&interface.index));
+        self.groups
+            .keep(&interfaces.iter().map(|interface| interface.index).collect());
+        self.complete = self.groups.follow(&self.wanted);
+        core.interfaces(clock::now(), interfaces);
+        (!failed.is_empty() || !self.complete).then(|| Instant::from_std(clock::now() + RETRY))
     }
 }
 

@@ -2,6 +2,7 @@
 
 mod packet;
 
-pub mod arp;
+pub mod frames;
+pub mod groups;
 pub mod links;
 pub mod peers;

@@ -3,3 +3,4 @@
 pub mod arp;
 pub mod envelope;
 pub mod message;
+pub mod ndp;

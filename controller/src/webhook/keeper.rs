@@ -10,8 +10,8 @@ use k8s_openapi::{
     api::{admissionregistration::v1::ValidatingWebhookConfiguration, core::v1::Secret},
 };
 use kube::{
-    Api, Client, ResourceExt,
-    api::{Patch, PatchParams, PostParams},
+    Api, Client, Resource, ResourceExt,
+    api::{ObjectMeta, Patch, PatchParams, PostParams},
     core::DeserializeGuard,
     runtime::watcher,
 };
@@ -21,6 +21,7 @@ use lodestone_daemon::{
     watch::{Change, changes},
 };
 use rustls::sign::CertifiedKey;
+use serde::Deserialize;
 use serde_json::json;
 use tokio::{sync::watch, time::sleep};
 
@@ -50,11 +51,33 @@ pub struct Keeper {
     pub ready: Option<Gate>,
 }
 
+/// A ValidatingWebhookConfiguration, as far as it is looked at.
+#[derive(Resource, Clone, Debug, Deserialize)]
+#[resource(inherit = "ValidatingWebhookConfiguration")]
+struct Configuration {
+    metadata: ObjectMeta,
+    #[serde(default)]
+    webhooks: Vec<Webhook>,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Webhook {
+    name: String,
+    client_config: ClientConfig,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct ClientConfig {
+    ca_bundle: Option<ByteString>,
+}
+
 /// What the API server has.
 #[derive(Default)]
 struct Seen {
     secret: Option<Secret>,
-    configuration: Option<ValidatingWebhookConfiguration>,
+    configuration: Option<Configuration>,
 }
 
 impl Keeper {
@@ -62,7 +85,7 @@ impl Keeper {
     pub async fn run(mut self) {
         let only = |name: &str| watcher::Config::default().fields(&format!("metadata.name={name}"));
         let secrets: Api<DeserializeGuard<Secret>> = Api::namespaced(self.client.clone(), &self.namespace);
-        let configurations: Api<DeserializeGuard<ValidatingWebhookConfiguration>> = Api::all(self.client.clone());
+        let configurations: Api<DeserializeGuard<Configuration>> = Api::all(self.client.clone());
         let mut secrets = std::pin::pin!(changes(secrets, only(&self.secret)));
         let mut configurations = std::pin::pin!(changes(configurations, only(&self.configuration)));
         let (mut seen, mut served) = (Seen::default(), None);
@@ -142,7 +165,6 @@ impl Keeper {
         let untrusting: Vec<&str> = configuration
             .webhooks
             .iter()
-            .flatten()
             .filter(|webhook| webhook.client_config.ca_bundle.as_ref() != Some(&wanted))
             .map(|webhook| webhook.name.as_str())
             .collect();
@@ -153,7 +175,7 @@ impl Keeper {
             .iter()
             .map(|name| json!({"name": name, "clientConfig": {"caBundle": wanted}}))
             .collect();
-        let api: Api<ValidatingWebhookConfiguration> = Api::all(self.client.clone());
+        let api: Api<Configuration> = Api::all(self.client.clone());
         // The list is merged by name: what the chart has put there stays.
         let patch = Patch::Strategic(json!({"webhooks": webhooks}));
         api.patch(&configuration.name_any(), &PatchParams::default(), &patch)

@@ -2,10 +2,7 @@
 
 use std::time::Duration;
 
-use k8s_openapi::{
-    api::coordination::v1::{Lease, LeaseSpec},
-    apimachinery::pkg::apis::meta::v1::MicroTime,
-};
+use k8s_openapi::{api::coordination::v1::Lease, apimachinery::pkg::apis::meta::v1::MicroTime};
 use kube::{
     Api, Client,
     api::{ObjectMeta, PostParams},
@@ -39,7 +36,8 @@ impl LeaseClient {
         self.api.get_opt(&self.name).await
     }
 
-    async fn write(&self, lease: Option<Lease>, holder: &str, duration: Duration) -> Result<Lease, kube::Error> {
+    /// Writes who holds it and who contends.
+    async fn write(&self, lease: Option<Lease>, wanted: &View) -> Result<Lease, kube::Error> {
         let new = lease.is_none();
         let mut lease = lease.unwrap_or_else(|| Lease {
             metadata: ObjectMeta {
@@ -48,8 +46,7 @@ impl LeaseClient {
             },
             spec: None,
         });
-        let spec = lease.spec.get_or_insert_default();
-        change(spec, holder, duration);
+        change(&mut lease, wanted);
         if new {
             self.api.create(&PostParams::default(), &lease).await
         } else {
@@ -58,14 +55,23 @@ impl LeaseClient {
         }
     }
 
-    /// Gives the Lease up, if `me` has it: another one may begin at once.
+    /// Gives the Lease up, if `me` has it: another one may begin at once. If `me` contends for it, it does so no longer.
     pub async fn release(&self, me: &str) {
         let released = async {
-            let lease = self.read().await?.filter(|lease| view(lease).holder == me);
-            match lease {
-                Some(lease) => self.write(Some(lease), "", Duration::from_secs(1)).await.map(|_| true),
-                None => Ok(false),
+            let Some(lease) = self.read().await? else {
+                return Ok(false);
+            };
+            let mut wanted = view(&lease);
+            let held = wanted.holder == me;
+            if held {
+                wanted.holder.clear();
+                wanted.duration = Duration::from_secs(1);
+            } else if wanted.contender == me {
+                wanted.contender.clear();
+            } else {
+                return Ok(false);
             }
+            self.write(Some(lease), &wanted).await.map(|_| held)
         };
         match timeout(LIMIT, released).await {
             Ok(Ok(true)) => tracing::info!(lease = self.name, "the lease is given up"),
@@ -76,15 +82,25 @@ impl LeaseClient {
     }
 }
 
-fn change(spec: &mut LeaseSpec, holder: &str, duration: Duration) {
+/// The annotation that says who wants a Lease that another one holds.
+const CONTENDER: &str = "lodestone/contender";
+
+fn change(lease: &mut Lease, wanted: &View) {
+    let annotations = lease.metadata.annotations.get_or_insert_default();
+    if wanted.contender.is_empty() {
+        annotations.remove(CONTENDER);
+    } else {
+        annotations.insert(CONTENDER.to_owned(), wanted.contender.clone());
+    }
+    let spec = lease.spec.get_or_insert_default();
     let now = MicroTime(clock::wall());
-    if spec.holder_identity.as_deref() != Some(holder) {
+    if spec.holder_identity.as_deref() != Some(&wanted.holder) {
         spec.lease_transitions = Some(spec.lease_transitions.unwrap_or_default().saturating_add(1));
         spec.acquire_time = Some(now.clone());
     }
-    spec.holder_identity = Some(holder.to_owned());
+    spec.holder_identity = Some(wanted.holder.clone());
     spec.renew_time = Some(now);
-    spec.lease_duration_seconds = Some(i32::try_from(duration.as_secs()).unwrap_or(i32::MAX));
+    spec.lease_duration_seconds = Some(i32::try_from(wanted.duration.as_secs()).unwrap_or(i32::MAX));
 }
 
 fn view(lease: &Lease) -> View {
@@ -92,10 +108,14 @@ fn view(lease: &Lease) -> View {
     let seconds = spec
         .and_then(|spec| spec.lease_duration_seconds)
         .and_then(|seconds| u64::try_from(seconds).ok());
+    let annotations = lease.metadata.annotations.as_ref();
     View {
         holder: spec.and_then(|spec| spec.holder_identity.clone()).unwrap_or_default(),
         version: lease.metadata.resource_version.clone().unwrap_or_default(),
         duration: Duration::from_secs(seconds.unwrap_or(15)),
+        contender: annotations
+            .and_then(|annotations| annotations.get(CONTENDER).cloned())
+            .unwrap_or_default(),
     }
 }
 
@@ -139,23 +159,37 @@ pub async fn hold(client: LeaseClient, mut elector: Elector, leads: watch::Sende
 
 /// Looks at the Lease once, and writes it if it is to be. Gives back how long to wait before the next time.
 async fn round(client: &LeaseClient, elector: &mut Elector) -> Result<Duration, kube::Error> {
+    let asked = clock::now();
     let lease = client.read().await?;
-    match elector.step(clock::now(), lease.as_ref().map(view).as_ref()) {
-        Action::Wait(wait) => Ok(wait),
-        Action::Create | Action::Take => {
-            let started = clock::now();
-            match client.write(lease, elector.me(), elector.timing().duration).await {
-                Ok(_) => {
-                    elector.won(started);
-                    Ok(elector.timing().retry)
-                }
-                // Another one was faster.
-                Err(kube::Error::Api(status)) if status.is_conflict() || status.is_already_exists() => {
-                    elector.lost();
-                    Ok(elector.timing().retry)
-                }
-                Err(error) => Err(error),
-            }
+    let seen = lease.as_ref().map(view);
+    let action = elector.step(asked, clock::now(), seen.as_ref());
+    let contender = seen.map(|seen| (seen.contender, seen.holder, seen.duration));
+    let (contender, holder, duration) = contender.unwrap_or_default();
+    let mine = |contender| View {
+        holder: elector.me().to_owned(),
+        version: String::new(),
+        duration: elector.timing().duration,
+        contender,
+    };
+    let wanted = match action {
+        Action::Wait(wait) => return Ok(wait),
+        Action::Create => mine(String::new()),
+        Action::Take { keep_contender } => mine(if keep_contender { contender } else { String::new() }),
+        Action::Contend => View {
+            holder,
+            duration,
+            ..mine(elector.me().to_owned())
+        },
+    };
+    let started = clock::now();
+    match client.write(lease, &wanted).await {
+        Ok(_) if action == Action::Contend => Ok(elector.timing().retry),
+        Ok(_) => {
+            elector.won(started);
+            Ok(elector.timing().retry)
         }
+        // Another one was faster: what it wrote says what to do.
+        Err(kube::Error::Api(status)) if status.is_conflict() || status.is_already_exists() => Ok(Duration::ZERO),
+        Err(error) => Err(error),
     }
 }

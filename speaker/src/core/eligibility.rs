@@ -17,8 +17,6 @@ const EXCLUDE_LABEL: &str = "node.kubernetes.io/exclude-from-external-load-balan
 /// Why nobody, or why this node, may own an address.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Reason {
-    /// The address is of a family that speakers do not announce yet.
-    Family,
     /// No speaker is heard from there.
     NoSpeaker,
     /// The condition NetworkUnavailable.
@@ -42,7 +40,6 @@ pub enum Reason {
 impl fmt::Display for Reason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Self::Family => "IPv6 addresses are not announced yet",
             Self::NoSpeaker => "no speaker is heard from it",
             Self::NetworkUnavailable => "its condition NetworkUnavailable is True",
             Self::ExcludedByLabel => "it has the label node.kubernetes.io/exclude-from-external-load-balancers",
@@ -98,9 +95,6 @@ fn standing(
     name: &NodeName,
     node: &Node,
 ) -> Result<Standing, Reason> {
-    if address.is_ipv6() {
-        return Err(Reason::Family);
-    }
     let networks = networks.get(name).ok_or(Reason::NoSpeaker)?;
     if node.network_unavailable {
         return Err(Reason::NetworkUnavailable);

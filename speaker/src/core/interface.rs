@@ -1,5 +1,7 @@
 //! The network interfaces of this node.
 
+use std::net::Ipv6Addr;
+
 use ipnet::IpNet;
 use pnet_base::MacAddr;
 use serde::Serialize;
@@ -48,6 +50,15 @@ impl Interface {
     #[must_use]
     pub fn can_announce(&self) -> bool {
         self.running && self.asks && !self.enslaved && self.mac.is_some() && !is_excluded(&self.name)
+    }
+
+    /// Its link-local address, which its advertisements of IPv6 addresses come from.
+    #[must_use]
+    pub fn link_local(&self) -> Option<Ipv6Addr> {
+        self.addresses.iter().find_map(|address| match address {
+            IpNet::V6(v6) if v6.addr().is_unicast_link_local() => Some(v6.addr()),
+            _ => None,
+        })
     }
 
     /// What other speakers are told of it. Every link has the link-local prefix: it tells nothing.

@@ -9,7 +9,7 @@ mod talk;
 
 use std::{
     collections::{BTreeMap, BTreeSet, VecDeque},
-    net::IpAddr,
+    net::{IpAddr, Ipv6Addr},
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -25,8 +25,9 @@ use super::{
     peers::{HEARTBEAT, HELLO, Heard, Peers},
 };
 use crate::wire::{
-    arp::{FRAME, Request, gratuitous},
+    arp,
     message::{Claim, Datagram, Message, Network, NodeName},
+    ndp,
 };
 
 /// How long a new speaker listens before it claims anything, unless all others have answered before.
@@ -57,8 +58,10 @@ pub enum Output {
         /// The index of the interface.
         interface: u32,
         /// The whole frame.
-        frame: [u8; FRAME],
+        frame: Vec<u8>,
     },
+    /// Be a member of these solicited-node groups, each on the interface of this index, and of no others.
+    Groups(BTreeSet<(u32, Ipv6Addr)>),
     /// This is all that the node owns now.
     Ownership(Vec<Owned>),
 }
@@ -78,8 +81,15 @@ pub struct Owned {
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Announced {
     owned: Owned,
-    /// Index and MAC of each interface.
-    on: Vec<(u32, MacAddr)>,
+    on: Vec<Port>,
+}
+
+/// An interface that an address is announced on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Port {
+    index: u32,
+    mac: MacAddr,
+    link_local: Option<Ipv6Addr>,
 }
 
 /// One speaker.
@@ -92,6 +102,7 @@ pub struct Speaker {
     claims: Claims,
     announcements: Announcements,
     owned: BTreeMap<IpAddr, Announced>,
+    groups: BTreeSet<(u32, Ipv6Addr)>,
     /// Since when an address that somebody could own has had no owner.
     unowned: BTreeMap<IpAddr, Instant>,
     /// How often, and when, another node outbid us: two that disagree on who may own an address must not outbid each other for ever.
@@ -124,6 +135,7 @@ impl Speaker {
             claims: Claims::default(),
             announcements: Announcements::default(),
             owned: BTreeMap::new(),
+            groups: BTreeSet::new(),
             unowned: BTreeMap::new(),
             outbid: BTreeMap::new(),
             listen_until: None,
@@ -230,14 +242,27 @@ impl Speaker {
         }
     }
 
-    /// The answer to a request, when this node owns the address and announces it there.
+    /// The answer to an ARP request, when this node owns the address and announces it there.
     #[must_use]
-    pub fn answer(&self, interface: u32, request: &Request) -> Option<[u8; FRAME]> {
-        let announced = self.owned.get(&IpAddr::V4(request.target))?;
-        let (_, mac) = announced.on.iter().find(|(index, _)| *index == interface)?;
+    pub fn answer(&self, interface: u32, request: &arp::Request) -> Option<[u8; arp::FRAME]> {
+        let port = self.announces(interface, request.target.into())?;
         // A frame for another host that reached us is for that host to answer.
-        let for_us = request.destination.is_broadcast() || request.destination == *mac;
-        (for_us && !self.listening).then(|| request.reply(*mac))
+        let for_us = request.destination.is_broadcast() || request.destination == port.mac;
+        for_us.then(|| request.reply(port.mac))
+    }
+
+    /// The answer to a Neighbor Solicitation, when this node owns the address and announces it there.
+    #[must_use]
+    pub fn advertise(&self, interface: u32, solicitation: &ndp::Solicitation) -> Option<[u8; ndp::FRAME]> {
+        let port = self.announces(interface, solicitation.target.into())?;
+        let for_us = solicitation.destination.is_multicast() || solicitation.destination == port.mac;
+        for_us.then(|| solicitation.advertisement(port.mac, port.link_local))
+    }
+
+    /// The interface, if this node owns the address and announces it there.
+    fn announces(&self, interface: u32, address: IpAddr) -> Option<&Port> {
+        let announced = self.owned.get(&address).filter(|_| !self.listening)?;
+        announced.on.iter().find(|port| port.index == interface)
     }
 
     /// The process is about to end: others are asked to take over. What nobody takes stays announced until the end.
@@ -400,16 +425,18 @@ impl Speaker {
     }
 
     fn announce(&mut self, address: IpAddr) {
-        let (IpAddr::V4(v4), Some(announced)) = (address, self.owned.get(&address)) else {
+        let Some(announced) = self.owned.get(&address) else {
             return;
         };
-        for (interface, mac) in &announced.on {
-            for frame in gratuitous(*mac, v4) {
-                self.outputs.push_back(Output::Frame {
-                    interface: *interface,
-                    frame,
-                });
-            }
+        for port in &announced.on {
+            let frames: Vec<Vec<u8>> = match address {
+                IpAddr::V4(v4) => arp::gratuitous(port.mac, v4).map(Vec::from).into(),
+                IpAddr::V6(v6) => vec![ndp::unsolicited(port.mac, port.link_local, v6).into()],
+            };
+            self.outputs.extend(frames.into_iter().map(|frame| Output::Frame {
+                interface: port.index,
+                frame,
+            }));
         }
     }
 }

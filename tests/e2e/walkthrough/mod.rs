@@ -3,6 +3,7 @@
 
 mod configuration;
 mod install;
+mod ipv6;
 mod quickstart;
 mod resilience;
 mod services;

@@ -1,12 +1,12 @@
 //! Who owns what: the present owner as long as it may, else whoever comes first in the election.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     net::IpAddr,
     time::{Duration, Instant},
 };
 
-use super::{Announced, Output, Owned, Speaker};
+use super::{Announced, Output, Owned, Port, Speaker};
 use crate::{
     core::{
         claims::{Holder, STALE_AFTER},
@@ -14,7 +14,10 @@ use crate::{
         eligibility::{Reason, Standing, Verdicts, verdicts},
         facts::Facts,
     },
-    wire::message::{CLAIMS_PER_MESSAGE, Claim, Message, NodeName},
+    wire::{
+        message::{CLAIMS_PER_MESSAGE, Claim, Message, NodeName},
+        ndp::solicited_node,
+    },
 };
 
 /// How long each node of the election waits for the one before it. One that comes first and does not claim may not know the Service
@@ -133,7 +136,13 @@ impl Speaker {
         let interfaces = self.interfaces.iter().flatten();
         let on = interfaces
             .filter(|interface| interface.can_announce() && standing.interfaces.contains(&interface.name))
-            .filter_map(|interface| Some((interface.index, interface.mac?)));
+            .filter_map(|interface| {
+                Some(Port {
+                    index: interface.index,
+                    mac: interface.mac?,
+                    link_local: interface.link_local(),
+                })
+            });
         let services = facts
             .addresses
             .get(&address)
@@ -171,6 +180,7 @@ impl Speaker {
         let is_new = |claim: &Claim| mine.contains_key(&claim.address) && !self.owned.contains_key(&claim.address);
         let gained: Vec<Claim> = self.claims.of(&self.me).into_iter().filter(is_new).collect();
         self.owned = mine;
+        self.listen_to_groups();
         for claims in gained.chunks(CLAIMS_PER_MESSAGE) {
             // It is no whole list of our claims, and so no answer to whoever listens.
             self.tell_everybody(&Message::Claims {
@@ -184,6 +194,23 @@ impl Speaker {
         }
         for address in self.announcements.due(now) {
             self.announce(address);
+        }
+    }
+}
+
+impl Speaker {
+    /// Whoever is asked for an IPv6 address is asked by its solicited-node group.
+    fn listen_to_groups(&mut self) {
+        let mut groups = BTreeSet::new();
+        for (address, announced) in &self.owned {
+            if let IpAddr::V6(v6) = address {
+                groups.extend(announced.on.iter().map(|port| (port.index, solicited_node(*v6))));
+            }
+        }
+        if groups != self.groups {
+            self.groups.clone_from(&groups);
+            // Before the burst that follows: whoever hears that may ask at once.
+            self.outputs.push_back(Output::Groups(groups));
         }
     }
 }

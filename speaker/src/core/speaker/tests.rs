@@ -125,6 +125,7 @@ impl World {
                         self.boots.insert(node.clone(), boot + 1);
                     }
                     Output::Frame { .. } => self.frames += 1,
+                    Output::Groups(_) => {}
                     Output::Ownership(owned) => self.history.push((node.clone(), owned.len())),
                 }
             }
@@ -155,13 +156,33 @@ impl World {
 
     /// The nodes that answer for an address.
     fn owners(&self, address: &str) -> Vec<String> {
-        let request = Request {
-            destination: MacAddr::broadcast(),
-            sender_mac: MacAddr::new(2, 9, 9, 9, 9, 9),
-            sender: "192.0.2.99".parse().unwrap(),
-            target: address.parse().unwrap(),
+        let sender_mac = MacAddr::new(2, 9, 9, 9, 9, 9);
+        let answers = |speaker: &Speaker| {
+            (1..9).any(|interface| match address.parse().unwrap() {
+                IpAddr::V4(target) => {
+                    let sender = "192.0.2.99".parse().unwrap();
+                    let destination = MacAddr::broadcast();
+                    let request = arp::Request {
+                        destination,
+                        sender_mac,
+                        sender,
+                        target,
+                    };
+                    speaker.answer(interface, &request).is_some()
+                }
+                IpAddr::V6(target) => {
+                    let sender = "2001:db8::99".parse().unwrap();
+                    let destination = MacAddr::new(0x33, 0x33, 0xff, 0, 0, 1);
+                    let solicitation = ndp::Solicitation {
+                        destination,
+                        sender_mac,
+                        sender,
+                        target,
+                    };
+                    speaker.advertise(interface, &solicitation).is_some()
+                }
+            })
         };
-        let answers = |speaker: &Speaker| (1..9).any(|interface| speaker.answer(interface, &request).is_some());
         self.running
             .iter()
             .filter(|(_, speaker)| answers(speaker))
@@ -332,7 +353,7 @@ fn requests_to_another_host_and_on_other_interfaces_are_not_answered() {
     world.running.remove("b");
     world.run(seconds(2));
     let speaker = &world.running["a"];
-    let to = |destination| Request {
+    let to = |destination| arp::Request {
         destination,
         sender_mac: MacAddr::new(2, 9, 9, 9, 9, 9),
         sender: "192.0.2.99".parse().unwrap(),
@@ -494,4 +515,41 @@ fn messages_for_another_node_mean_nothing() {
     };
     speaker.datagram(now, source, datagram);
     assert!(speaker.claims.holder(ADDRESS.parse().unwrap()).is_none());
+}
+
+#[test]
+fn an_ipv6_address_has_one_owner_that_listens_to_its_group_and_another_when_that_dies() {
+    const SIX: &str = "2001:db8::56";
+    let group: Ipv6Addr = "ff02::1:ff00:56".parse().unwrap();
+    let mut world = World::new(&["a", "b", "c"], &[ADDRESS, SIX]);
+    world.run(seconds(3));
+    let owner = world.owner(SIX);
+    for (node, speaker) in &world.running {
+        let listens = speaker.groups.iter().any(|(_, listened)| *listened == group);
+        assert_eq!(listens, *node == owner, "{node}");
+    }
+    world.running.remove(&owner);
+    world.run(seconds(5));
+    assert_ne!(world.owner(SIX), owner);
+}
+
+#[test]
+fn a_solicitation_is_answered_when_it_came_to_a_group_or_to_us() {
+    let mut world = World::new(&["a"], &["2001:db8::1"]);
+    world.run(seconds(3));
+    let to = |destination| ndp::Solicitation {
+        destination,
+        sender_mac: MacAddr::new(2, 9, 9, 9, 9, 9),
+        sender: "fe80::9".parse().unwrap(),
+        target: "2001:db8::1".parse().unwrap(),
+    };
+    let speaker = &world.running["a"];
+    assert!(
+        speaker
+            .advertise(1, &to(MacAddr::new(0x33, 0x33, 0xff, 0, 0, 1)))
+            .is_some()
+    );
+    assert!(speaker.advertise(1, &to(MacAddr::new(2, 0, 0, 0, 0, 1))).is_some());
+    assert!(speaker.advertise(1, &to(MacAddr::new(2, 0, 0, 0, 0, 7))).is_none());
+    assert!(speaker.advertise(2, &to(MacAddr::new(2, 0, 0, 0, 0, 1))).is_none());
 }

@@ -1,0 +1,161 @@
+//! The sockets that hear ARP requests and Neighbor Solicitations and send whole frames: two for each interface that addresses are announced
+//! on.
+
+use std::{
+    collections::BTreeMap,
+    future::poll_fn,
+    io::{self, Read},
+    task::{Context, Poll, ready},
+};
+
+use socket2::{SockFilter, Socket};
+use tokio::io::unix::AsyncFd;
+
+use super::packet;
+use crate::core::Interface;
+
+/// Longer frames are cut: nothing that is read lies behind this. A solicitation with its options is shorter.
+const FRAME: usize = 256;
+
+/// What a socket hears.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Kind {
+    /// ARP requests.
+    Arp,
+    /// Neighbor Solicitations.
+    Ndp,
+}
+
+impl Kind {
+    const fn ethertype(self) -> u16 {
+        match self {
+            Self::Arp => 0x0806,
+            Self::Ndp => 0x86dd,
+        }
+    }
+
+    fn filter(self) -> Vec<SockFilter> {
+        match self {
+            // The operation, two bytes at 20, is a request.
+            Self::Arp => only(&[(HALF_WORD, 20, 1)]),
+            // ICMPv6 right behind the IPv6 header, a hop limit of 255, a solicitation.
+            Self::Ndp => only(&[(BYTE, 20, 58), (BYTE, 21, 255), (BYTE, 54, 135)]),
+        }
+    }
+}
+
+/// All sockets, by the index of the interface.
+#[derive(Debug, Default)]
+pub struct FrameSockets {
+    sockets: BTreeMap<(u32, Kind), AsyncFd<Socket>>,
+    /// Where to go on, so that a flood on one interface does not silence the others.
+    next: Option<(u32, Kind)>,
+}
+
+impl FrameSockets {
+    /// Opens sockets for interfaces that are new, and closes those of interfaces that are gone. Gives back the interfaces on which
+    /// addresses can't be announced although they should be: what failed may be tried again.
+    pub fn follow(&mut self, interfaces: &[Interface]) -> Vec<u32> {
+        let wanted: Vec<&Interface> = interfaces.iter().filter(|interface| interface.can_announce()).collect();
+        self.sockets
+            .retain(|(index, _), _| wanted.iter().any(|interface| interface.index == *index));
+        let mut failed = Vec::new();
+        for interface in wanted {
+            for kind in [Kind::Arp, Kind::Ndp] {
+                let place = (interface.index, kind);
+                if self.sockets.contains_key(&place) {
+                    continue;
+                }
+                let (name, index) = (&interface.name, interface.index);
+                match packet::open(index, kind.ethertype(), &kind.filter()) {
+                    Ok(socket) => {
+                        tracing::info!(interface = name, index, ?kind, "answering on this interface");
+                        self.sockets.insert(place, socket);
+                    }
+                    Err(error) => {
+                        tracing::error!(interface = name, ?kind, %error, "can't answer on this interface; trying again");
+                        failed.push(index);
+                    }
+                }
+            }
+        }
+        failed.dedup();
+        failed
+    }
+
+    /// Sends a frame. A full queue of the interface drops it, as the network might.
+    ///
+    /// # Errors
+    /// When the interface is gone or down.
+    pub fn send(&self, interface: u32, frame: &[u8]) -> io::Result<()> {
+        let Some(socket) = self.sockets.get(&(interface, Kind::Arp)) else {
+            return Err(io::ErrorKind::NotFound.into());
+        };
+        match socket.get_ref().send(frame) {
+            Err(error) if error.kind() != io::ErrorKind::WouldBlock => Err(error),
+            _ => Ok(()),
+        }
+    }
+
+    /// Waits for a frame, and gives the index of the interface, what it is, and how much of `buffer` it fills.
+    pub async fn receive(&mut self, buffer: &mut [u8; FRAME]) -> (u32, Kind, usize) {
+        poll_fn(|context| self.poll(context, buffer)).await
+    }
+
+    fn poll(&mut self, context: &mut Context<'_>, buffer: &mut [u8; FRAME]) -> Poll<(u32, Kind, usize)> {
+        let (before, after): (Vec<_>, Vec<_>) = self.sockets.keys().partition(|place| Some(**place) < self.next);
+        for place in after.into_iter().chain(before) {
+            if let Some(socket) = self.sockets.get(&place)
+                && let Poll::Ready(length) = poll_socket(socket, context, buffer)
+            {
+                let (index, kind) = place;
+                self.next = Some(match kind {
+                    Kind::Arp => (index, Kind::Ndp),
+                    Kind::Ndp => (index.wrapping_add(1), Kind::Arp),
+                });
+                return Poll::Ready((index, kind, length));
+            }
+        }
+        Poll::Pending
+    }
+
+    /// A buffer for [`Self::receive`].
+    #[must_use]
+    pub const fn buffer() -> [u8; FRAME] {
+        [0; FRAME]
+    }
+}
+
+fn poll_socket(socket: &AsyncFd<Socket>, context: &mut Context<'_>, buffer: &mut [u8]) -> Poll<usize> {
+    loop {
+        // The reactor is gone only when the process ends.
+        let Ok(mut ready) = ready!(socket.poll_read_ready(context)) else {
+            return Poll::Pending;
+        };
+        let read = ready.try_io(|socket| {
+            let mut socket: &Socket = socket.get_ref();
+            socket.read(buffer)
+        });
+        // An error, such as that the interface went down, is told once; nothing was read then.
+        if let Ok(read) = read {
+            return Poll::Ready(read.unwrap_or(0));
+        }
+    }
+}
+
+/// Classic BPF: load a byte, or two, at an offset of the frame.
+const BYTE: u16 = 0x30;
+const HALF_WORD: u16 = 0x28;
+
+/// Classic BPF: a program that accepts a frame if each of these values stands at its offset. The speaker is not woken for anything else.
+fn only(values: &[(u16, u32, u32)]) -> Vec<SockFilter> {
+    let mut program = Vec::new();
+    for (load, offset, value) in values {
+        program.push(SockFilter::new(*load, 0, 0, *offset));
+        // jeq: go on with the next one, or over the `ret 0` behind it.
+        program.push(SockFilter::new(0x15, 1, 0, *value));
+        program.push(SockFilter::new(0x06, 0, 0, 0));
+    }
+    program.push(SockFilter::new(0x06, 0, 0, 256));
+    program
+}
