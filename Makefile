@@ -10,7 +10,7 @@ CLUSTER := target/debug/cluster
 .PHONY: test
 test: deps lint unit images
 	tests/kubernetes/build.sh >/dev/null
-	cargo test --locked -p lodestone-tests --test '*' -- --test-threads=1
+	tests/run.sh
 
 .PHONY: lint
 lint: deps
@@ -26,7 +26,7 @@ unit:
 # One test of the cluster tests, or all: make e2e ONLY=quickstart
 .PHONY: e2e
 e2e: deps images
-	cargo test --locked -p lodestone-tests --test '*' -- --test-threads=1 $(ONLY)
+	tests/run.sh $(ONLY)
 
 # Archives that `ctr images import` and `docker load` take: those of Lodestone in target/images, those of the tests beside them.
 .PHONY: images
