@@ -135,10 +135,11 @@ impl Allocator {
         Ok(())
     }
 
-    /// How a Service holds its addresses.
+    /// How a Service holds its addresses, or held those that it gives up.
     #[must_use]
     pub fn tenant(&self, key: &ObjectKey) -> Option<&Tenant> {
-        self.holders.get(self.held(key).first()?)?.get(key)
+        let address = self.held(key).first().or_else(|| self.leaving(key).first())?;
+        self.holders.get(address)?.get(key)
     }
 
     /// The addresses that a Service gives up, and that its status may still say.

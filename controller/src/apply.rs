@@ -8,6 +8,7 @@ use kube::{
     api::{Patch, PatchParams},
 };
 use lodestone_daemon::{
+    client::answered,
     clock,
     condition::{self, Wanted},
 };
@@ -33,8 +34,8 @@ pub async fn write(client: &Client, job: &Job) -> Result<Service, kube::Error> {
     if let Some(conditions) = conditions(job, clock::wall()) {
         patch["status"]["conditions"] = json!(conditions);
     }
-    api.patch_status(&job.key.name, &PatchParams::default(), &Patch::Merge(&patch))
-        .await
+    let patch = Patch::Merge(&patch);
+    answered(api.patch_status(&job.key.name, &PatchParams::default(), &patch)).await
 }
 
 /// All conditions of the Service, if one of ours changes.

@@ -4,19 +4,19 @@
 use std::{
     collections::{BTreeMap, VecDeque},
     sync::Arc,
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use futures::{
     FutureExt, StreamExt,
     future::BoxFuture,
-    stream::{FuturesUnordered, SelectAll},
+    stream::{BoxStream, FuturesUnordered, SelectAll},
 };
 use k8s_openapi::{
     api::core::v1::{Namespace, ObjectReference, Service},
     apimachinery::pkg::apis::meta::v1::OwnerReference,
 };
-use kube::{Api, Client, ResourceExt, api::ListParams, core::DeserializeGuard, runtime::watcher};
+use kube::{Api, Client, ResourceExt, core::DeserializeGuard, runtime::watcher};
 use lodestone_crds::{ConfigurationState, IPAddressPool, L2Advertisement, Labels};
 use lodestone_daemon::{
     ObjectKey,
@@ -41,6 +41,9 @@ use crate::{
 /// How many statuses are written at one time.
 const IN_FLIGHT: usize = 32;
 
+/// How many events may wait.
+const UNTOLD: usize = 20_000;
+
 /// How long the statuses of pools and of other configuration wait for more to change.
 const STATUS_DELAY: Duration = Duration::from_millis(200);
 
@@ -62,13 +65,12 @@ pub struct Controller {
     pub owner: Option<OwnerReference>,
     /// Opened when all watches have told everything.
     pub ready: Gate,
-    /// Whether this replica is the one that works.
-    pub leads: watch::Receiver<bool>,
+    /// Until when this replica is the one that works, if it is.
+    pub leads: watch::Receiver<Option<Instant>>,
 }
 
 /// What the API server told.
 enum Told {
-    Service(Change<ServiceView>),
     Namespace(Change<(String, Labels)>),
     Pool(Change<IPAddressPool>),
     L2Advertisement(Change<L2Advertisement>),
@@ -82,9 +84,6 @@ enum Done {
     Retry(ObjectKey),
     StatusesDue,
     StatusesWritten(Vec<(ObjectReference, Note)>, bool),
-    /// All Services as they were when this replica had become the one that works.
-    Listed(Result<Vec<ServiceView>, kube::Error>),
-    ListAgain,
 }
 
 impl Controller {
@@ -103,22 +102,43 @@ impl Controller {
         } = self;
         let mut metrics = Metrics::default();
         let mut untold: VecDeque<(ObjectReference, Note)> = VecDeque::new();
-        let mut told = watches(&client, &namespace, &class);
+        let mut told = watches(&client, &namespace);
+        let mut services = services(&client, &class);
+        let mut leads_until: Option<Instant> = None;
         let mut running: FuturesUnordered<BoxFuture<'static, Done>> = FuturesUnordered::new();
         let (mut writes, mut statuses_pending, mut ready) = (0, false, Some(ready));
         loop {
             tokio::select! {
+                // First of all: whoever was stopped for a while may not be the one that works any more.
+                biased;
+                Ok(()) = leads.changed() => {
+                    let led = leads_until.is_some();
+                    leads_until = *leads.borrow_and_update();
+                    if leads_until.is_some() != led {
+                        // Whatever was under way belongs to what was.
+                        running.clear();
+                        (writes, statuses_pending) = (0, false);
+                        core.lead(false);
+                    }
+                    if leads_until.is_some() && !led {
+                        // What the replica before this one has written last is in what is read from here on.
+                        core.services_anew();
+                        services = self::services(&client, &class);
+                        core.lead(true);
+                    }
+                }
+                Some(change) = services.next() => {
+                    metrics.told();
+                    match &change {
+                        Change::Applied(service) => metrics.service(service, clock::now()),
+                        Change::Gone(key) => metrics.gone(key),
+                        Change::Undecodable(..) | Change::Synced => {}
+                    }
+                    core.service(change);
+                }
                 Some(told) = told.next() => {
                     metrics.told();
                     match told {
-                        Told::Service(change) => {
-                            match &change {
-                                Change::Applied(service) => metrics.service(service, clock::now()),
-                                Change::Gone(key) => metrics.gone(key),
-                                Change::Undecodable(..) | Change::Synced => {}
-                            }
-                            core.service(change);
-                        }
                         Told::Namespace(change) => core.namespace(change),
                         Told::Pool(change) => core.pool(change),
                         Told::L2Advertisement(change) => core.l2_advertisement(change),
@@ -139,20 +159,17 @@ impl Controller {
                         running.push(tokio::time::sleep(wait).map(move |()| Done::Retry(key)).boxed());
                     }
                     Done::Retry(key) => core.retry(&key),
-                    Done::Listed(Ok(services)) => {
-                        services.into_iter().for_each(|service| core.service(Change::Applied(service)));
-                        core.lead(true);
-                    }
-                    Done::Listed(Err(error)) => {
-                        tracing::warn!(%error, "the Services can't be read; trying again");
-                        running.push(tokio::time::sleep(STATUS_DELAY * 5).map(|()| Done::ListAgain).boxed());
-                    }
-                    Done::ListAgain => running.push(list(client.clone(), class.clone()).boxed()),
+                    Done::StatusesDue if !may_write(leads_until) => statuses_pending = false,
                     Done::StatusesDue => {
                         running.push(write_statuses(client.clone(), namespace.clone(), owner.clone(), &core).boxed());
                     }
                     Done::StatusesWritten(notes, all) => {
-                        notes.into_iter().for_each(|(object, note)| events.send(object, "Configure", &note));
+                        for (object, note) in notes {
+                            // While the watch lags behind, the same may be written more than once.
+                            if core.is_news(&object, &note) {
+                                events.send(object, "Configure", &note);
+                            }
+                        }
                         // What could not be written is due again.
                         if !all {
                             running.push(tokio::time::sleep(STATUS_DELAY * 10).map(|()| Done::StatusesDue).boxed());
@@ -160,15 +177,6 @@ impl Controller {
                         statuses_pending = !all;
                     }
                 },
-                Ok(()) = leads.changed() => {
-                    // Whatever was under way belongs to what was.
-                    running.clear();
-                    (writes, statuses_pending) = (0, false);
-                    core.lead(false);
-                    if *leads.borrow_and_update() {
-                        running.push(list(client.clone(), class.clone()).boxed());
-                    }
-                }
                 Some(question) = questions.recv() => {
                     // Whoever asked may have gone.
                     match question {
@@ -182,12 +190,16 @@ impl Controller {
                 }
             }
             while writes < IN_FLIGHT
+                && may_write(leads_until)
                 && let Some(job) = core.next_job()
             {
                 writes += 1;
                 running.push(write(client.clone(), class.clone(), job).boxed());
             }
             untold.extend(core.take_notes());
+            // An event is a courtesy: whoever makes more of them than can be sent does not fill the memory.
+            let too_many = untold.len().saturating_sub(UNTOLD);
+            untold.drain(..too_many);
             // Addresses first: while there is more to be written than can be, the API server has no time for events.
             while writes < IN_FLIGHT
                 && events.capacity() > 0
@@ -208,11 +220,23 @@ impl Controller {
     }
 }
 
-fn watches(client: &Client, namespace: &str, class: &str) -> SelectAll<futures::stream::BoxStream<'static, Told>> {
-    let config = watcher::Config::default;
+/// Whether this replica is the one that works at this moment, whatever it was told and when.
+fn may_write(leads_until: Option<Instant>) -> bool {
+    leads_until.is_some_and(|until| clock::now() < until)
+}
+
+fn services(client: &Client, class: &str) -> BoxStream<'static, Change<ServiceView>> {
     let class: Arc<str> = class.into();
-    let services = changes(Api::<DeserializeGuard<Service>>::all(client.clone()), config())
-        .map(move |change| Told::Service(change.map(|service| ServiceView::new(&service, &class))));
+    changes(
+        Api::<DeserializeGuard<Service>>::all(client.clone()),
+        watcher::Config::default(),
+    )
+    .map(move |change| change.map(|service| ServiceView::new(&service, &class)))
+    .boxed()
+}
+
+fn watches(client: &Client, namespace: &str) -> SelectAll<BoxStream<'static, Told>> {
+    let config = watcher::Config::default;
     let namespaces = changes(Api::<DeserializeGuard<Namespace>>::all(client.clone()), config())
         .map(|change| Told::Namespace(change.map(|namespace| (namespace.name_any(), namespace.labels().clone()))));
     let pools = changes(
@@ -228,32 +252,11 @@ fn watches(client: &Client, namespace: &str, class: &str) -> SelectAll<futures::
         config().fields(&format!("metadata.name={}", status::STATE_NAME)),
     );
     let mut all = SelectAll::new();
-    all.push(services.boxed());
     all.push(namespaces.boxed());
     all.push(pools.map(Told::Pool).boxed());
     all.push(ads.map(Told::L2Advertisement).boxed());
     all.push(states.map(Told::State).boxed());
     all
-}
-
-/// All Services as they are now, past every cache: what the replica before this one has written last is in it.
-async fn list(client: Client, class: String) -> Done {
-    let api = Api::<DeserializeGuard<Service>>::all(client);
-    let mut services = Vec::new();
-    let mut parameters = ListParams::default().limit(500);
-    loop {
-        match api.list(&parameters).await {
-            Ok(page) => {
-                let readable = page.items.into_iter().filter_map(|service| service.0.ok());
-                services.extend(readable.map(|service| ServiceView::new(&service, &class)));
-                match page.metadata.continue_.filter(|token| !token.is_empty()) {
-                    Some(token) => parameters = parameters.continue_token(&token),
-                    None => return Done::Listed(Ok(services)),
-                }
-            }
-            Err(error) => return Done::Listed(Err(error)),
-        }
-    }
 }
 
 async fn write(client: Client, class: String, job: Job) -> Done {

@@ -64,6 +64,8 @@ pub struct Core {
     /// What is to be told when a status has been written.
     unwritten: HashMap<ObjectKey, Vec<Note>>,
     objects_changed: bool,
+    /// What was last told of each object of the configuration.
+    told: HashMap<(ObjectKind, String), Note>,
 }
 
 /// The watches that must have told everything before the first address is given out.
@@ -147,6 +149,7 @@ impl Core {
             on_pool_change: self.on_pool_change,
         };
         let before = self.allocator.tenant(key).cloned();
+        let held = self.allocator.held(key).to_vec();
         let plan = plan(facts, &mut self.allocator);
         let (reference, resource_version) = (service.reference(), service.resource_version.clone());
         let conditions = service.conditions.clone();
@@ -166,6 +169,7 @@ impl Core {
                 self.problems.remove(key);
             }
         }
+        self.objects_changed |= held != self.allocator.held(key);
         let retained = match plan.retained {
             Some(pool) => self.retained.insert(key.clone(), pool.clone()) != Some(pool),
             None => self.retained.remove(key).is_some(),
@@ -194,6 +198,7 @@ impl Core {
 
     /// The status of a Service says what it holds: that is told, and what it gave up is free.
     fn says_so(&mut self, key: &ObjectKey, reference: &ObjectReference) {
+        self.failures.remove(key);
         let notes = self.unwritten.remove(key).unwrap_or_default();
         self.notes
             .extend(notes.into_iter().map(|note| (reference.clone(), note)));
@@ -221,6 +226,9 @@ impl Core {
 
     /// Takes in that a write failed. Gives back how long to wait before [`Self::retry`].
     pub fn failed(&mut self, key: &ObjectKey) -> Duration {
+        if !self.services.contains_key(key) {
+            return RETRY.0;
+        }
         let failures = self.failures.entry(key.clone()).or_default();
         *failures = failures.saturating_add(1);
         RETRY.0.saturating_mul(1 << (*failures - 1).min(10)).min(RETRY.1)
@@ -334,13 +342,36 @@ impl Core {
         self.adopted
     }
 
+    /// Whether this is something else than what was last told of an object of the configuration.
+    pub fn is_news(&mut self, reference: &ObjectReference, note: &Note) -> bool {
+        let kind = match reference.kind.as_deref() {
+            Some("IPAddressPool") => ObjectKind::IPAddressPool,
+            _ => ObjectKind::L2Advertisement,
+        };
+        let place = (kind, reference.name.clone().unwrap_or_default());
+        self.told.insert(place, note.clone()).as_ref() != Some(note)
+    }
+
+    /// Whether the pools and advertisements have been told.
+    #[must_use]
+    pub fn is_configured(&self) -> bool {
+        WATCHES[2..].iter().all(|watch| self.synced.contains(watch))
+    }
+
     /// Whether all watches have told everything: this replica could work.
     #[must_use]
     pub fn is_synced(&self) -> bool {
         WATCHES.iter().all(|watch| self.synced.contains(watch))
     }
 
-    /// This replica is to work from now on, or to stop. Before it begins it must have been told of every Service as it is at that time.
+    /// All Services are about to be told anew.
+    pub fn services_anew(&mut self) {
+        self.services.clear();
+        self.synced.remove(WATCHES[0]);
+    }
+
+    /// This replica is to work from now on, or to stop. What it begins with must have been read after it came to lead: see
+    /// [`Self::services_anew`].
     pub fn lead(&mut self, leads: bool) {
         self.leads = leads;
         if leads {

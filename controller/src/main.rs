@@ -128,7 +128,7 @@ async fn main() -> Result<()> {
     });
     let me = pod_name.unwrap_or_else(|| format!("controller-{}", clock::wall_nanoseconds()));
     let lease = LeaseClient::new(client.clone(), &common.namespace, &lease_name);
-    let (leads, leading) = watch::channel(false);
+    let (leads, leading) = watch::channel(None);
     let holder = works.then(|| {
         let elector = Elector::new(me.clone(), Timing::default());
         spawn(lease::hold(lease.clone(), elector, leads))

@@ -232,7 +232,7 @@ impl Metrics {
         let set = |metric: &Gauge, value: usize| {
             metric.set(i64::try_from(value).unwrap_or(i64::MAX));
         };
-        set(&self.config_loaded, usize::from(core.is_synced()));
+        set(&self.config_loaded, usize::from(core.is_configured()));
         set(&self.config_stale, usize::from(!core.config().refused.is_empty()));
         set(&self.waiting, core.problems().len());
         set(&self.queue, core.queue_length());

@@ -78,9 +78,13 @@ pub struct Facts<'a> {
 /// Plans for one Service, and changes the allocations accordingly.
 pub fn plan(facts: Facts<'_>, allocator: &mut Allocator) -> Plan {
     let service = facts.service;
-    if service.balanced && !service.served && !is_ours(service, allocator) {
-        observe(service, allocator);
-        return Plan::default();
+    if !service.served {
+        let foreign = allocator.tenant(&service.key).map(|tenant| tenant.since == FOREIGN);
+        // Without any it is another load balancer's as long as it is balanced.
+        if foreign.unwrap_or(service.balanced) {
+            observe(service, allocator);
+            return Plan::default();
+        }
     }
     if !service.served {
         return withdraw(service, allocator);
@@ -109,6 +113,10 @@ pub fn plan(facts: Facts<'_>, allocator: &mut Allocator) -> Plan {
         }
         Err(failure) => {
             ports_error = failure.ports.then(|| failure.note.text.clone());
+            if held.is_empty() && service.request == Request::Any {
+                // It was for a port that it has no address, and it has none yet.
+                ports_error = ports_error.or_else(|| service.ports_error.clone());
+            }
             plan.problem = Some(failure.note);
             // It keeps what it has, as what it is now: its ports or its key may be others than before.
             let all = allocator.held(&service.key).to_vec();
@@ -271,12 +279,6 @@ fn commit(plan: &mut Plan, service: &ServiceView, allocator: &mut Allocator, hel
 /// When a Service of another load balancer got its addresses, in the allocator: whoever has one of them from us was there before.
 const FOREIGN: Option<Timestamp> = Some(Timestamp::MAX);
 
-/// Whether what the Service holds is from us, or is about to be given up.
-fn is_ours(service: &ServiceView, allocator: &Allocator) -> bool {
-    let tenant = allocator.tenant(&service.key);
-    tenant.is_some_and(|tenant| tenant.since != FOREIGN) || !allocator.leaving(&service.key).is_empty()
-}
-
 /// Takes note of what another load balancer has given out: nobody else gets it from us.
 fn observe(service: &ServiceView, allocator: &mut Allocator) {
     let tenant = Tenant {
@@ -284,9 +286,9 @@ fn observe(service: &ServiceView, allocator: &mut Allocator) {
         since: FOREIGN,
         ..service.tenant.clone()
     };
-    allocator.hold(&service.key, &tenant, &service.recorded());
-    // Its status says so already.
-    allocator.left(&service.key);
+    // Its status says so already: what it no longer says is free as soon as this has been looked at.
+    let recorded = if service.balanced { service.recorded() } else { vec![] };
+    allocator.hold(&service.key, &tenant, &recorded);
 }
 
 /// Takes back what a Service that is no longer ours had from us.

@@ -206,7 +206,7 @@ fn request(annotations: &BTreeMap<String, String>, field: &str) -> Request {
     for part in text.split(',') {
         match part.trim().parse() {
             Ok(address) => addresses.push(address),
-            Err(_) => return Request::Invalid(format!("{:?} is not an IP address", part.trim())),
+            Err(_) => return Request::Invalid(format!("{:?} is not an IP address", short(part.trim()))),
         }
     }
     match addresses.as_slice() {
@@ -215,10 +215,17 @@ fn request(annotations: &BTreeMap<String, String>, field: &str) -> Request {
         )),
         [_] | [_, _] => Request::Addresses(addresses),
         _ => Request::Invalid(format!(
-            "{text:?} asks for {} addresses; a Service can have one of each family",
+            "{:?} asks for {} addresses; a Service can have one of each family",
+            short(text),
             addresses.len()
         )),
     }
+}
+
+/// What can be quoted: an annotation may have a quarter of a megabyte.
+fn short(text: &str) -> &str {
+    let end = (0..=text.len().min(80)).rev().find(|end| text.is_char_boundary(*end));
+    text.get(..end.unwrap_or_default()).unwrap_or_default()
 }
 
 #[cfg(test)]

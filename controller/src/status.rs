@@ -18,6 +18,7 @@ use lodestone_crds::{
     config::{ObjectKind, Pool, Refusal},
 };
 use lodestone_daemon::{
+    client::answered,
     condition::{self, Wanted},
     events::Note,
 };
@@ -268,7 +269,7 @@ async fn create_state(client: &Client, namespace: &str, owner: Option<&OwnerRefe
     state.metadata.labels = Some([label].into());
     state.metadata.owner_references = owner.map(|owner| vec![owner.clone()]);
     let api: Api<ConfigurationState> = Api::namespaced(client.clone(), namespace);
-    match api.create(&PostParams::default(), &state).await {
+    match answered(api.create(&PostParams::default(), &state)).await {
         Err(kube::Error::Api(status)) if status.is_already_exists() => Ok(()),
         answer => answer.map(|_| ()),
     }
@@ -283,7 +284,7 @@ where
 {
     let api: Api<K> = Api::namespaced(client.clone(), namespace);
     let patch = Patch::Merge(json!({"status": write.status}));
-    api.patch_status(&write.name, &PatchParams::default(), &patch)
+    answered(api.patch_status(&write.name, &PatchParams::default(), &patch))
         .await
         .map(|_| ())
 }

@@ -19,6 +19,6 @@ pub mod interface;
 pub mod peers;
 pub mod speaker;
 
-pub use facts::Facts;
+pub use facts::{Facts, Recorded};
 pub use interface::Interface;
 pub use speaker::{Output, Owned, Speaker};

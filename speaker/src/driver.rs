@@ -81,7 +81,7 @@ impl Driver {
             while let Some(output) = core.poll() {
                 self.act(output, &mut network, &mut peers);
             }
-            if !network.complete && retry.is_none() {
+            if network.incomplete && retry.is_none() {
                 retry = Some(Instant::from_std(clock::now() + RETRY));
             }
             if farewell.is_some() && core.owns_nothing() {
@@ -151,8 +151,8 @@ struct Network {
     sockets: FrameSockets,
     groups: Groups,
     wanted: BTreeSet<Membership>,
-    /// Whether it is a member of all the groups that it should be.
-    complete: bool,
+    /// Whether it could not become a member of a group that it should be in.
+    incomplete: bool,
 }
 
 impl Network {
@@ -182,7 +182,7 @@ impl Network {
 
     fn listen_to(&mut self, groups: BTreeSet<Membership>) {
         self.wanted = groups;
-        self.complete = self.groups.follow(&self.wanted);
+        self.incomplete = !self.groups.follow(&self.wanted);
     }
 
     /// Takes in the interfaces as they are. Those that can't be announced on are not the core's to count on; gives back when to try them
@@ -191,11 +191,11 @@ impl Network {
         let mut interfaces = interfaces.borrow_and_update().clone();
         let failed = self.sockets.follow(&interfaces);
         interfaces.retain(|interface| !failed.contains(&interface.index));
-        self.groups
-            .keep(&interfaces.iter().map(|interface| interface.index).collect());
-        self.complete = self.groups.follow(&self.wanted);
+        let there: BTreeSet<u32> = interfaces.iter().map(|interface| interface.index).collect();
+        self.wanted.retain(|(interface, _)| there.contains(interface));
+        self.incomplete = !self.groups.follow(&self.wanted);
         core.interfaces(clock::now(), interfaces);
-        (!failed.is_empty() || !self.complete).then(|| Instant::from_std(clock::now() + RETRY))
+        (!failed.is_empty() || self.incomplete).then(|| Instant::from_std(clock::now() + RETRY))
     }
 }
 

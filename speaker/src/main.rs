@@ -15,6 +15,7 @@ use lodestone_speaker::{
         secret,
         status::Reporter,
     },
+    core::Recorded,
     driver::Driver,
     wire::message::NodeName,
 };
@@ -142,7 +143,7 @@ async fn main() -> Result<()> {
 }
 
 /// Who owned what before this speaker was started. It is good to know and no more: after some tries it is done without.
-async fn recorded(client: &Client, namespace: &str) -> BTreeMap<lodestone_daemon::ObjectKey, NodeName> {
+async fn recorded(client: &Client, namespace: &str) -> Recorded {
     for _ in 0..5 {
         match Reporter::recorded(client, namespace).await {
             Ok(recorded) => return recorded,

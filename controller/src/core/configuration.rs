@@ -91,6 +91,13 @@ impl Core {
             self.enqueue_all(|_| true);
         }
         self.config = config;
+        // Whoever is mended and refused again is told of again.
+        let refused = &self.config.refused;
+        self.told.retain(|(kind, name), _| {
+            refused
+                .iter()
+                .any(|refusal| refusal.kind == *kind && refusal.name == *name)
+        });
     }
 
     /// The objects as they were read.

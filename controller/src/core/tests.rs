@@ -247,3 +247,41 @@ fn a_standby_watches_and_gives_out_nothing_and_goes_on_where_the_other_stopped()
     core.lead(true);
     assert_eq!(settle(&mut core), pairs(&[("b", "192.0.2.1")]));
 }
+
+#[test]
+fn an_address_that_another_load_balancers_service_leaves_wakes_those_who_wait() {
+    let foreign = |version: u64, ip: &str| {
+        let object = json!({
+            "metadata": {"name": "foreign", "namespace": "n", "uid": "foreign", "resourceVersion": version.to_string()},
+            "spec": {"type": "LoadBalancer", "loadBalancerClass": "other", "clusterIPs": ["10.0.0.1"]},
+            "status": {"loadBalancer": {"ingress": [{"ip": ip}]}},
+        });
+        ServiceView::new(&serde_json::from_value(object).unwrap(), "")
+    };
+    let mut core = started(vec![
+        foreign(1, "192.0.2.0"),
+        service("a", 2, 1, json!({"has": "192.0.2.1"})),
+        service("b", 3, 2, json!({})),
+    ]);
+    assert_eq!(settle(&mut core), []);
+    core.service(Change::Applied(foreign(9, "203.0.113.1")));
+    assert_eq!(settle(&mut core), pairs(&[("b", "192.0.2.0")]));
+}
+
+#[test]
+fn a_replica_that_comes_to_lead_begins_with_what_is_read_from_then_on() {
+    let mut core = started(vec![
+        service("a", 1, 1, json!({"has": "192.0.2.0"})),
+        service("gone", 2, 2, json!({"has": "192.0.2.1"})),
+    ]);
+    assert_eq!(settle(&mut core), []);
+    core.lead(false);
+    core.services_anew();
+    core.lead(true);
+    // One of the two has been deleted meanwhile, and another one made.
+    core.service(Change::Applied(service("a", 1, 1, json!({"has": "192.0.2.0"}))));
+    core.service(Change::Applied(service("new", 7, 3, json!({}))));
+    assert_eq!(core.next_job(), None, "not before everything has been told");
+    core.service(Change::Synced);
+    assert_eq!(settle(&mut core), pairs(&[("new", "192.0.2.1")]));
+}

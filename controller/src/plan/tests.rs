@@ -711,12 +711,65 @@ fn an_address_that_another_load_balancer_has_given_out_is_given_to_nobody() {
     );
     // It moves there: the one that was there before stays, and the address that it left is free.
     assert_eq!(run(&v4(), &mut allocator, &foreign("192.0.2.1")), Plan::default());
+    allocator.left(&ObjectKey::new("n", "foreign"));
     assert_eq!(
         run(&v4(), &mut allocator, &service("a", has(&["192.0.2.1"]))),
         Plan::default()
     );
     assert_eq!(
         written(&run(&v4(), &mut allocator, &service("b", json!({})))),
+        ["192.0.2.0"]
+    );
+}
+
+#[test]
+fn the_condition_of_a_port_stays_for_as_long_as_the_service_waits_for_it() {
+    let shared = |name: &str, port: u16, more: Value| {
+        let ports = json!({"spec": {"ports": [{"port": port}]}});
+        service(name, with(with(annotated("allow-shared-ip", "k"), ports), more))
+    };
+    let only_one = config(&[("p", json!({"addresses": ["192.0.2.0/32"]}))]);
+    let mut allocator = Allocator::default();
+    for (name, port) in [("a", 80), ("b", 81)] {
+        assert!(adopt(
+            &shared(name, port, has(&["192.0.2.0"])),
+            &only_one,
+            &mut allocator
+        ));
+    }
+    let first = run(&only_one, &mut allocator, &shared("b", 80, has(&["192.0.2.0"])));
+    let text = ports_error(&first).to_owned();
+    assert!(text.contains("port TCP/80"), "{text}");
+    // The echo of that write: it has nothing now, and says why.
+    allocator.left(&ObjectKey::new("n", "b"));
+    let condition = json!([{
+        "type": "LoadBalancerPortsError", "status": "True", "reason": "PortInUse", "message": text,
+        "lastTransitionTime": "2026-01-01T00:00:00Z",
+    }]);
+    let echo = shared("b", 80, json!({"status": {"conditions": condition}}));
+    assert_eq!(run(&only_one, &mut allocator, &echo).write, None);
+    allocator.release(&ObjectKey::new("n", "a"));
+    let last = run(&only_one, &mut allocator, &echo);
+    assert_eq!((written(&last), ports_error(&last)), (vec!["192.0.2.0".to_owned()], ""));
+}
+
+#[test]
+fn another_load_balancers_service_that_becomes_an_ordinary_one_is_left_as_it_is() {
+    let foreign = |type_: &str| {
+        service(
+            "foreign",
+            json!({
+                "spec": {"type": type_, "loadBalancerClass": "other"}, "status": {"loadBalancer": {"ingress": [{"ip": "192.0.2.0"}]}},
+            }),
+        )
+    };
+    let mut allocator = Allocator::default();
+    adopt(&foreign("LoadBalancer"), &v4(), &mut allocator);
+    assert_eq!(run(&v4(), &mut allocator, &foreign("ClusterIP")), Plan::default());
+    assert_eq!(leaving(&allocator).len(), 0);
+    allocator.left(&ObjectKey::new("n", "foreign"));
+    assert_eq!(
+        written(&run(&v4(), &mut allocator, &service("a", json!({})))),
         ["192.0.2.0"]
     );
 }

@@ -124,7 +124,17 @@ impl Bundle {
     /// Whether a new one has to be made: it ends soon, is for other names, or can't be used.
     #[must_use]
     pub fn is_due(&self, names: &[String], now: Timestamp) -> bool {
-        now + AHEAD >= self.expires || self.names != names || self.certified().is_err()
+        now + AHEAD >= self.expires
+            // It was made by a clock that went ahead: it may not be valid yet.
+            || self.expires > now + LIFETIME + SKEW
+            || self.names != names || self.certified().is_err()
+    }
+
+    /// Whether whoever trusts these authorities trusts this certificate.
+    #[must_use]
+    pub fn is_trusted_by(&self, authorities: &str) -> bool {
+        let own = self.ca.split_once(PEM_END).map_or(self.ca.as_str(), |(own, _)| own);
+        !own.is_empty() && authorities.contains(own)
     }
 
     /// As the server needs it.
@@ -170,6 +180,7 @@ mod tests {
         assert!(!bundle.is_due(&names(), at(274)));
         assert!(bundle.is_due(&names(), at(276)));
         assert!(bundle.is_due(&["other".to_owned()], at(0)));
+        assert!(bundle.is_due(&names(), at(-1)), "made by a clock that went ahead");
         let broken = Bundle {
             key: "nonsense".to_owned(),
             ..bundle
@@ -196,5 +207,7 @@ mod tests {
         assert!(third.ca.contains(second.ca.strip_suffix(&first.ca).unwrap()));
         assert!(!third.ca.contains(&first.ca));
         assert_eq!(third.ca.matches(PEM_END).count(), 2);
+        assert!(first.is_trusted_by(&second.ca) && second.is_trusted_by(&second.ca));
+        assert!(!second.is_trusted_by(&first.ca) && !first.is_trusted_by(&third.ca));
     }
 }

@@ -73,6 +73,9 @@ struct ClientConfig {
     ca_bundle: Option<ByteString>,
 }
 
+/// How long the word of a new authority takes to every API server.
+const SPREAD: Duration = Duration::from_secs(3);
+
 /// What the API server has.
 #[derive(Default)]
 struct Seen {
@@ -137,12 +140,16 @@ impl Keeper {
         };
         if served.as_ref() != Some(bundle) {
             // First whom to trust, then the certificate: the present one is trusted all the time.
-            self.trust(seen, &bundle.ca).await?;
+            self.trust(seen, bundle).await?;
+            if served.is_some() {
+                // Until every API server has heard of it the one before is served on, whose authority stays trusted.
+                sleep(SPREAD).await;
+            }
             self.serve.send_replace(Some(bundle.certified()?));
             tracing::info!(secret = self.secret, until = %bundle.expires, "the webhook serves this certificate");
             *served = Some(bundle.clone());
         }
-        self.trust(seen, &bundle.ca).await
+        self.trust(seen, bundle).await
     }
 
     async fn store(&self, secret: &Secret, bundle: &Bundle) -> Result<()> {
@@ -156,16 +163,20 @@ impl Keeper {
         }
     }
 
-    /// Sees to it that the API server trusts `ca`. Gives back whether there is a configuration at all.
-    async fn trust(&self, seen: &Seen, ca: &str) -> Result<bool> {
+    /// Sees to it that the API server trusts the certificate. Gives back whether there is a configuration at all.
+    async fn trust(&self, seen: &Seen, bundle: &Bundle) -> Result<bool> {
         let Some(configuration) = &seen.configuration else {
             return Ok(false);
         };
-        let wanted = ByteString(ca.as_bytes().to_vec());
+        let wanted = ByteString(bundle.ca.as_bytes().to_vec());
+        // Another replica may have put a newer one there, which trusts this one, too: that is not to be taken back.
+        let trusts = |authorities: &ByteString| {
+            std::str::from_utf8(&authorities.0).is_ok_and(|authorities| bundle.is_trusted_by(authorities))
+        };
         let untrusting: Vec<&str> = configuration
             .webhooks
             .iter()
-            .filter(|webhook| webhook.client_config.ca_bundle.as_ref() != Some(&wanted))
+            .filter(|webhook| !webhook.client_config.ca_bundle.as_ref().is_some_and(trusts))
             .map(|webhook| webhook.name.as_str())
             .collect();
         if untrusting.is_empty() {

@@ -1,6 +1,6 @@
 //! What is to be said to a user who is about to change the configuration. Pure.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use k8s_openapi::{
     apimachinery::pkg::apis::meta::v1::{LabelSelector, Time},
@@ -108,13 +108,19 @@ pub fn review(edit: &Edit, known: &Known<'_>) -> Verdict {
     if let Some(text) = repeated {
         return Verdict::denied(format!("{kind} {name}: {text}"));
     }
-    // What is refused already is no reason to refuse the edit of another object.
-    let is_new = |refusal: &&Refusal| !known.config.refused.contains(refusal);
+    // What is refused already is no reason to refuse the edit of another object, whatever it is refused for afterwards.
+    let place = |refusal: &Refusal| (refusal.kind, refusal.name.clone());
+    let refused: HashSet<_> = known.config.refused.iter().map(place).collect();
+    let is_new = |refusal: &&Refusal| !refused.contains(&place(refusal));
     let own = |refusal: &&Refusal| (refusal.kind, &refusal.name) == (kind, &name);
     if let Some(refusal) = config.refused.iter().find(own) {
         return Verdict::denied(refusal.to_string());
     }
-    if let Some(refusal) = config.refused.iter().find(is_new) {
+    let deletes = match edit {
+        Edit::Pool(change) => change.new.is_none(),
+        Edit::L2Advertisement(change) => change.new.is_none(),
+    };
+    if let Some(refusal) = config.refused.iter().find(is_new).filter(|_| !deletes) {
         return Verdict::denied(format!("this would put another object out of use: {refusal}"));
     }
     let warnings = match edit {

@@ -2,7 +2,14 @@
 
 use std::{sync::Arc, time::Duration};
 
-use axum::{Json, Router, extract::DefaultBodyLimit, routing::post};
+use axum::{
+    Json, Router,
+    extract::{DefaultBodyLimit, Request},
+    http::StatusCode,
+    middleware::{Next, from_fn},
+    response::IntoResponse,
+    routing::post,
+};
 use hyper_util::{
     rt::{TokioExecutor, TokioIo},
     server::conn::auto::Builder,
@@ -82,9 +89,15 @@ pub async fn serve(
         let (namespace, reviews) = (namespace.clone(), reviews.clone());
         async move { Json(answer(review, &namespace, &reviews).await.into_review()) }
     };
+    // Whoever begins a question and does not end it holds nobody up.
+    let in_time = |request: Request, next: Next| async move {
+        let answer = timeout(PATIENCE, next.run(request)).await;
+        answer.unwrap_or_else(|_| StatusCode::REQUEST_TIMEOUT.into_response())
+    };
     let router = Router::new()
         .route(PATH, post(answer))
-        .layer(DefaultBodyLimit::max(LARGEST));
+        .layer(DefaultBodyLimit::max(LARGEST))
+        .layer(from_fn(in_time));
     let places = Arc::new(Semaphore::new(CONNECTIONS));
     let mut connections = tokio::task::JoinSet::new();
     loop {
@@ -158,7 +171,7 @@ async fn ask(edit: Edit, reviews: &mpsc::Sender<Review>) -> Verdict {
         answer.await.ok()
     };
     // No answer is no objection: the conditions tell what is wrong.
-    timeout(PATIENCE, asked).await.ok().flatten().unwrap_or_default()
+    timeout(PATIENCE / 2, asked).await.ok().flatten().unwrap_or_default()
 }
 
 /// What the request is about; `None`: nothing of ours.

@@ -1,6 +1,6 @@
 //! Holding a Lease at the API server.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use k8s_openapi::{api::coordination::v1::Lease, apimachinery::pkg::apis::meta::v1::MicroTime};
 use kube::{
@@ -10,9 +10,9 @@ use kube::{
 use tokio::{sync::watch, time::timeout};
 
 use super::{Action, Elector, View};
-use crate::clock;
+use crate::{client::answered, clock};
 
-/// How long the API server may take for one request.
+/// How long it may take to give a Lease up: the process is about to end.
 const LIMIT: Duration = Duration::from_secs(5);
 
 /// A Lease at the API server.
@@ -33,7 +33,7 @@ impl LeaseClient {
     }
 
     async fn read(&self) -> Result<Option<Lease>, kube::Error> {
-        self.api.get_opt(&self.name).await
+        answered(self.api.get_opt(&self.name)).await
     }
 
     /// Writes who holds it and who contends.
@@ -48,30 +48,21 @@ impl LeaseClient {
         });
         change(&mut lease, wanted);
         if new {
-            self.api.create(&PostParams::default(), &lease).await
+            answered(self.api.create(&PostParams::default(), &lease)).await
         } else {
             // Its resourceVersion goes along: of two that write only the first succeeds.
-            self.api.replace(&self.name, &PostParams::default(), &lease).await
+            answered(self.api.replace(&self.name, &PostParams::default(), &lease)).await
         }
     }
 
     /// Gives the Lease up, if `me` has it: another one may begin at once. If `me` contends for it, it does so no longer.
     pub async fn release(&self, me: &str) {
         let released = async {
-            let Some(lease) = self.read().await? else {
-                return Ok(false);
-            };
-            let mut wanted = view(&lease);
-            let held = wanted.holder == me;
-            if held {
-                wanted.holder.clear();
-                wanted.duration = Duration::from_secs(1);
-            } else if wanted.contender == me {
-                wanted.contender.clear();
-            } else {
-                return Ok(false);
+            match self.try_release(me).await {
+                // A renewal that was under way has landed in between.
+                Err(kube::Error::Api(status)) if status.is_conflict() => self.try_release(me).await,
+                answer => answer,
             }
-            self.write(Some(lease), &wanted).await.map(|_| held)
         };
         match timeout(LIMIT, released).await {
             Ok(Ok(true)) => tracing::info!(lease = self.name, "the lease is given up"),
@@ -79,6 +70,24 @@ impl LeaseClient {
             Ok(Err(error)) => tracing::warn!(lease = self.name, %error, "the lease could not be given up; it runs out"),
             Err(_) => tracing::warn!(lease = self.name, "the lease could not be given up; it runs out"),
         }
+    }
+
+    /// Gives back whether it was ours.
+    async fn try_release(&self, me: &str) -> Result<bool, kube::Error> {
+        let Some(lease) = self.read().await? else {
+            return Ok(false);
+        };
+        let mut wanted = view(&lease);
+        let held = wanted.holder == me;
+        if held {
+            wanted.holder.clear();
+            wanted.duration = Duration::from_secs(1);
+        } else if wanted.contender == me {
+            wanted.contender.clear();
+        } else {
+            return Ok(false);
+        }
+        self.write(Some(lease), &wanted).await.map(|_| held)
     }
 }
 
@@ -119,41 +128,41 @@ fn view(lease: &Lease) -> View {
     }
 }
 
-/// Holds the Lease, or waits for it, for ever. `leads` says at any time whether this process may work; it turns false in time even when
-/// the API server does not answer.
-pub async fn hold(client: LeaseClient, mut elector: Elector, leads: watch::Sender<bool>) {
+/// Holds the Lease, or waits for it, for ever. `leads` says until when this process may work, if it may: whoever works looks at the clock,
+/// since this task may be held up as all others may.
+pub async fn hold(client: LeaseClient, mut elector: Elector, leads: watch::Sender<Option<Instant>>) {
+    let mut failing = false;
     loop {
-        // No answer is waited for beyond the time until which this process may work.
-        let left = elector
-            .leads_until()
-            .map_or(LIMIT, |until| until.saturating_duration_since(clock::now()));
-        let limit = if left.is_zero() { LIMIT } else { LIMIT.min(left) };
-        let wait = match timeout(limit, round(&client, &mut elector)).await {
-            Ok(Ok(wait)) => wait,
-            Ok(Err(error)) => {
-                tracing::debug!(lease = client.name, %error, "the lease could not be read or written");
+        let wait = match round(&client, &mut elector).await {
+            Ok(wait) => {
+                if std::mem::take(&mut failing) {
+                    tracing::info!(lease = client.name, "the lease can be read and written again");
+                }
+                wait
+            }
+            Err(error) => {
+                if !std::mem::replace(&mut failing, true) {
+                    tracing::warn!(lease = client.name, %error, "the lease can't be read or written; trying again");
+                }
                 elector.timing().retry
             }
-            Err(_) => Duration::ZERO,
         };
-        let now = elector.leads(clock::now());
+        let until = elector.leads_until().filter(|until| clock::now() < *until);
         leads.send_if_modified(|known| {
-            let changed = *known != now;
-            if changed {
-                let what = if now {
+            if known.is_some() != until.is_some() {
+                let what = if until.is_some() {
                     "the lease is ours: this replica works"
                 } else {
                     "the lease is lost: this replica waits"
                 };
                 tracing::info!(lease = client.name, "{what}");
             }
-            *known = now;
+            let changed = *known != until;
+            *known = until;
             changed
         });
-        let left = elector
-            .leads_until()
-            .map(|until| until.saturating_duration_since(clock::now()));
-        tokio::time::sleep(left.filter(|_| now).map_or(wait, |left| wait.min(left))).await;
+        let left = until.map(|until| until.saturating_duration_since(clock::now()));
+        tokio::time::sleep(left.map_or(wait, |left| wait.min(left))).await;
     }
 }
 

@@ -15,7 +15,7 @@ use k8s_openapi::api::{
     discovery::v1::EndpointSlice,
 };
 use kube::{Api, Client, ResourceExt, core::DeserializeGuard, runtime::watcher};
-use lodestone_crds::{Config, IPAddressPool, L2Advertisement, Resources};
+use lodestone_crds::{Config, Family, IPAddressPool, L2Advertisement, Resources};
 use lodestone_daemon::{
     ObjectKey,
     readiness::Gate,
@@ -25,7 +25,7 @@ use tokio::sync::watch;
 
 use super::view::{ServiceView, SliceView, node};
 use crate::{
-    core::facts::{Endpoints, Facts, Node, Tenant},
+    core::facts::{Endpoints, Facts, Node, Recorded, Tenant},
     wire::message::NodeName,
 };
 
@@ -45,7 +45,7 @@ const KINDS: usize = 5;
 pub struct Gatherer {
     class: String,
     ignore_exclude_label: bool,
-    recorded: BTreeMap<ObjectKey, NodeName>,
+    recorded: Recorded,
     services: BTreeMap<ObjectKey, ServiceView>,
     slices: BTreeMap<ObjectKey, SliceView>,
     nodes: BTreeMap<NodeName, Node>,
@@ -67,7 +67,7 @@ pub struct Gathered {
 impl Gatherer {
     /// Knows nothing yet but the flags `--lb-class` and `--ignore-exclude-lb`, and who owned what at the start.
     #[must_use]
-    pub fn new(class: String, ignore_exclude_label: bool, recorded: BTreeMap<ObjectKey, NodeName>) -> Self {
+    pub fn new(class: String, ignore_exclude_label: bool, recorded: Recorded) -> Self {
         Self {
             class,
             ignore_exclude_label,
@@ -156,24 +156,28 @@ impl Gatherer {
     }
 
     fn facts(&self) -> Facts {
-        let mut endpoints: BTreeMap<&ObjectKey, Endpoints> = BTreeMap::new();
+        // An address is served by endpoints of its family; a slice of host names says nothing of families.
+        let mut endpoints: BTreeMap<(&ObjectKey, Family), Endpoints> = BTreeMap::new();
         for slice in self.slices.values() {
-            let all = endpoints.entry(&slice.service).or_default();
-            all.nodes.extend(slice.endpoints.nodes.iter().cloned());
-            all.elsewhere |= slice.endpoints.elsewhere;
+            let families = slice.family.map_or_else(|| vec![Family::V4, Family::V6], |family| vec![family]);
+            for family in families {
+                let all = endpoints.entry((&slice.service, family)).or_default();
+                all.nodes.extend(slice.endpoints.nodes.iter().cloned());
+                all.elsewhere |= slice.endpoints.elsewhere;
+            }
         }
         let mut addresses: BTreeMap<IpAddr, Vec<Tenant>> = BTreeMap::new();
         for service in self.services.values() {
-            let tenant = Tenant {
-                service: service.key.clone(),
-                labels: service.labels.clone(),
-                local: service.local,
-                shares: service.shares,
-                pool: service.pool.clone(),
-                endpoints: endpoints.get(&service.key).cloned().unwrap_or_default(),
-            };
             for address in &service.addresses {
-                addresses.entry(*address).or_default().push(tenant.clone());
+                let family = Family::of(*address);
+                addresses.entry(*address).or_default().push(Tenant {
+                    service: service.key.clone(),
+                    labels: service.labels.clone(),
+                    local: service.local,
+                    shares: service.shares,
+                    pool: service.pool.clone(),
+                    endpoints: endpoints.get(&(&service.key, family)).cloned().unwrap_or_default(),
+                });
             }
         }
         Facts {
@@ -247,4 +251,39 @@ fn watches(client: &Client, namespace: &str, class: &str) -> SelectAll<BoxStream
     told.push(pools.map(Told::Pool).boxed());
     told.push(ads.map(Told::L2Advertisement).boxed());
     told
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn an_address_is_served_by_the_endpoints_of_its_family() {
+        let mut gatherer = Gatherer::default();
+        let service = json!({
+            "metadata": {"name": "a", "namespace": "n"}, "spec": {"type": "LoadBalancer"},
+            "status": {"loadBalancer": {"ingress": [{"ip": "192.0.2.1"}, {"ip": "2001:db8::1"}]}},
+        });
+        let service = ServiceView::new(&serde_json::from_value(service).unwrap(), "").unwrap();
+        gatherer.services.insert(service.key.clone(), service);
+        for (family, node) in [("IPv4", "w1"), ("IPv6", "w2"), ("FQDN", "w3")] {
+            let slice = json!({
+                "metadata": {"name": family, "namespace": "n", "labels": {"kubernetes.io/service-name": "a"}}, "addressType": family,
+                "endpoints": [{"addresses": ["some"], "nodeName": node}],
+            });
+            let slice = SliceView::new(&serde_json::from_value(slice).unwrap()).unwrap();
+            gatherer.slices.insert(ObjectKey::new("n", family), slice);
+        }
+        let facts = gatherer.facts();
+        let nodes = |address: &str| {
+            let nodes = &facts.addresses[&address.parse::<IpAddr>().unwrap()][0].endpoints.nodes;
+            nodes.iter().map(|node| node.to_string()).collect::<Vec<_>>()
+        };
+        assert_eq!(
+            (nodes("192.0.2.1"), nodes("2001:db8::1")),
+            (vec!["w1".into(), "w3".into()], vec!["w2".into(), "w3".to_owned()])
+        );
+    }
 }

@@ -24,7 +24,10 @@ use lodestone_daemon::{
 use sha2::{Digest, Sha256};
 use tokio::sync::watch;
 
-use crate::{core::Owned, wire::message::NodeName};
+use crate::{
+    core::{Owned, Recorded},
+    wire::message::NodeName,
+};
 
 /// How long a write that failed waits for its next try.
 const RETRY: Duration = Duration::from_secs(1);
@@ -35,8 +38,17 @@ const VERIFY: Duration = Duration::from_secs(5);
 /// The field manager of all that is written here.
 const MANAGER: &str = "lodestone-speaker";
 
-/// What this node announces, by Service: the interfaces, where they are restricted.
-type Announced = BTreeMap<ObjectKey, BTreeSet<String>>;
+/// What this node announces, by Service.
+type Announced = BTreeMap<ObjectKey, Entry>;
+
+/// How a Service is announced.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+struct Entry {
+    /// The interfaces, where they are restricted.
+    interfaces: BTreeSet<String>,
+    /// The nodes that announce another address of it.
+    beside: BTreeSet<NodeName>,
+}
 
 /// Writes what users see.
 pub struct Reporter {
@@ -59,19 +71,20 @@ impl Reporter {
     ///
     /// # Errors
     /// When the API server does not answer.
-    pub async fn recorded(client: &Client, namespace: &str) -> Result<BTreeMap<ObjectKey, NodeName>, kube::Error> {
+    pub async fn recorded(client: &Client, namespace: &str) -> Result<Recorded, kube::Error> {
         let all = Api::<ServiceL2Status>::namespaced(client.clone(), namespace)
             .list(&ListParams::default())
             .await?;
-        let recorded = all
-            .items
-            .into_iter()
-            .filter_map(|object| object.status)
-            .filter_map(|status| {
-                let service = ObjectKey::new(&status.service_namespace?, &status.service_name?);
-                Some((service, NodeName::from(status.node?)))
-            });
-        Ok(recorded.collect())
+        let mut recorded = Recorded::new();
+        for status in all.items.into_iter().filter_map(|object| object.status) {
+            if let (Some(namespace), Some(name), Some(node)) =
+                (status.service_namespace, status.service_name, status.node)
+            {
+                let nodes = recorded.entry(ObjectKey::new(&namespace, &name)).or_default();
+                nodes.insert(NodeName::from(node));
+            }
+        }
+        Ok(recorded)
     }
 
     /// Writes for ever, whenever what is owned has changed.
@@ -128,13 +141,13 @@ impl Reporter {
                 &status.service_name.unwrap_or_default(),
             );
             if object.name_any() == self.object_name(&service) && wanted.contains_key(&service) {
+                let interfaces = status.interfaces.into_iter().filter_map(|interface| interface.name);
                 there.insert(
                     service,
-                    status
-                        .interfaces
-                        .into_iter()
-                        .filter_map(|interface| interface.name)
-                        .collect(),
+                    Entry {
+                        interfaces: interfaces.collect(),
+                        ..Entry::default()
+                    },
                 );
             } else {
                 self.delete(&object).await;
@@ -163,13 +176,13 @@ impl Reporter {
                 complete = false;
             }
         }
-        for (service, interfaces) in wanted {
-            if there.get(service) == Some(interfaces) {
+        for (service, entry) in wanted {
+            if there.get(service) == Some(entry) {
                 continue;
             }
-            let written = self.write_one(&self.api(), service, interfaces).await;
+            let written = self.write_one(&self.api(), service, entry).await;
             if self.went_well(written, service) {
-                there.insert(service.clone(), interfaces.clone());
+                there.insert(service.clone(), entry.clone());
             } else {
                 complete = false;
             }
@@ -211,7 +224,7 @@ impl Reporter {
         &self,
         api: &Api<ServiceL2Status>,
         service: &ObjectKey,
-        interfaces: &BTreeSet<String>,
+        entry: &Entry,
     ) -> Result<(), kube::Error> {
         let labels = [
             (NODE_LABEL, self.node.as_ref()),
@@ -240,7 +253,8 @@ impl Reporter {
             node: Some(self.node.to_string()),
             service_name: Some(service.name.clone()),
             service_namespace: Some(service.namespace.clone()),
-            interfaces: interfaces
+            interfaces: entry
+                .interfaces
                 .iter()
                 .map(|name| InterfaceInfo {
                     name: Some(name.clone()),
@@ -254,7 +268,8 @@ impl Reporter {
             service.name, service.namespace
         );
         for other in api.list(&ListParams::default().labels(&selector)).await? {
-            if other.name_any() != name {
+            let node = other.status.as_ref().and_then(|status| status.node.as_deref());
+            if other.name_any() != name && node.is_none_or(|node| !entry.beside.contains(node)) {
                 self.delete(&other).await;
             }
         }
@@ -294,10 +309,9 @@ fn announced(owned: &[Owned]) -> Announced {
     let mut announced = Announced::new();
     for owned in owned {
         for service in &owned.services {
-            announced
-                .entry(service.clone())
-                .or_default()
-                .extend(owned.interfaces.iter().flatten().cloned());
+            let entry = announced.entry(service.clone()).or_default();
+            entry.interfaces.extend(owned.interfaces.iter().flatten().cloned());
+            entry.beside.extend(owned.beside.iter().cloned());
         }
     }
     announced

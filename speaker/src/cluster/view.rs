@@ -7,7 +7,7 @@ use k8s_openapi::api::{
     discovery::v1::EndpointSlice,
 };
 use kube::ResourceExt;
-use lodestone_crds::{Labels, annotation};
+use lodestone_crds::{Family, Labels, annotation};
 use lodestone_daemon::{ObjectKey, flags::serves_class};
 
 use crate::{
@@ -69,6 +69,8 @@ impl ServiceView {
 pub struct SliceView {
     /// The Service that it belongs to.
     pub service: ObjectKey,
+    /// The family of the endpoints' addresses; `None`: they are host names.
+    pub family: Option<Family>,
     /// Where its serving endpoints are.
     pub endpoints: Endpoints,
 }
@@ -90,7 +92,16 @@ impl SliceView {
                 None => endpoints.elsewhere = true,
             }
         }
-        Some(Self { service, endpoints })
+        let family = match slice.address_type.as_str() {
+            "IPv4" => Some(Family::V4),
+            "IPv6" => Some(Family::V6),
+            _ => None,
+        };
+        Some(Self {
+            service,
+            family,
+            endpoints,
+        })
     }
 }
 

@@ -6,6 +6,7 @@ use std::{
     net::IpAddr,
 };
 
+use ipnet::IpNet;
 use lodestone_crds::config::Advertisement;
 
 use super::facts::{Facts, Node, Tenant};
@@ -27,7 +28,7 @@ pub enum Reason {
     NoAdvertisement,
     /// A Service that shares its address is covered by an advertisement with serviceSelectors.
     SharesAndIsSelected,
-    /// No interface that is up, has a carrier, and is allowed.
+    /// No interface that is up, has a carrier, is allowed, and has IPv6 where that is asked for.
     NoInterface,
     /// Other nodes have the address in a prefix of theirs, this one has not.
     NoPrefix,
@@ -47,7 +48,7 @@ impl fmt::Display for Reason {
             Self::SharesAndIsSelected => {
                 "an L2Advertisement with serviceSelectors can't announce an address that is shared"
             }
-            Self::NoInterface => "it has no interface that is up and that an L2Advertisement allows",
+            Self::NoInterface => "it has no interface that is up, that an L2Advertisement allows, and that has IPv6 if the address is of that family",
             Self::NoPrefix => "the address is in no prefix of its interfaces, and is in one of other nodes'",
             Self::NoEndpoint => "no endpoint of the Service serves",
             Self::NoLocalEndpoint => "externalTrafficPolicy is Local and no endpoint serves on it",
@@ -152,7 +153,7 @@ fn for_tenant(
     };
     let interfaces: BTreeSet<String> = networks
         .iter()
-        .filter(|network| allowed(network))
+        .filter(|network| allowed(network) && (address.is_ipv4() || has_ipv6(network)))
         .map(|network| network.interface.clone())
         .collect();
     if interfaces.is_empty() {
@@ -171,6 +172,11 @@ fn for_tenant(
         restricted,
         interfaces,
     })
+}
+
+/// A host without IPv6 on an interface drops whatever comes for an address that it announces there.
+fn has_ipv6(network: &Network) -> bool {
+    network.prefixes.iter().any(|prefix| matches!(prefix, IpNet::V6(_)))
 }
 
 /// The advertisements under which a Service's address is announced: those of the pool that holds it. Where none does any more, those

@@ -21,10 +21,13 @@ pub struct Facts {
     /// The configuration in force.
     pub config: Arc<Config>,
     /// Who owned what when this speaker was started, by ServiceL2Status: for a cluster in which every speaker starts anew.
-    pub recorded: BTreeMap<ObjectKey, NodeName>,
+    pub recorded: Recorded,
     /// Whether nodes labelled `node.kubernetes.io/exclude-from-external-load-balancers` may own addresses all the same.
     pub ignore_exclude_label: bool,
 }
+
+/// The nodes that announced the addresses of each Service.
+pub type Recorded = BTreeMap<ObjectKey, BTreeSet<NodeName>>;
 
 /// A node.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

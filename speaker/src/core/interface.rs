@@ -61,18 +61,15 @@ impl Interface {
         })
     }
 
-    /// What other speakers are told of it. Every link has the link-local prefix: it tells nothing.
+    /// What other speakers are told of it. Every link has the IPv4 link-local prefix: it tells nothing. That of IPv6 tells that there is
+    /// IPv6 on this one.
     #[must_use]
     pub fn network(&self) -> Network {
-        let link_local = |prefix: &IpNet| match prefix {
-            IpNet::V4(v4) => v4.network().is_link_local(),
-            IpNet::V6(v6) => v6.network().is_unicast_link_local(),
+        let tells = |prefix: &IpNet| match prefix {
+            IpNet::V4(v4) => !v4.network().is_link_local(),
+            IpNet::V6(_) => true,
         };
-        let prefixes = self
-            .addresses
-            .iter()
-            .map(IpNet::trunc)
-            .filter(|prefix| !link_local(prefix));
+        let prefixes = self.addresses.iter().map(IpNet::trunc).filter(tells);
         Network {
             interface: self.name.clone(),
             prefixes: prefixes.collect(),

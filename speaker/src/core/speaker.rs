@@ -75,6 +75,8 @@ pub struct Owned {
     pub services: Vec<ObjectKey>,
     /// The interfaces that it is announced on, where advertisements restrict them.
     pub interfaces: Option<Vec<String>>,
+    /// The other nodes that announce another address of one of the Services.
+    pub beside: BTreeSet<NodeName>,
 }
 
 /// How an owned address is announced.

@@ -88,7 +88,13 @@ impl FrameSockets {
     /// # Errors
     /// When the interface is gone or down.
     pub fn send(&self, interface: u32, frame: &[u8]) -> io::Result<()> {
-        let Some(socket) = self.sockets.get(&(interface, Kind::Arp)) else {
+        // The kernel takes the EtherType of what is sent for that of the socket.
+        let kind = if frame.get(12..14) == Some(&[0x86, 0xdd]) {
+            Kind::Ndp
+        } else {
+            Kind::Arp
+        };
+        let Some(socket) = self.sockets.get(&(interface, kind)) else {
             return Err(io::ErrorKind::NotFound.into());
         };
         match socket.get_ref().send(frame) {

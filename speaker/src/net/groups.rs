@@ -17,6 +17,8 @@ const PER_SOCKET: usize = 64;
 #[derive(Debug, Default)]
 pub struct Groups {
     sockets: Vec<(UdpSocket, BTreeSet<Membership>)>,
+    /// Whether the last try failed: it is told once.
+    failing: bool,
 }
 
 impl Groups {
@@ -40,23 +42,11 @@ impl Groups {
                 failure = Some((*membership, error));
             }
         }
-        if let Some(((interface, group), error)) = &failure {
+        if let Some(((interface, group), error)) = failure.as_ref().filter(|_| !self.failing) {
             tracing::warn!(interface, %group, %error, "can't listen to a solicited-node group; trying again");
         }
-        failure.is_none()
-    }
-
-    /// Forgets the memberships on interfaces that went away or down: when they come back they have to be entered anew.
-    pub fn keep(&mut self, interfaces: &BTreeSet<u32>) {
-        for (socket, members) in &mut self.sockets {
-            members.retain(|(interface, group)| {
-                let stays = interfaces.contains(interface);
-                if !stays {
-                    let _ = socket.leave_multicast_v6(group, *interface);
-                }
-                stays
-            });
-        }
+        self.failing = failure.is_some();
+        !self.failing
     }
 
     fn join(&mut self, (interface, group): Membership) -> io::Result<()> {

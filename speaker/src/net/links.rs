@@ -10,7 +10,7 @@ use pnet_base::MacAddr;
 use rtnetlink::{
     Handle, MulticastGroup, new_multicast_connection,
     packet_route::{
-        address::AddressAttribute,
+        address::{AddressAttribute, AddressHeaderFlags},
         link::{LinkAttribute, LinkFlags, LinkMessage},
     },
 };
@@ -63,6 +63,13 @@ async fn read(handle: &Handle) -> Result<Vec<Interface>> {
     let mut addresses: BTreeMap<u32, Vec<IpNet>> = BTreeMap::new();
     let mut stream = handle.address().get().execute();
     while let Some(message) = stream.try_next().await.context("can't read the addresses")? {
+        // One that is still being probed for, or was found taken, is nothing to speak from (RFC 4862, section 5.4).
+        let flags = message.header.flags;
+        let unusable = flags.contains(AddressHeaderFlags::Dadfailed)
+            || (flags.contains(AddressHeaderFlags::Tentative) && !flags.contains(AddressHeaderFlags::Optimistic));
+        if unusable {
+            continue;
+        }
         // The prefix is that of Address; on a point-to-point link it is the other end's.
         let address = message.attributes.iter().find_map(|attribute| match attribute {
             AddressAttribute::Address(address) => Some(*address),

@@ -4,7 +4,7 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     net::Ipv4Addr,
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use k8s_openapi::api::core::v1::{Namespace, Service};
@@ -16,6 +16,7 @@ use kube::{
 use lodestone_controller::{controller::Controller, core::Core, plan::OnPoolChange};
 use lodestone_crds::{IPAddressPool, IpRange};
 use lodestone_daemon::{
+    clock,
     events::Events,
     readiness::Readiness,
     task::{Task, spawn},
@@ -41,13 +42,13 @@ const PATIENCE: usize = 400;
 struct Running {
     _tasks: [Task; 2],
     _ends: (
-        watch::Sender<bool>,
+        watch::Sender<Option<Instant>>,
         mpsc::Sender<lodestone_controller::webhook::server::Review>,
     ),
 }
 
 fn start(client: &Client) -> Running {
-    let (leads, leading) = watch::channel(false);
+    let (leads, leading) = watch::channel(None);
     let (questions, questions_received) = mpsc::channel(1);
     let (reviews, reviews_received) = mpsc::channel(1);
     let (events, sender) = Events::start(client.clone(), "lodestone-controller", None);
@@ -67,7 +68,7 @@ fn start(client: &Client) -> Running {
         let _questions = questions;
         controller.run(Core::new(OnPoolChange::Retain)).await;
     });
-    leads.send_replace(true);
+    leads.send_replace(Some(clock::now() + Duration::from_secs(3600)));
     Running {
         _tasks: [task, sender],
         _ends: (leads, reviews),

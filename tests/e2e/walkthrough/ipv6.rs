@@ -94,9 +94,28 @@ fn a_dual_stack_service_answers_under_both_addresses() {
     let addresses = space.kubectl(&["get", "service", "web", "-o", path]);
     let addresses: Vec<&str> = addresses.split_whitespace().collect();
     assert_eq!(addresses, ["192.168.122.200", "fd00:122::b0"]);
-    for address in addresses {
-        answer(&cluster, address);
-    }
+    let mut owners: Vec<String> = addresses.iter().map(|address| neighbour(&cluster, address)).collect();
+    // Whoever announces one of the two says so, and none of them takes the other's word away.
+    owners.sort();
+    owners.dedup();
+    let path = "jsonpath={.items[*].status.node}";
+    let args = [
+        "-n",
+        NAMESPACE,
+        "get",
+        "servicel2statuses",
+        "-l",
+        "metallb.io/service-namespace=both-families",
+        "-o",
+        path,
+    ];
+    let waited = wait_until("the statuses", LIMIT, || {
+        let text = cluster.kubectl(&args).unwrap();
+        let mut nodes: Vec<&str> = text.split_whitespace().collect();
+        nodes.sort_unstable();
+        nodes == owners
+    });
+    assert!(waited.is_ok(), "{owners:?} {:?}", cluster.kubectl(&args));
     drop(space);
     for kind in ["l2advertisement", "ipaddresspool"] {
         cluster.kubectl(&["-n", NAMESPACE, "delete", kind, "both"]).unwrap();
@@ -136,8 +155,18 @@ fn a_speaker_that_is_restarted_answers_for_its_ipv6_addresses_again() {
     let address = space.address("web");
     let owner = neighbour(&cluster, &address);
     let pod = cluster.pod_of("speaker", Some(&owner)).unwrap();
-    cluster.process_of_pod(NAMESPACE, &pod).unwrap().kill();
+    let old = cluster.process_of_pod(NAMESPACE, &pod).unwrap();
+    old.kill();
+    wait_until("a new speaker", LIMIT, || {
+        cluster.process_of_pod(NAMESPACE, &pod).is_ok_and(|new| new != old)
+    })
+    .unwrap();
     cluster.wait_for_lodestone().unwrap();
     client(&cluster).forget_neighbours().unwrap();
-    neighbour(&cluster, &address);
+    let now = neighbour(&cluster, &address);
+    // Its group, which a switch that snoops asks about.
+    let last = address.rsplit(':').next().unwrap();
+    let groups = cluster.host(&now).tool("cat").args(["/proc/net/igmp6"]).run().unwrap();
+    let group = format!("ff0200000000000000000001ff{:0>6}", last);
+    assert!(groups.contains(&group), "{group} is not in {groups}");
 }

@@ -207,3 +207,27 @@ fn an_advertisement_of_pools_that_are_not_there_is_taken_with_a_warning() {
         ]
     );
 }
+
+#[test]
+fn a_step_towards_repair_is_taken_although_others_are_refused_for_another_reason_then() {
+    let shared = |name: &str, second: u8| pool(name, Some(second), addresses(&["10.0.0.0/24"]));
+    let resources = Resources {
+        pools: vec![shared("p", 1), shared("q", 2), shared("r", 3)],
+        ..Resources::default()
+    };
+    let known = Known {
+        resources: &resources,
+        config: &Config::build(&resources),
+        services: &HashMap::new(),
+        namespaces: &HashMap::new(),
+        on_pool_change: OnPoolChange::Retain,
+    };
+    let shrunk = pool("p", Some(1), addresses(&["10.0.0.0-10.0.0.200"]));
+    for new in [None, Some(shrunk)] {
+        let edit = Edit::Pool(Change {
+            old: Some(shared("p", 1)),
+            new,
+        });
+        assert_eq!(review(&edit, &known), Verdict::default());
+    }
+}

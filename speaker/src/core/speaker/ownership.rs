@@ -6,6 +6,8 @@ use std::{
     time::{Duration, Instant},
 };
 
+use lodestone_daemon::ObjectKey;
+
 use super::{Announced, Output, Owned, Port, Speaker};
 use crate::{
     core::{
@@ -43,11 +45,17 @@ impl Speaker {
             }
         }
         let mut mine: BTreeMap<IpAddr, Announced> = BTreeMap::new();
+        let mut owners: BTreeMap<&ObjectKey, BTreeSet<NodeName>> = BTreeMap::new();
         for (address, verdicts) in &verdicts {
             if self.present_owner(now, *address, verdicts).is_none() {
                 self.elect(now, &facts, *address, verdicts, &mut load, &mut recheck);
             }
             let owner = self.present_owner(now, *address, verdicts);
+            if let Some(owner) = &owner {
+                for tenant in facts.addresses.get(address).into_iter().flatten() {
+                    owners.entry(&tenant.service).or_default().insert(owner.clone());
+                }
+            }
             if owner.as_ref() == Some(&self.me)
                 && let Some(Ok(standing)) = verdicts.get(&self.me)
             {
@@ -58,6 +66,15 @@ impl Speaker {
                     Some(holder.heard + STALE_AFTER).filter(|stale| *stale > now),
                 );
             }
+        }
+        for announced in mine.values_mut() {
+            let nodes = announced
+                .owned
+                .services
+                .iter()
+                .filter_map(|service| owners.get(service))
+                .flatten();
+            announced.owned.beside = nodes.filter(|node| **node != self.me).cloned().collect();
         }
         self.recheck = recheck;
         self.own(now, mine);
@@ -99,10 +116,13 @@ impl Speaker {
             .into_iter()
             .flatten()
             .map(|tenant| &tenant.service);
-        let mut recorded = services.filter_map(|service| facts.recorded.get(service));
+        let recorded: BTreeSet<&NodeName> = services
+            .filter_map(|service| facts.recorded.get(service))
+            .flatten()
+            .collect();
         let holder = self.claims.holder(address);
         let last = holder.map_or_else(
-            || recorded.find(|node| order.contains(node)),
+            || order.iter().copied().find(|node| recorded.contains(node)),
             |holder| Some(&holder.node),
         );
         order.sort_by_key(|node| last != Some(*node));
@@ -157,6 +177,7 @@ impl Speaker {
                 address,
                 services: services.collect(),
                 interfaces,
+                beside: BTreeSet::new(),
             },
             on: on.collect(),
         }

@@ -83,7 +83,10 @@ impl World {
     fn start(&mut self, node: &str) {
         let mut speaker = Speaker::new(self.now, node.into());
         let index = u32::try_from(self.facts.nodes.keys().position(|name| &**name == node).unwrap()).unwrap() + 1;
-        speaker.interfaces(self.now, vec![ethernet(index, "eth0", &["192.0.2.250/24"])]);
+        speaker.interfaces(
+            self.now,
+            vec![ethernet(index, "eth0", &["192.0.2.250/24", "fe80::1/64"])],
+        );
         speaker.facts(self.now, Arc::new(self.facts.clone()));
         self.running.insert(node.to_owned(), speaker);
         *self.boots.entry(node.to_owned()).or_default() += 1;
@@ -318,7 +321,7 @@ fn in_a_cluster_that_starts_anew_the_recorded_owner_goes_on() {
         world
             .facts
             .recorded
-            .insert(ObjectKey::new("n", ADDRESS), recorded.into());
+            .insert(ObjectKey::new("n", ADDRESS), [recorded.into()].into());
         world.tell_facts();
         world.run(seconds(3));
         assert_eq!(world.owner(ADDRESS), recorded);
@@ -552,4 +555,48 @@ fn a_solicitation_is_answered_when_it_came_to_a_group_or_to_us() {
     assert!(speaker.advertise(1, &to(MacAddr::new(2, 0, 0, 0, 0, 1))).is_some());
     assert!(speaker.advertise(1, &to(MacAddr::new(2, 0, 0, 0, 0, 7))).is_none());
     assert!(speaker.advertise(2, &to(MacAddr::new(2, 0, 0, 0, 0, 1))).is_none());
+}
+
+#[test]
+fn the_owners_of_the_two_addresses_of_one_service_know_of_each_other() {
+    const SIX: &str = "2001:db8::56";
+    let mut world = World::new(&["a", "b"], &[ADDRESS, SIX]);
+    let service = ObjectKey::new("n", "dual");
+    for tenants in world.facts.addresses.values_mut() {
+        tenants[0].service = service.clone();
+    }
+    world.tell_facts();
+    world.run(seconds(3));
+    // One each, by their fair shares.
+    let (four, six) = (world.owner(ADDRESS), world.owner(SIX));
+    assert_ne!(four, six);
+    let beside = |node: &str, address: &str| {
+        world.running[node].owned[&address.parse::<IpAddr>().unwrap()]
+            .owned
+            .beside
+            .clone()
+    };
+    assert_eq!(beside(&four, ADDRESS), BTreeSet::from([NodeName::from(six.as_str())]));
+    assert_eq!(beside(&six, SIX), BTreeSet::from([NodeName::from(four.as_str())]));
+    world.running.remove(&six);
+    world.run(seconds(5));
+    let both = world.running[&four]
+        .owned
+        .values()
+        .map(|announced| announced.owned.beside.len())
+        .collect::<Vec<_>>();
+    assert_eq!(both, [0, 0]);
+}
+
+#[test]
+fn a_node_without_ipv6_owns_no_ipv6_address() {
+    const SIX: &str = "2001:db8::56";
+    let mut world = World::new(&["a", "b"], &[SIX]);
+    world.run(seconds(3));
+    let owner = world.owner(SIX);
+    // It is switched off there: the other one takes over.
+    let speaker = world.running.get_mut(&owner).unwrap();
+    speaker.interfaces(world.now, vec![ethernet(1, "eth0", &["192.0.2.250/24"])]);
+    world.run(seconds(3));
+    assert_ne!(world.owner(SIX), owner);
 }
