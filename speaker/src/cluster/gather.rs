@@ -159,7 +159,9 @@ impl Gatherer {
         // An address is served by endpoints of its family; a slice of host names says nothing of families.
         let mut endpoints: BTreeMap<(&ObjectKey, Family), Endpoints> = BTreeMap::new();
         for slice in self.slices.values() {
-            let families = slice.family.map_or_else(|| vec![Family::V4, Family::V6], |family| vec![family]);
+            let families = slice
+                .family
+                .map_or_else(|| vec![Family::V4, Family::V6], |family| vec![family]);
             for family in families {
                 let all = endpoints.entry((&slice.service, family)).or_default();
                 all.nodes.extend(slice.endpoints.nodes.iter().cloned());
