@@ -12,7 +12,7 @@ use std::{
 };
 
 use anyhow::{Context, Result};
-use clap::Parser;
+use clap::{Parser, ValueEnum};
 use futures::StreamExt;
 use k8s_openapi::api::coordination::v1::Lease;
 use kube::{
@@ -44,6 +44,18 @@ struct Args {
     /// How many are found at start in the second measurement of that kind; 0: none
     #[arg(long, default_value_t = 10_000)]
     many: usize,
+    /// Only some of the figures
+    #[arg(long, value_enum, value_delimiter = ',')]
+    only: Vec<Figure>,
+}
+
+/// What is measured.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Figure {
+    Idle,
+    Bursts,
+    Starts,
+    Takeover,
 }
 
 struct Bench {
@@ -79,13 +91,23 @@ async fn main() -> Result<()> {
         args,
     };
     Subject::Lodestone.scale(&bench.cluster, 0)?;
-    bench.idle().await?;
-    bench.bursts().await?;
-    bench.starts(bench.args.services).await?;
-    if bench.args.many > 0 {
-        bench.starts(bench.args.many).await?;
+    let wanted = |figure| bench.args.only.is_empty() || bench.args.only.contains(&figure);
+    if wanted(Figure::Idle) {
+        bench.idle().await?;
     }
-    bench.takeover().await
+    if wanted(Figure::Bursts) {
+        bench.bursts().await?;
+    }
+    if wanted(Figure::Starts) {
+        bench.starts(bench.args.services).await?;
+        if bench.args.many > 0 {
+            bench.starts(bench.args.many).await?;
+        }
+    }
+    if wanted(Figure::Takeover) {
+        bench.takeover().await?;
+    }
+    Ok(())
 }
 
 impl Bench {
