@@ -44,6 +44,9 @@ struct Args {
     /// How many are found at start in the second measurement of that kind; 0: none
     #[arg(long, default_value_t = 10_000)]
     many: usize,
+    /// How many workers the cluster has beside its control-plane node
+    #[arg(long, default_value_t = 2, value_parser = clap::value_parser!(u8).range(1..))]
+    workers: u8,
     /// Only some of the figures
     #[arg(long, value_enum, value_delimiter = ',')]
     only: Vec<Figure>,
@@ -70,7 +73,7 @@ async fn main() -> Result<()> {
     let mut archives = images()?;
     archives.push(checkout().join("target/test-images/bareloop.tar"));
     let spec = Spec {
-        workers: 2,
+        workers: args.workers,
         images: archives,
         ..Spec::new(&format!("b{}", std::process::id()))
     };
