@@ -159,7 +159,10 @@ impl Controller {
                         running.push(tokio::time::sleep(wait).map(move |()| Done::Retry(key)).boxed());
                     }
                     Done::Retry(key) => core.retry(&key),
-                    Done::StatusesDue if !may_write(leads_until) => statuses_pending = false,
+                    // Its time may be over only for now: what is due stays so until this replica is told that it no longer works.
+                    Done::StatusesDue if !may_write(leads_until) => {
+                        running.push(tokio::time::sleep(STATUS_DELAY).map(|()| Done::StatusesDue).boxed());
+                    }
                     Done::StatusesDue => {
                         running.push(write_statuses(client.clone(), namespace.clone(), owner.clone(), &core).boxed());
                     }

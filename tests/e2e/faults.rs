@@ -10,6 +10,8 @@
 mod api_errors;
 #[path = "faults/layer.rs"]
 mod layer;
+#[path = "faults/paused.rs"]
+mod paused;
 #[path = "faults/sudden_death.rs"]
 mod sudden_death;
 

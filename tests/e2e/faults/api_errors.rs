@@ -39,15 +39,21 @@ const STEPS: usize = 80;
 const PATIENCE: usize = 400;
 
 /// A controller of this process; it ends like one that is killed when this is dropped.
-struct Running {
+pub(super) struct Running {
     _tasks: [Task; 2],
-    _ends: (
-        watch::Sender<Option<Instant>>,
-        mpsc::Sender<lodestone_controller::webhook::server::Review>,
-    ),
+    leads: watch::Sender<Option<Instant>>,
+    _reviews: mpsc::Sender<lodestone_controller::webhook::server::Review>,
 }
 
-fn start(client: &Client) -> Running {
+impl Running {
+    /// Its Lease lasts until then.
+    pub(super) fn works_until(&self, until: Instant) {
+        self.leads.send_replace(Some(until));
+    }
+}
+
+/// Starts a controller whose Lease lasts until then.
+pub(super) fn start(client: &Client, until: Instant) -> Running {
     let (leads, leading) = watch::channel(None);
     let (questions, questions_received) = mpsc::channel(1);
     let (reviews, reviews_received) = mpsc::channel(1);
@@ -68,11 +74,13 @@ fn start(client: &Client) -> Running {
         let _questions = questions;
         controller.run(Core::new(OnPoolChange::Retain)).await;
     });
-    leads.send_replace(Some(clock::now() + Duration::from_secs(3600)));
-    Running {
+    let running = Running {
         _tasks: [task, sender],
-        _ends: (leads, reviews),
-    }
+        leads,
+        _reviews: reviews,
+    };
+    running.works_until(until);
+    running
 }
 
 /// What a user does at random.
@@ -297,12 +305,13 @@ async fn run(cluster: &Cluster, seed: u64) {
         namespaces,
         namespace,
     };
-    let mut controller = start(&faulty);
+    let for_ever = clock::now() + Duration::from_secs(3600);
+    let mut controller = start(&faulty, for_ever);
     for _ in 0..STEPS {
         user.step().await;
         if user.random.random_bool(0.06) {
             drop(controller);
-            controller = start(&faulty);
+            controller = start(&faulty, for_ever);
         }
         let pause = user.random.random_range(0..25);
         sleep(Duration::from_millis(pause)).await;
