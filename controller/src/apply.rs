@@ -1,7 +1,6 @@
 //! Writing what was planned.
 
 use jiff::Timestamp;
-use k8s_openapi::api::core::v1::Service;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use kube::{
     Api, Client,
@@ -11,6 +10,7 @@ use lodestone_daemon::{
     client::answered,
     clock,
     condition::{self, Wanted},
+    service::Service,
 };
 use serde_json::json;
 

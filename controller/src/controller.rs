@@ -9,21 +9,23 @@ use std::{
 
 use futures::{
     FutureExt, StreamExt,
-    future::BoxFuture,
+    future::{BoxFuture, Shared},
     stream::{BoxStream, FuturesUnordered, SelectAll},
 };
 use k8s_openapi::{
-    api::core::v1::{Namespace, ObjectReference, Service},
+    api::core::v1::{Namespace, ObjectReference},
     apimachinery::pkg::apis::meta::v1::OwnerReference,
 };
-use kube::{Api, Client, ResourceExt, core::DeserializeGuard, runtime::watcher};
+use kube::{Api, Client, ResourceExt, runtime::watcher};
 use lodestone_crds::{ConfigurationState, IPAddressPool, L2Advertisement, Labels};
 use lodestone_daemon::{
     ObjectKey,
     admin::Question,
     clock,
     events::{Events, Note},
+    guarded::Guarded,
     readiness::Gate,
+    service::Service,
     watch::{Change, changes},
 };
 use serde_json::json;
@@ -47,6 +49,12 @@ const UNTOLD: usize = 20_000;
 /// How long the statuses of pools and of other configuration wait for more to change.
 const STATUS_DELAY: Duration = Duration::from_millis(200);
 
+/// How long the first list of Services waits for the word on the Lease: whoever gets it reads them anew.
+const LEASE_WAIT: Duration = Duration::from_secs(1);
+
+/// What the ConfigurationState belongs to, when it is known.
+pub type Owner = Shared<BoxFuture<'static, Option<OwnerReference>>>;
+
 /// What the controller works with.
 pub struct Controller {
     /// The API server.
@@ -62,7 +70,7 @@ pub struct Controller {
     /// Edits to be reviewed for the webhook.
     pub reviews: mpsc::Receiver<Review>,
     /// What the ConfigurationState belongs to.
-    pub owner: Option<OwnerReference>,
+    pub owner: Owner,
     /// Opened when all watches have told everything.
     pub ready: Gate,
     /// Until when this replica is the one that works, if it is.
@@ -103,7 +111,7 @@ impl Controller {
         let mut metrics = Metrics::default();
         let mut untold: VecDeque<(ObjectReference, Note)> = VecDeque::new();
         let mut told = watches(&client, &namespace);
-        let mut services = services(&client, &class);
+        let mut services = later(services(&client, &class));
         let mut leads_until: Option<Instant> = None;
         let mut running: FuturesUnordered<BoxFuture<'static, Done>> = FuturesUnordered::new();
         let (mut writes, mut statuses_pending, mut ready) = (0, false, Some(ready));
@@ -230,28 +238,33 @@ fn may_write(leads_until: Option<Instant>) -> bool {
 
 fn services(client: &Client, class: &str) -> BoxStream<'static, Change<ServiceView>> {
     let class: Arc<str> = class.into();
-    changes(
-        Api::<DeserializeGuard<Service>>::all(client.clone()),
-        watcher::Config::default(),
-    )
-    .map(move |change| change.map(|service| ServiceView::new(&service, &class)))
-    .boxed()
+    changes(Api::<Guarded<Service>>::all(client.clone()), watcher::Config::default())
+        .map(move |change| change.map(|service| ServiceView::new(&service, &class)))
+        .boxed()
+}
+
+/// The same, begun after [`LEASE_WAIT`].
+fn later(services: BoxStream<'static, Change<ServiceView>>) -> BoxStream<'static, Change<ServiceView>> {
+    tokio::time::sleep(LEASE_WAIT)
+        .map(|()| services)
+        .flatten_stream()
+        .boxed()
 }
 
 fn watches(client: &Client, namespace: &str) -> SelectAll<BoxStream<'static, Told>> {
     let config = watcher::Config::default;
-    let namespaces = changes(Api::<DeserializeGuard<Namespace>>::all(client.clone()), config())
+    let namespaces = changes(Api::<Guarded<Namespace>>::all(client.clone()), config())
         .map(|change| Told::Namespace(change.map(|namespace| (namespace.name_any(), namespace.labels().clone()))));
     let pools = changes(
-        Api::<DeserializeGuard<IPAddressPool>>::namespaced(client.clone(), namespace),
+        Api::<Guarded<IPAddressPool>>::namespaced(client.clone(), namespace),
         config(),
     );
     let ads = changes(
-        Api::<DeserializeGuard<L2Advertisement>>::namespaced(client.clone(), namespace),
+        Api::<Guarded<L2Advertisement>>::namespaced(client.clone(), namespace),
         config(),
     );
     let states = changes(
-        Api::<DeserializeGuard<ConfigurationState>>::namespaced(client.clone(), namespace),
+        Api::<Guarded<ConfigurationState>>::namespaced(client.clone(), namespace),
         config().fields(&format!("metadata.name={}", status::STATE_NAME)),
     );
     let mut all = SelectAll::new();
@@ -279,15 +292,11 @@ fn tell_failure(key: &ObjectKey, error: &kube::Error, wait: Duration) {
     }
 }
 
-fn write_statuses(
-    client: Client,
-    namespace: String,
-    owner: Option<OwnerReference>,
-    core: &Core,
-) -> impl Future<Output = Done> + use<> {
+fn write_statuses(client: Client, namespace: String, owner: Owner, core: &Core) -> impl Future<Output = Done> + use<> {
     let outdated = status::outdated(core, clock::wall());
     async move {
         let (mut all, mut notes) = (true, Vec::new());
+        let owner = owner.await;
         for wanted in outdated {
             match status::write(&client, &namespace, owner.as_ref(), &wanted).await {
                 Ok(()) => notes.extend(wanted.note),

@@ -8,6 +8,7 @@ use std::{
 
 use anyhow::Result;
 use clap::{Parser, ValueEnum};
+use futures::FutureExt;
 use k8s_openapi::{api::apps::v1::Deployment, apimachinery::pkg::apis::meta::v1::OwnerReference};
 use kube::{Api, Client, Resource};
 use lodestone_controller::{controller::Controller, core::Core, peers_secret, plan::OnPoolChange, webhook};
@@ -134,7 +135,9 @@ async fn main() -> Result<()> {
         spawn(lease::hold(lease.clone(), elector, leads))
     });
     let controller = Controller {
-        owner: owner(&client, &common.namespace, &deployment).await,
+        owner: owner(client.clone(), common.namespace.clone(), deployment)
+            .boxed()
+            .shared(),
         client,
         namespace: common.namespace.clone(),
         class: common.lb_class.clone(),
@@ -158,12 +161,12 @@ async fn main() -> Result<()> {
 }
 
 /// What the ConfigurationState belongs to: it goes when Lodestone is uninstalled, and stays when a pod is replaced.
-async fn owner(client: &Client, namespace: &str, deployment: &str) -> Option<OwnerReference> {
+async fn owner(client: Client, namespace: String, deployment: String) -> Option<OwnerReference> {
     if deployment.is_empty() {
         return None;
     }
-    let api: Api<Deployment> = Api::namespaced(client.clone(), namespace);
-    match timeout(LIMIT, api.get_metadata(deployment)).await {
+    let api: Api<Deployment> = Api::namespaced(client, &namespace);
+    match timeout(LIMIT, api.get_metadata(&deployment)).await {
         Ok(Ok(found)) => found.owner_ref(&()),
         Ok(Err(error)) => {
             tracing::warn!(deployment, %error, "the Deployment of this process can't be read");

@@ -4,12 +4,12 @@ use std::{collections::BTreeMap, net::IpAddr};
 
 use jiff::Timestamp;
 use k8s_openapi::{
-    api::core::v1::{LoadBalancerIngress, ObjectReference, Service},
+    api::core::v1::{LoadBalancerIngress, ObjectReference},
     apimachinery::pkg::apis::meta::v1::Condition,
 };
 use kube::{Resource, ResourceExt};
 use lodestone_crds::{ANNOTATION_PREFIX, DEPRECATED_ANNOTATION_PREFIX, Family, Labels, annotation};
-use lodestone_daemon::{ObjectKey, flags::serves_class};
+use lodestone_daemon::{ObjectKey, flags::serves_class, service::Service};
 
 use crate::alloc::{Backend, Port, Protocol, Tenant};
 

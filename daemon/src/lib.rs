@@ -8,8 +8,10 @@
 //! | [`condition`] | conditions of objects, changed only when something changed |
 //! | [`events`] | Kubernetes events, sent in the background |
 //! | [`flags`] | command line and environment, the same for both |
+//! | [`guarded`] | objects that may be bad without harm to others |
 //! | [`lease`] | which of several replicas works |
 //! | [`readiness`] | what a process waits for before it is ready |
+//! | [`service`] | Services without what nobody looks at |
 //! | [`task`] | tasks that end with their owner |
 //! | [`watch`] | watches in which one bad object harms nothing else |
 #![forbid(unsafe_code)]
@@ -20,9 +22,11 @@ pub mod clock;
 pub mod condition;
 pub mod events;
 pub mod flags;
+pub mod guarded;
 pub mod lease;
 pub mod log;
 pub mod readiness;
+pub mod service;
 pub mod shutdown;
 pub mod task;
 pub mod watch;

@@ -9,12 +9,11 @@ use std::{
 use futures::{Stream, StreamExt, stream};
 use kube::{
     Api, Resource,
-    core::DeserializeGuard,
     runtime::watcher::{self, Event},
 };
 use serde::de::DeserializeOwned;
 
-use crate::{ObjectKey, clock};
+use crate::{ObjectKey, clock, guarded::Guarded};
 
 /// A connection that died without a word is noticed after this many seconds (and a few more).
 const TIMEOUT: u32 = 60;
@@ -49,7 +48,7 @@ impl<K> Change<K> {
 
 /// Watches `api`, for ever. Lost connections are taken up again by themselves; what went away meanwhile is told as gone. Errors are
 /// logged when they begin and when they end.
-pub fn changes<K>(api: Api<DeserializeGuard<K>>, config: watcher::Config) -> impl Stream<Item = Change<K>> + Send
+pub fn changes<K>(api: Api<Guarded<K>>, config: watcher::Config) -> impl Stream<Item = Change<K>> + Send
 where
     K: Resource<DynamicType = ()> + Clone + Debug + Send + Sync + DeserializeOwned + 'static,
 {
@@ -84,11 +83,7 @@ struct Diff {
 }
 
 impl Diff {
-    fn event<K: Resource<DynamicType = ()>>(
-        &mut self,
-        event: Event<DeserializeGuard<K>>,
-        out: &mut VecDeque<Change<K>>,
-    ) {
+    fn event<K: Resource<DynamicType = ()>>(&mut self, event: Event<Guarded<K>>, out: &mut VecDeque<Change<K>>) {
         // A list that is about to be asked for is no answer yet.
         if !matches!(event, Event::Init) && std::mem::take(&mut self.failures) > 0 {
             tracing::info!(kind = self.kind, "the API server answers again");
@@ -134,7 +129,7 @@ impl Diff {
     }
 }
 
-fn decoded<K: Resource<DynamicType = ()>>(object: DeserializeGuard<K>) -> Change<K> {
+fn decoded<K: Resource<DynamicType = ()>>(object: Guarded<K>) -> Change<K> {
     match object.0 {
         Ok(object) => Change::Applied(object),
         Err(invalid) => {
@@ -154,12 +149,15 @@ mod tests {
 
     use super::*;
 
-    fn object(name: &str) -> DeserializeGuard<ConfigMap> {
-        serde_json::from_value(serde_json::json!({"metadata": {"namespace": "n", "name": name}})).unwrap()
+    fn object(name: &str) -> Guarded<ConfigMap> {
+        serde_json::from_str(&format!(r#"{{"metadata": {{"namespace": "n", "name": "{name}"}}}}"#)).unwrap()
     }
 
-    fn bad(name: &str) -> DeserializeGuard<ConfigMap> {
-        serde_json::from_value(serde_json::json!({"metadata": {"namespace": "n", "name": name}, "data": 7})).unwrap()
+    fn bad(name: &str) -> Guarded<ConfigMap> {
+        serde_json::from_str(&format!(
+            r#"{{"metadata": {{"namespace": "n", "name": "{name}"}}, "data": 7}}"#
+        ))
+        .unwrap()
     }
 
     fn told(changes: VecDeque<Change<ConfigMap>>) -> Vec<String> {

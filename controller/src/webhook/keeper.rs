@@ -12,11 +12,11 @@ use k8s_openapi::{
 use kube::{
     Api, Client, Resource, ResourceExt,
     api::{ObjectMeta, Patch, PatchParams, PostParams},
-    core::DeserializeGuard,
     runtime::watcher,
 };
 use lodestone_daemon::{
     clock,
+    guarded::Guarded,
     readiness::Gate,
     watch::{Change, changes},
 };
@@ -87,8 +87,8 @@ impl Keeper {
     /// Keeps it for ever.
     pub async fn run(mut self) {
         let only = |name: &str| watcher::Config::default().fields(&format!("metadata.name={name}"));
-        let secrets: Api<DeserializeGuard<Secret>> = Api::namespaced(self.client.clone(), &self.namespace);
-        let configurations: Api<DeserializeGuard<Configuration>> = Api::all(self.client.clone());
+        let secrets: Api<Guarded<Secret>> = Api::namespaced(self.client.clone(), &self.namespace);
+        let configurations: Api<Guarded<Configuration>> = Api::all(self.client.clone());
         let mut secrets = std::pin::pin!(changes(secrets, only(&self.secret)));
         let mut configurations = std::pin::pin!(changes(configurations, only(&self.configuration)));
         let (mut seen, mut served) = (Seen::default(), None);

@@ -4,8 +4,11 @@ use std::collections::BTreeMap;
 
 use futures::StreamExt;
 use k8s_openapi::api::core::v1::Secret;
-use kube::{Api, Client, core::DeserializeGuard, runtime::watcher};
-use lodestone_daemon::watch::{Change, changes};
+use kube::{Api, Client, runtime::watcher};
+use lodestone_daemon::{
+    guarded::Guarded,
+    watch::{Change, changes},
+};
 use tokio::sync::watch;
 
 use crate::wire::envelope::Key;
@@ -15,7 +18,7 @@ const ENTRY: &str = "secretkey";
 
 /// Follows the Secret for ever. Without a key the speaker does not start; a key that is taken away stays in use.
 pub async fn follow(client: Client, namespace: String, name: String, key: watch::Sender<Option<Key>>) {
-    let api = Api::<DeserializeGuard<Secret>>::namespaced(client, &namespace);
+    let api = Api::<Guarded<Secret>>::namespaced(client, &namespace);
     let only = watcher::Config::default().fields(&format!("metadata.name={name}"));
     let mut secrets = std::pin::pin!(changes(api, only));
     let mut known: Option<Vec<u8>> = None;

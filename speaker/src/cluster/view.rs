@@ -2,13 +2,10 @@
 
 use std::net::IpAddr;
 
-use k8s_openapi::api::{
-    core::v1::{Node as KubeNode, Service},
-    discovery::v1::EndpointSlice,
-};
+use k8s_openapi::api::{core::v1::Node as KubeNode, discovery::v1::EndpointSlice};
 use kube::ResourceExt;
 use lodestone_crds::{Family, Labels, annotation};
-use lodestone_daemon::{ObjectKey, flags::serves_class};
+use lodestone_daemon::{ObjectKey, flags::serves_class, service::Service};
 
 use crate::{
     core::facts::{Endpoints, Node},

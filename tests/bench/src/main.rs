@@ -243,12 +243,15 @@ impl Bench {
                 let process = subject.process(&self.cluster)?;
                 let started = clock::now() - process.age()?;
                 let last = seen.values().max().context("none")?;
+                let first = seen.values().min().context("none")?.saturating_duration_since(started);
                 times.push(last.saturating_duration_since(started));
                 println!(
-                    "{}: {count} at start: all served after {} ms, {:.1} MB resident",
+                    "{}: {count} at start: first served after {} ms, all after {} ms, {:.1} MB resident, {} ms of CPU",
                     subject.name(),
+                    ms(first),
                     ms(times[times.len() - 1]),
-                    megabytes(process.resident()?)
+                    megabytes(process.resident()?),
+                    process.cpu()?.as_millis()
                 );
                 clear(&self.client).await?;
                 subject.scale(&self.cluster, 0)?;

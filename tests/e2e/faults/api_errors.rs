@@ -7,6 +7,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use futures::{FutureExt, future::ready};
 use k8s_openapi::api::core::v1::{Namespace, Service};
 use kube::{
     Api, Client, ResourceExt,
@@ -65,7 +66,7 @@ pub(super) fn start(client: &Client, until: Instant) -> Running {
         events,
         questions: questions_received,
         reviews: reviews_received,
-        owner: None,
+        owner: ready(None).boxed().shared(),
         ready: Readiness::default().gate("everything"),
         leads: leading,
     };
