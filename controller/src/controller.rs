@@ -41,7 +41,7 @@ use crate::{
 };
 
 /// How many statuses are written at one time.
-const IN_FLIGHT: usize = 32;
+const IN_FLIGHT: usize = 64;
 
 /// How many events may wait.
 const UNTOLD: usize = 20_000;
