@@ -47,7 +47,7 @@ const IN_FLIGHT: usize = 64;
 const UNTOLD: usize = 20_000;
 
 /// How long the statuses of pools and of other configuration wait for more to change.
-const STATUS_DELAY: Duration = Duration::from_millis(200);
+const STATUS_DELAY: Duration = Duration::from_millis(500);
 
 /// How long the first list of Services waits for the word on the Lease: whoever gets it reads them anew.
 const LEASE_WAIT: Duration = Duration::from_secs(1);

@@ -7,18 +7,29 @@
 //! | [`election`] | in which order they come |
 //! | [`peers`] | which speakers are alive |
 //! | [`claims`] | who owns what |
+//! | [`ring`] | who watches whom |
+//! | [`link`] | how long a peer may be silent |
+//! | [`check`] | what the wire says of a silent one |
+//! | [`probe`] | addresses that foreign hosts use |
+//! | [`settings`] | what a user chooses |
 //! | [`announce`] | when an owner speaks up unasked |
 //! | [`speaker`] | all of it together |
 
 pub mod announce;
+pub mod check;
 pub mod claims;
 pub mod election;
 pub mod eligibility;
 pub mod facts;
 pub mod interface;
+pub mod link;
 pub mod peers;
+pub mod probe;
+pub mod ring;
+pub mod settings;
 pub mod speaker;
 
 pub use facts::{Facts, Recorded};
 pub use interface::Interface;
-pub use speaker::{Output, Owned, Speaker};
+pub use settings::Settings;
+pub use speaker::{Happening, Kind, Output, Owned, Speaker};

@@ -11,20 +11,20 @@ use tokio::{
 };
 
 use crate::{
-    core::{Facts, Interface, Output, Owned, Speaker},
+    core::{Facts, Happening, Interface, Kind, Output, Owned, Settings, Speaker},
     net::{
-        frames::{FrameSockets, Kind},
+        frames::FrameSockets,
         groups::{Groups, Membership},
         links,
         peers::PeerSocket,
     },
-    wire::{arp, envelope::Key, message::NodeName, ndp},
+    wire::{envelope::Key, message::NodeName},
 };
 
 /// How long a speaker that ends waits for others to take over what it owns.
 const FAREWELL: Duration = Duration::from_secs(2);
 
-/// How many messages are taken in before ownership is decided.
+/// How many messages or frames are taken in before anything else is looked at.
 const BATCH: usize = 64;
 
 /// How long an interface that could not be opened waits for the next try.
@@ -39,10 +39,14 @@ pub struct Driver {
     pub port: u16,
     /// The key, as it is now and whenever it changes.
     pub key: watch::Receiver<Option<Key>>,
+    /// What the user has chosen.
+    pub settings: Settings,
     /// What is known from Kubernetes.
     pub facts: watch::Receiver<Option<Arc<Facts>>>,
     /// Where it is told what this node owns.
     pub owned: watch::Sender<Option<Vec<Owned>>>,
+    /// Where it is told what has happened.
+    pub happened: mpsc::UnboundedSender<Happening>,
     /// Questions for `/debug/state`.
     pub questions: mpsc::Receiver<Question>,
     /// Ends the driver: others take over first.
@@ -70,7 +74,7 @@ impl Driver {
         let _links = spawn(links::follow(links));
         let mut network = Network::default();
         let mut buffer = FrameSockets::buffer();
-        let mut core = Speaker::new(clock::now(), self.node.clone());
+        let mut core = Speaker::new(clock::now(), self.node.clone(), self.settings);
         let (mut farewell, mut retry): (Option<Instant>, Option<Instant>) = (None, None);
         loop {
             // Before anything else: the timers do not wait behind whatever else is ready.
@@ -84,14 +88,18 @@ impl Driver {
             if network.incomplete && retry.is_none() {
                 retry = Some(Instant::from_std(clock::now() + RETRY));
             }
-            if farewell.is_some() && core.owns_nothing() {
+            if farewell.is_some() && core.may_end() {
                 return Ok(());
             }
             let deadline = core.next_deadline().map(Instant::from_std);
             tokio::select! {
                 () = sleep_until(deadline.unwrap_or_else(far)), if deadline.is_some() => {}
                 (interface, kind, length) = network.sockets.receive(&mut buffer) => {
-                    network.answer(&core, interface, kind, buffer.get(..length).unwrap_or_default());
+                    network.answer(&mut core, interface, kind, buffer.get(..length).unwrap_or_default());
+                    for _ in 0..BATCH {
+                        let Some((interface, kind, length)) = network.sockets.receive(&mut buffer).now_or_never() else { break };
+                        network.answer(&mut core, interface, kind, buffer.get(..length).unwrap_or_default());
+                    }
                 }
                 (source, datagram) = peers.receive() => {
                     core.datagram(clock::now(), source, datagram);
@@ -136,6 +144,14 @@ impl Driver {
             Output::Boot(boot) => peers.raise_boot(boot),
             Output::Frame { interface, frame } => network.send(interface, &frame),
             Output::Groups(groups) => network.listen_to(groups),
+            Output::Happening(happening) => {
+                match happening {
+                    Happening::StandsIn { .. } => tracing::debug!("{happening}"),
+                    _ => tracing::info!("{happening}"),
+                }
+                // Whoever was told has gone when the process is about to end.
+                let _ = self.happened.send(happening);
+            }
             Output::Ownership(owned) => {
                 let addresses: Vec<IpAddr> = owned.iter().map(|owned| owned.address).collect();
                 tracing::info!(?addresses, "this node announces");
@@ -156,20 +172,9 @@ struct Network {
 }
 
 impl Network {
-    fn answer(&self, core: &Speaker, interface: u32, kind: Kind, frame: &[u8]) {
-        match kind {
-            Kind::Arp => {
-                let request = arp::Request::read(frame);
-                if let Some(reply) = request.and_then(|request| core.answer(interface, &request)) {
-                    self.send(interface, &reply);
-                }
-            }
-            Kind::Ndp => {
-                let solicitation = ndp::Solicitation::read(frame);
-                if let Some(reply) = solicitation.and_then(|solicitation| core.advertise(interface, &solicitation)) {
-                    self.send(interface, &reply);
-                }
-            }
+    fn answer(&self, core: &mut Speaker, interface: u32, kind: Kind, frame: &[u8]) {
+        if let Some(reply) = core.frame(clock::now(), interface, kind, frame) {
+            self.send(interface, &reply);
         }
     }
 

@@ -15,11 +15,14 @@ use lodestone_speaker::{
         secret,
         status::Reporter,
     },
-    core::Recorded,
+    core::{
+        Recorded, Settings,
+        settings::{Caretaker, Ownership},
+    },
     driver::Driver,
     wire::message::NodeName,
 };
-use tokio::sync::{oneshot, watch};
+use tokio::sync::{mpsc, oneshot, watch};
 
 /// Announces the addresses of Services on the LAN, one owner for each address.
 #[derive(Parser, Debug)]
@@ -51,6 +54,18 @@ struct Args {
     /// Announce even from nodes with the label node.kubernetes.io/exclude-from-external-load-balancers
     #[arg(long, env = "METALLB_IGNORE_EXCLUDE_LB")]
     ignore_exclude_lb: bool,
+
+    /// When a node answers for another one whose speaker is away, with that one's MAC
+    #[arg(long, value_enum, default_value_t)]
+    caretaker: Caretaker,
+
+    /// Whether an address stays with its owner, or goes back to the first in MetalLB's order when that node returns
+    #[arg(long, value_enum, default_value_t)]
+    ownership: Ownership,
+
+    /// Seconds between the unasked announcements of what is owned; 0: only when it begins
+    #[arg(long, default_value_t = 60)]
+    announce_interval: u64,
 }
 
 #[tokio::main(flavor = "current_thread")]
@@ -63,6 +78,9 @@ async fn main() -> Result<()> {
         ml_bindport,
         ml_secret_name,
         ignore_exclude_lb,
+        caretaker,
+        ownership,
+        announce_interval,
     } = Args::parse();
     log::start(common.log_level, common.log_format);
     tracing::info!(
@@ -89,12 +107,19 @@ async fn main() -> Result<()> {
     let (facts, facts_received) = watch::channel(None);
     let (uids, uids_received) = watch::channel(BTreeMap::new());
     let (end, ended) = oneshot::channel();
+    let (happened, happenings) = mpsc::unbounded_channel();
     let driver = Driver {
         node: node.clone(),
         port: ml_bindport,
         key: key_received,
+        settings: Settings {
+            caretaker,
+            ownership,
+            refresh: Duration::from_secs(announce_interval),
+        },
         facts: facts_received,
         owned,
+        happened,
         questions,
         end: ended,
     };

@@ -1,6 +1,6 @@
 //! Objects of Kubernetes, reduced to what the speaker looks at. Only these fields are kept in memory.
 
-use std::net::IpAddr;
+use std::{collections::BTreeSet, net::IpAddr};
 
 use k8s_openapi::api::{core::v1::Node as KubeNode, discovery::v1::EndpointSlice};
 use kube::ResourceExt;
@@ -78,6 +78,7 @@ impl SliceView {
     pub fn new(slice: &EndpointSlice) -> Option<Self> {
         let service = ObjectKey::new(&slice.namespace()?, slice.labels().get(SERVICE_LABEL)?);
         let mut endpoints = Endpoints::default();
+        let mut staying = BTreeSet::new();
         for endpoint in slice.endpoints.iter().filter(|endpoint| !endpoint.addresses.is_empty()) {
             let conditions = endpoint.conditions.as_ref();
             // An endpoint that is terminating and still serves takes traffic; nothing said means yes.
@@ -85,10 +86,17 @@ impl SliceView {
             let serving = conditions.and_then(|conditions| conditions.serving).unwrap_or(false);
             match &endpoint.node_name {
                 _ if !ready && !serving => {}
-                Some(node) => drop(endpoints.nodes.insert(NodeName::from(node.as_str()))),
+                Some(node) => {
+                    endpoints.nodes.insert(NodeName::from(node.as_str()));
+                    if !conditions.and_then(|conditions| conditions.terminating).unwrap_or(false) {
+                        staying.insert(node.as_str());
+                    }
+                }
                 None => endpoints.elsewhere = true,
             }
         }
+        endpoints.ending = endpoints.nodes.clone();
+        endpoints.ending.retain(|node| !staying.contains(&**node));
         let family = match slice.address_type.as_str() {
             "IPv4" => Some(Family::V4),
             "IPv6" => Some(Family::V6),
@@ -120,8 +128,19 @@ pub fn node(node: &KubeNode) -> (NodeName, Node) {
             .into_iter()
             .flatten()
             .any(|condition| unavailable(&condition.type_, &condition.status)),
+        draining: is_draining(node),
     };
     (NodeName::from(node.name_any()), view)
+}
+
+/// The taint of a node that an administrator has declared out of service (Kubernetes: `v1.TaintNodeOutOfService`).
+const OUT_OF_SERVICE: &str = "node.kubernetes.io/out-of-service";
+
+fn is_draining(node: &KubeNode) -> bool {
+    let spec = node.spec.as_ref();
+    let cordoned = spec.and_then(|spec| spec.unschedulable).unwrap_or(false);
+    let taints = spec.and_then(|spec| spec.taints.as_ref());
+    cordoned || taints.into_iter().flatten().any(|taint| taint.key == OUT_OF_SERVICE)
 }
 
 #[cfg(test)]

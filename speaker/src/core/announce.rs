@@ -1,7 +1,7 @@
 //! When an owner speaks up unasked.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     net::IpAddr,
     time::{Duration, Instant},
 };
@@ -10,9 +10,6 @@ use sha2::{Digest, Sha256};
 
 /// After a take-over, in milliseconds from it: neighbours that missed one hear the next.
 const BURST: [u64; 5] = [0, 100, 1100, 2200, 3300];
-
-/// Afterwards: so that a switch that forgets, and a neighbour that does not, never part for long.
-const REFRESH: Duration = Duration::from_secs(60);
 
 /// One address that is announced.
 #[derive(Clone, Debug)]
@@ -23,66 +20,82 @@ struct Course {
 }
 
 /// All addresses that are announced.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct Announcements {
     courses: BTreeMap<IpAddr, Course>,
+    /// What is due when, the earliest first.
+    queue: BTreeSet<(Instant, IpAddr)>,
+    /// How often after the burst, so that a switch that forgets, and a neighbour that does not, never part for long; zero: never.
+    refresh: Duration,
 }
 
 impl Announcements {
-    /// Begins to announce `address`, or begins anew with a burst.
-    pub fn begin(&mut self, now: Instant, address: IpAddr) {
-        self.courses.insert(
-            address,
-            Course {
-                since: now,
-                said: 0,
-                next: now,
-            },
-        );
+    /// None yet.
+    #[must_use]
+    pub const fn new(refresh: Duration) -> Self {
+        Self {
+            courses: BTreeMap::new(),
+            queue: BTreeSet::new(),
+            refresh,
+        }
     }
 
-    /// Begins anew with a burst for every address: the neighbours may be others than before.
-    pub fn begin_all(&mut self, now: Instant) {
-        for course in self.courses.values_mut() {
-            *course = Course {
-                since: now,
-                said: 0,
-                next: now,
-            };
-        }
+    /// Begins to announce `address`, or begins anew with a burst.
+    pub fn begin(&mut self, now: Instant, address: IpAddr) {
+        self.end(address);
+        let course = Course {
+            since: now,
+            said: 0,
+            next: now,
+        };
+        self.courses.insert(address, course);
+        self.queue.insert((now, address));
     }
 
     /// Says nothing more about `address`.
     pub fn end(&mut self, address: IpAddr) {
-        self.courses.remove(&address);
+        if let Some(course) = self.courses.remove(&address) {
+            self.queue.remove(&(course.next, address));
+        }
     }
 
     /// When the next announcement is due.
     #[must_use]
     pub fn next(&self) -> Option<Instant> {
-        self.courses.values().map(|course| course.next).min()
+        self.queue.first().map(|(next, _)| *next)
     }
 
     /// The addresses whose announcement is due.
     pub fn due(&mut self, now: Instant) -> Vec<IpAddr> {
-        let due = self.courses.iter_mut().filter(|(_, course)| course.next <= now);
-        due.map(|(address, course)| {
+        let mut due = Vec::new();
+        while let Some((next, address)) = self.queue.pop_first() {
+            if next > now {
+                self.queue.insert((next, address));
+                break;
+            }
+            let Some(course) = self.courses.get_mut(&address) else {
+                continue;
+            };
             course.said = course.said.saturating_add(1);
             let burst = usize::try_from(course.said).ok().and_then(|said| BURST.get(said));
-            let refresh = || now + REFRESH + jitter(*address, course.said);
-            course.next = burst.map_or_else(refresh, |offset| course.since + Duration::from_millis(*offset));
-            *address
-        })
-        .collect()
+            let again = burst.map(|offset| course.since + Duration::from_millis(*offset));
+            let refresh = || (!self.refresh.is_zero()).then(|| now + self.refresh + jitter(self.refresh, address, course.said));
+            if let Some(again) = again.or_else(refresh) {
+                course.next = again;
+                self.queue.insert((again, address));
+            }
+            due.push(address);
+        }
+        due
     }
 }
 
 /// Up to a tenth of the interval, so that a thousand addresses don't speak up in the same moment. The same each time: what happens is a
 /// function of what went in.
-fn jitter(address: IpAddr, said: u32) -> Duration {
+fn jitter(refresh: Duration, address: IpAddr, said: u32) -> Duration {
     let digest = Sha256::digest(format!("{address}#{said}"));
     let byte = digest.first().copied().unwrap_or_default();
-    REFRESH / 10 * u32::from(byte) / 255
+    refresh / 10 * u32::from(byte) / 255
 }
 
 #[cfg(test)]
@@ -93,7 +106,7 @@ mod tests {
     fn a_burst_then_a_slow_refresh() {
         let start = lodestone_daemon::clock::now();
         let address: IpAddr = "192.0.2.1".parse().unwrap();
-        let mut announcements = Announcements::default();
+        let mut announcements = Announcements::new(Duration::from_secs(60));
         announcements.begin(start, address);
         let mut offsets = Vec::new();
         for _ in 0..7 {
@@ -108,5 +121,17 @@ mod tests {
         }
         announcements.end(address);
         assert_eq!(announcements.next(), None);
+    }
+
+    #[test]
+    fn without_a_refresh_it_is_silent_after_the_burst() {
+        let start = lodestone_daemon::clock::now();
+        let mut announcements = Announcements::new(Duration::ZERO);
+        announcements.begin(start, "192.0.2.1".parse().unwrap());
+        let mut times = 0;
+        while let Some(now) = announcements.next() {
+            times += announcements.due(now).len();
+        }
+        assert_eq!(times, BURST.len());
     }
 }

@@ -9,10 +9,12 @@ use std::{
 use super::election::comes_first;
 use crate::wire::message::{Claim, NodeName};
 
-/// How often an owner repeats its claims.
-pub const REPEAT: Duration = Duration::from_secs(2);
-/// A claim that was not repeated for this long is void, although its owner is alive: it has forgotten it.
-pub const STALE_AFTER: Duration = Duration::from_secs(7);
+/// A claim that was not repeated for this long is void, although its owner is alive: it has forgotten it. `cycle` is how often an owner
+/// repeats its claims.
+#[must_use]
+pub fn stale_after(cycle: Duration) -> Duration {
+    cycle * 7 / 2
+}
 
 /// Who owns an address.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -87,7 +89,14 @@ impl Claims {
 
     /// A node says that it owns an address. The higher epoch holds; of two equal ones the node that comes first in the election. A claim
     /// that is void, since its owner is dead or has forgotten it, outbids nobody.
-    pub fn hear(&mut self, now: Instant, node: &NodeName, claim: Claim, alive: impl Fn(&NodeName) -> bool) -> Settled {
+    pub fn hear(
+        &mut self,
+        now: Instant,
+        cycle: Duration,
+        node: &NodeName,
+        claim: Claim,
+        alive: impl Fn(&NodeName) -> bool,
+    ) -> Settled {
         let new = Holder {
             node: node.clone(),
             epoch: claim.epoch,
@@ -100,10 +109,11 @@ impl Claims {
         };
         if known.node == *node {
             known.heard = now;
+            known.vouched = false;
             known.epoch = known.epoch.max(claim.epoch);
             return Settled::Same;
         }
-        let void = !(alive(&known.node) || known.vouched) || now >= known.heard + STALE_AFTER;
+        let void = !(alive(&known.node) || known.vouched) || now >= known.heard + stale_after(cycle);
         let wins = void
             || claim.epoch > known.epoch
             || (claim.epoch == known.epoch && comes_first(claim.address, node, &known.node));
@@ -115,8 +125,15 @@ impl Claims {
     }
 
     /// A node says that another one owns an address.
-    pub fn vouch(&mut self, now: Instant, node: &NodeName, claim: Claim, alive: impl Fn(&NodeName) -> bool) -> Settled {
-        let settled = self.hear(now, node, claim, alive);
+    pub fn vouch(
+        &mut self,
+        now: Instant,
+        cycle: Duration,
+        node: &NodeName,
+        claim: Claim,
+        alive: impl Fn(&NodeName) -> bool,
+    ) -> Settled {
+        let settled = self.hear(now, cycle, node, claim, alive);
         if let Some(holder) = self
             .holders
             .get_mut(&claim.address)
@@ -135,9 +152,10 @@ impl Claims {
     }
 
     /// Forgets the claims to addresses that are not used: those of `me` at once, those of others when they are no longer repeated.
-    pub fn retain(&mut self, now: Instant, me: &NodeName, used: impl Fn(IpAddr) -> bool) {
+    pub fn retain(&mut self, now: Instant, me: &NodeName, cycle: Duration, used: impl Fn(IpAddr) -> bool) {
+        let stale = stale_after(cycle);
         self.holders
-            .retain(|address, holder| used(*address) || (holder.node != *me && now < holder.heard + STALE_AFTER));
+            .retain(|address, holder| used(*address) || (holder.node != *me && now < holder.heard + stale));
     }
 }
 
@@ -146,6 +164,7 @@ mod tests {
     use super::*;
 
     const ADDRESS: &str = "10.0.0.1";
+    const CYCLE: Duration = Duration::from_secs(2);
 
     fn claim(epoch: u64) -> Claim {
         Claim {
@@ -166,8 +185,8 @@ mod tests {
             ((&b, 1), (&a, 2), &a),
         ] {
             let mut claims = Claims::default();
-            assert_eq!(claims.hear(now, first.0, claim(first.1), |_| true), Settled::Changed);
-            let settled = claims.hear(now, second.0, claim(second.1), |_| true);
+            assert_eq!(claims.hear(now, CYCLE, first.0, claim(first.1), |_| true), Settled::Changed);
+            let settled = claims.hear(now, CYCLE, second.0, claim(second.1), |_| true);
             assert_eq!(
                 settled,
                 if second.0 == owner {
@@ -185,12 +204,12 @@ mod tests {
         let now = lodestone_daemon::clock::now();
         let (a, b): (NodeName, NodeName) = ("node-a".into(), "node-b".into());
         let mut claims = Claims::default();
-        claims.hear(now, &b, claim(41), |_| true);
+        claims.hear(now, CYCLE, &b, claim(41), |_| true);
         assert_eq!(claims.take(now, &a, ADDRESS.parse().unwrap()), 42);
-        assert_eq!(claims.hear(now, &b, claim(41), |_| true), Settled::Outdated);
+        assert_eq!(claims.hear(now, CYCLE, &b, claim(41), |_| true), Settled::Outdated);
         assert_eq!((claims.of(&a), claims.of(&b)), (vec![claim(42)], vec![]));
         assert_eq!(
-            claims.hear(now, &b, claim(1), |node| *node == b),
+            claims.hear(now, CYCLE, &b, claim(1), |node| *node == b),
             Settled::Changed,
             "the claim of a dead node is void"
         );

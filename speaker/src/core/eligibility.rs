@@ -36,6 +36,8 @@ pub enum Reason {
     NoEndpoint,
     /// externalTrafficPolicy Local, and no endpoint serves here.
     NoLocalEndpoint,
+    /// externalTrafficPolicy Local, and all endpoints here are about to end; other nodes have some that stay.
+    EndpointsEnd,
 }
 
 impl fmt::Display for Reason {
@@ -52,6 +54,7 @@ impl fmt::Display for Reason {
             Self::NoPrefix => "the address is in no prefix of its interfaces, and is in one of other nodes'",
             Self::NoEndpoint => "no endpoint of the Service serves",
             Self::NoLocalEndpoint => "externalTrafficPolicy is Local and no endpoint serves on it",
+            Self::EndpointsEnd => "externalTrafficPolicy is Local and all endpoints on it are terminating",
         })
     }
 }
@@ -85,6 +88,7 @@ pub fn verdicts(facts: &Facts, networks: &BTreeMap<NodeName, Vec<Network>>, addr
         })
         .collect();
     prefer_prefix(networks, address, &mut verdicts);
+    prefer_staying(&serving, &mut verdicts);
     verdicts
 }
 
@@ -176,7 +180,7 @@ fn for_tenant(
 
 /// A host without IPv6 on an interface drops whatever comes for an address that it announces there.
 fn has_ipv6(network: &Network) -> bool {
-    network.prefixes.iter().any(|prefix| matches!(prefix, IpNet::V6(_)))
+    network.addresses.iter().any(|prefix| matches!(prefix, IpNet::V6(_)))
 }
 
 /// The advertisements under which a Service's address is announced: those of the pool that holds it. Where none does any more, those
@@ -201,7 +205,7 @@ fn prefer_prefix(networks: &BTreeMap<NodeName, Vec<Network>>, address: IpAddr, v
     let on_link = |name: &NodeName, standing: &Standing| {
         networks.get(name).into_iter().flatten().any(|network| {
             standing.interfaces.contains(&network.interface)
-                && network.prefixes.iter().any(|prefix| prefix.contains(&address))
+                && network.addresses.iter().any(|prefix| prefix.contains(&address))
         })
     };
     let any = verdicts
@@ -211,6 +215,22 @@ fn prefer_prefix(networks: &BTreeMap<NodeName, Vec<Network>>, address: IpAddr, v
         for (name, verdict) in verdicts.iter_mut() {
             if verdict.as_ref().is_ok_and(|standing| !on_link(name, standing)) {
                 *verdict = Err(Reason::NoPrefix);
+            }
+        }
+    }
+}
+
+/// An address leaves a node before the last of its endpoints has gone, if another node has one that stays.
+fn prefer_staying(serving: &[&Tenant], verdicts: &mut Verdicts) {
+    let ends = |name: &NodeName| {
+        serving
+            .iter()
+            .any(|tenant| tenant.local && !tenant.endpoints.elsewhere && tenant.endpoints.ending.contains(name))
+    };
+    if verdicts.iter().any(|(name, verdict)| verdict.is_ok() && !ends(name)) {
+        for (name, verdict) in verdicts.iter_mut() {
+            if verdict.is_ok() && ends(name) {
+                *verdict = Err(Reason::EndpointsEnd);
             }
         }
     }

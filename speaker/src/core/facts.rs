@@ -38,6 +38,8 @@ pub struct Node {
     pub labels: Labels,
     /// Its condition NetworkUnavailable.
     pub network_unavailable: bool,
+    /// Whether it is being taken out of service: cordoned, or marked out of service.
+    pub draining: bool,
 }
 
 /// A Service that has an address.
@@ -62,6 +64,8 @@ pub struct Tenant {
 pub struct Endpoints {
     /// The nodes that have one.
     pub nodes: BTreeSet<NodeName>,
+    /// Of these, the nodes where all of them are about to end.
+    pub ending: BTreeSet<NodeName>,
     /// Whether there is one that says no node: such as those that a user has written by hand.
     pub elsewhere: bool,
 }

@@ -65,14 +65,14 @@ impl Interface {
     /// IPv6 on this one.
     #[must_use]
     pub fn network(&self) -> Network {
-        let tells = |prefix: &IpNet| match prefix {
+        let tells = |address: &IpNet| match address {
             IpNet::V4(v4) => !v4.network().is_link_local(),
             IpNet::V6(_) => true,
         };
-        let prefixes = self.addresses.iter().map(IpNet::trunc).filter(tells);
         Network {
             interface: self.name.clone(),
-            prefixes: prefixes.collect(),
+            mac: self.mac.unwrap_or_default().into(),
+            addresses: self.addresses.iter().filter(|address| tells(address)).copied().collect(),
         }
     }
 }

@@ -1,4 +1,4 @@
-//! Which speakers are alive: a plain heartbeat between all of them.
+//! Which speakers are alive, as far as is heard of them: by heartbeats of those that this node watches, by what others say of the rest.
 
 use std::{
     collections::BTreeMap,
@@ -6,25 +6,163 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::facts::Facts;
+use super::{facts::Facts, link::Link};
 use crate::wire::message::{Network, NodeName};
 
-/// How often a speaker that is alive hears from us.
-pub const HEARTBEAT: Duration = Duration::from_millis(100);
-/// How often all is said again, to those who are alive and to those who may come to be.
-pub const HELLO: Duration = Duration::from_secs(1);
-/// A speaker that was not heard for this long is dead.
-pub const DEAD_AFTER: Duration = Duration::from_millis(1500);
+/// How many messages a second go to each node in turn, to say everything again.
+const REPEATS: u32 = 7;
+
+/// How often everything is said again in a small cluster.
+const CYCLE: Duration = Duration::from_secs(2);
+
+/// How long a doubt that another node has told of holds.
+const TOLD_DOUBT: Duration = Duration::from_millis(500);
+
+/// How often everything is said again to everybody, in a cluster of so many nodes.
+#[must_use]
+pub fn cycle(nodes: usize) -> Duration {
+    let nodes = u32::try_from(nodes).unwrap_or(u32::MAX);
+    CYCLE.max(Duration::from_secs(1) * nodes / REPEATS)
+}
+
+/// By which way a message came.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Path {
+    /// Between the addresses that the nodes have in Kubernetes.
+    Node,
+    /// Over a network that addresses are announced on, where that is another.
+    Lan,
+}
+
+/// How alive a speaker seems.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Phase {
+    /// It is heard.
+    Well,
+    /// It is late.
+    Doubted,
+    /// It is silent, since then.
+    Suspected(Instant),
+}
+
+/// That a speaker is about to end, or has ended with notice.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Leaving {
+    /// Since when.
+    pub since: Instant,
+    /// Whether others are to take what it owns.
+    pub handover: bool,
+}
 
 /// Another speaker.
 #[derive(Clone, Debug)]
 struct Peer {
     address: IpAddr,
     boot: u64,
+    /// The highest number of its messages, and which of the 64 before it have come: two ways may change the order.
     sequence: u64,
-    heard: Instant,
-    leaving: bool,
+    before: u64,
+    /// When it was last heard, by whatever way.
+    last: Instant,
+    /// Since when it has not said what it owns: it has just been started.
+    silent_on_claims: Option<Instant>,
+    leaving: Option<Leaving>,
     networks: Option<Vec<Network>>,
+    node: Watched,
+    lan: Watched,
+    /// Others that do not hear it.
+    told: BTreeMap<NodeName, Instant>,
+    told_doubt: Option<Instant>,
+    /// Since when nobody that this node hears watches it.
+    unwatched: Option<Instant>,
+}
+
+/// A way that is watched, if heartbeats are expected on it.
+#[derive(Clone, Debug)]
+struct Watched {
+    link: Link,
+    expected: bool,
+}
+
+impl Watched {
+    fn new(now: Instant) -> Self {
+        Self {
+            link: Link::new(now),
+            expected: false,
+        }
+    }
+
+    fn phase(&self, now: Instant) -> Phase {
+        let from = self.link.suspected_from();
+        if now >= from {
+            Phase::Suspected(from)
+        } else if now >= self.link.doubted_from() {
+            Phase::Doubted
+        } else {
+            Phase::Well
+        }
+    }
+}
+
+impl Peer {
+    fn new(now: Instant, address: IpAddr, boot: u64, sequence: u64) -> Self {
+        Self {
+            address,
+            boot,
+            sequence,
+            before: 0,
+            last: now,
+            silent_on_claims: Some(now),
+            leaving: None,
+            networks: None,
+            node: Watched::new(now),
+            lan: Watched::new(now),
+            told: BTreeMap::new(),
+            told_doubt: None,
+            unwatched: None,
+        }
+    }
+
+    /// Whether a message with this number has not come yet.
+    fn accept(&mut self, sequence: u64) -> bool {
+        if let Some(ahead) = sequence.checked_sub(self.sequence).filter(|ahead| *ahead > 0) {
+            let shift = u32::try_from(ahead).unwrap_or(u32::MAX);
+            // The highest until now takes its place among those before.
+            self.before = self.before.checked_shl(shift).unwrap_or(0) | 1u64.checked_shl(shift - 1).unwrap_or(0);
+            self.sequence = sequence;
+            return true;
+        }
+        let behind = u32::try_from(self.sequence - sequence).unwrap_or(u32::MAX);
+        let bit = behind.checked_sub(1).and_then(|place| 1u64.checked_shl(place)).unwrap_or(0);
+        let is_new = bit != 0 && self.before & bit == 0;
+        self.before |= bit;
+        is_new
+    }
+
+    /// The way that matters for what it announces: the network that it announces on, where heartbeats come over it.
+    const fn way(&self) -> &Watched {
+        if self.lan.expected { &self.lan } else { &self.node }
+    }
+
+    fn phase(&self, now: Instant, cycle: Duration) -> Phase {
+        let way = self.way();
+        if way.expected {
+            return way.phase(now);
+        }
+        let silent = self.last + cycle * 4;
+        let told = self.told.values().min().copied().or(self.unwatched);
+        match told.or_else(|| (now >= silent).then_some(silent)) {
+            Some(since) => Phase::Suspected(since),
+            None if self.told_doubt.is_some_and(|told| now < told + TOLD_DOUBT) => Phase::Doubted,
+            None => Phase::Well,
+        }
+    }
+
+    /// Whether it is heard by any way.
+    fn is_heard(&self, now: Instant, cycle: Duration) -> bool {
+        let by_node = self.node.expected && !matches!(self.node.phase(now), Phase::Suspected(_));
+        by_node || !matches!(self.phase(now, cycle), Phase::Suspected(_))
+    }
 }
 
 /// What a message tells about its sender.
@@ -46,20 +184,22 @@ pub enum Heard {
 #[derive(Clone, Debug, Default)]
 pub struct Peers {
     heard: BTreeMap<NodeName, Peer>,
+    cycle: Duration,
 }
 
 impl Peers {
     /// Takes in that a message came, before its content is looked at. Messages that were recorded and are sent again carry a number that
     /// was used before.
-    pub fn hear(&mut self, now: Instant, from: &NodeName, address: IpAddr, boot: u64, sequence: u64) -> Heard {
-        let fresh = Peer {
-            address,
-            boot,
-            sequence,
-            heard: now,
-            leaving: false,
-            networks: None,
-        };
+    pub fn hear(
+        &mut self,
+        now: Instant,
+        from: &NodeName,
+        (address, path): (IpAddr, Path),
+        boot: u64,
+        sequence: u64,
+    ) -> Heard {
+        let cycle = self.cycle;
+        let fresh = Peer::new(now, address, boot, sequence);
         let Some(peer) = self.heard.get_mut(from) else {
             self.heard.insert(from.clone(), fresh);
             return Heard::Restarted;
@@ -75,14 +215,79 @@ impl Peers {
             };
             return Heard::Restarted;
         }
-        if sequence <= peer.sequence {
+        if !peer.accept(sequence) {
             return Heard::Again;
         }
-        let was_alive = is_alive(peer, now);
-        peer.address = address;
-        peer.sequence = sequence;
-        peer.heard = now;
-        if was_alive { Heard::Known } else { Heard::Appeared }
+        let was_heard = !matches!(peer.phase(now, cycle), Phase::Suspected(_));
+        peer.last = now;
+        // Where it announces it may be cut off all the same.
+        if path == Path::Lan || !peer.lan.expected {
+            peer.told.clear();
+            peer.told_doubt = None;
+            peer.unwatched = None;
+        }
+        match path {
+            Path::Node => {
+                peer.address = address;
+                peer.node.link.hear(now);
+            }
+            Path::Lan => peer.lan.link.hear(now),
+        }
+        let is_heard = !matches!(peer.phase(now, cycle), Phase::Suspected(_));
+        if was_heard || !is_heard { Heard::Known } else { Heard::Appeared }
+    }
+
+    /// Takes in a heartbeat: from now on more are expected.
+    pub fn beat(&mut self, now: Instant, from: &NodeName, path: Path) {
+        if let Some(peer) = self.heard.get_mut(from) {
+            let watched = match path {
+                Path::Node => &mut peer.node,
+                Path::Lan => &mut peer.lan,
+            };
+            if std::mem::replace(&mut watched.expected, true) {
+                watched.link.beat(now);
+            } else {
+                watched.link = Link::new(now);
+            }
+        }
+    }
+
+    /// No more heartbeats are to be expected.
+    pub fn unwatch(&mut self, from: &NodeName) {
+        if let Some(peer) = self.heard.get_mut(from) {
+            peer.node.expected = false;
+            peer.lan.expected = false;
+        }
+    }
+
+    /// `teller` does not hear `node`.
+    pub fn told(&mut self, now: Instant, node: &NodeName, teller: &NodeName) {
+        if let Some(peer) = self.heard.get_mut(node) {
+            peer.told.entry(teller.clone()).or_insert(now);
+        }
+    }
+
+    /// Somebody has its doubts about `node`.
+    pub fn told_doubt(&mut self, now: Instant, node: &NodeName) {
+        if let Some(peer) = self.heard.get_mut(node) {
+            peer.told_doubt = Some(now);
+        }
+    }
+
+    /// Nobody that this node hears watches `node`: nobody would tell that it is silent.
+    pub fn set_unwatched(&mut self, now: Instant, node: &NodeName, unwatched: bool) {
+        if let Some(peer) = self.heard.get_mut(node) {
+            peer.unwatched = unwatched.then(|| peer.unwatched.unwrap_or(now));
+        }
+    }
+
+    /// How many do not hear it: those who have said so, and this node.
+    #[must_use]
+    pub fn suspected_by(&self, node: &NodeName, now: Instant) -> usize {
+        self.heard.get(node).map_or(0, |peer| {
+            let by_us = peer.way().expected && matches!(peer.way().phase(now), Phase::Suspected(_));
+            peer.told.len() + usize::from(by_us)
+        })
     }
 
     /// Where a speaker was last heard from.
@@ -106,104 +311,113 @@ impl Peers {
         changed
     }
 
-    /// Takes in that a speaker is about to end.
-    pub fn leaving(&mut self, from: &NodeName) {
-        if let Some(peer) = self.heard.get_mut(from) {
-            peer.leaving = true;
-        }
-    }
-
-    /// Whether a speaker is alive and stays.
+    /// What a speaker has last said of its networks, whether it is alive or not.
     #[must_use]
-    pub fn stays(&self, node: &NodeName, now: Instant) -> bool {
-        self.heard
-            .get(node)
-            .is_some_and(|peer| is_alive(peer, now) && !peer.leaving)
+    pub fn networks_of(&self, node: &NodeName) -> &[Network] {
+        let networks = self.heard.get(node).and_then(|peer| peer.networks.as_deref());
+        networks.unwrap_or_default()
     }
 
-    /// Whether a speaker is alive.
+    /// Takes in that a speaker is about to end. Gives back whether that is news.
+    pub fn set_leaving(&mut self, now: Instant, from: &NodeName, handover: bool) -> bool {
+        let Some(peer) = self.heard.get_mut(from) else {
+            return false;
+        };
+        let news = peer.leaving.is_none_or(|leaving| leaving.handover != handover);
+        if news {
+            peer.leaving = Some(Leaving { since: now, handover });
+        }
+        news
+    }
+
+    /// Whether a speaker has said that it ends.
+    #[must_use]
+    pub fn leaving(&self, node: &NodeName) -> Option<Leaving> {
+        self.heard.get(node)?.leaving
+    }
+
+    /// Takes in that a speaker has said all that it owns. Gives back whether it had not since it was started.
+    pub fn has_told_claims(&mut self, from: &NodeName) -> bool {
+        let peer = self.heard.get_mut(from);
+        peer.is_some_and(|peer| peer.silent_on_claims.take().is_some())
+    }
+
+    /// Since when a speaker has been there without saying what it owns.
+    #[must_use]
+    pub fn silent_on_claims(&self, node: &NodeName) -> Option<Instant> {
+        self.heard.get(node)?.silent_on_claims
+    }
+
+    /// How alive a speaker seems; `None` for one that was never heard.
+    #[must_use]
+    pub fn phase(&self, node: &NodeName, now: Instant) -> Option<Phase> {
+        Some(self.heard.get(node)?.phase(now, self.cycle))
+    }
+
+    /// Whether a speaker is heard by any way.
     #[must_use]
     pub fn lives(&self, node: &NodeName, now: Instant) -> bool {
-        self.heard.get(node).is_some_and(|peer| is_alive(peer, now))
+        self.heard.get(node).is_some_and(|peer| peer.is_heard(now, self.cycle))
     }
 
-    /// The networks of every speaker that is alive and stays.
-    pub fn networks(&self, now: Instant) -> impl Iterator<Item = (&NodeName, &Vec<Network>)> {
-        let staying = self
-            .heard
-            .iter()
-            .filter(move |(_, peer)| is_alive(peer, now) && !peer.leaving);
-        staying.filter_map(|(node, peer)| Some((node, peer.networks.as_ref()?)))
-    }
-
-    /// When the next one that is alive will be dead unless it is heard.
+    /// Whether a speaker is heard where it announces, and stays: it can take an address.
     #[must_use]
-    pub fn next_death(&self, now: Instant) -> Option<Instant> {
+    pub fn can_take(&self, node: &NodeName, now: Instant) -> bool {
         self.heard
-            .values()
-            .map(|peer| peer.heard + DEAD_AFTER)
-            .filter(|death| *death > now)
-            .min()
+            .get(node)
+            .is_some_and(|peer| peer.leaving.is_none() && !matches!(peer.phase(now, self.cycle), Phase::Suspected(_)))
     }
 
-    /// This process did not run for `pause`: what came meanwhile is still unread, so nobody is to be called dead for it.
+    /// The networks of every speaker that can take an address.
+    pub fn networks(&self, now: Instant) -> impl Iterator<Item = (&NodeName, &Vec<Network>)> {
+        self.heard
+            .iter()
+            .filter(move |(node, _)| self.can_take(node, now))
+            .filter_map(|(node, peer)| Some((node, peer.networks.as_ref()?)))
+    }
+
+    /// What is lost on the way from a speaker to us, from 0 to 1.
+    #[must_use]
+    pub fn loss(&self, node: &NodeName) -> f64 {
+        self.heard.get(node).map_or(0.0, |peer| peer.way().link.loss())
+    }
+
+    /// Whether this node watches `node`.
+    #[must_use]
+    pub fn watches(&self, node: &NodeName) -> bool {
+        self.heard.get(node).is_some_and(|peer| peer.way().expected)
+    }
+
+    /// When the next one will be doubted or suspected unless it is heard.
+    #[must_use]
+    pub fn next_change(&self, now: Instant) -> Option<Instant> {
+        let of = |peer: &Peer| {
+            let ways = [&peer.node, &peer.lan].into_iter().filter(|way| way.expected);
+            let ways: Vec<Instant> = ways
+                .flat_map(|way| [way.link.doubted_from(), way.link.suspected_from()])
+                .collect();
+            ways.into_iter().filter(|at| *at > now).min()
+        };
+        self.heard.values().filter_map(of).min()
+    }
+
+    /// This process did not run for `pause`: what came meanwhile is still unread, so nobody is to be suspected for it.
     pub fn excuse(&mut self, now: Instant, pause: Duration) {
         for peer in self.heard.values_mut() {
-            peer.heard = now.min(peer.heard + pause);
+            peer.last = now.min(peer.last + pause);
+            peer.node.link.excuse(now, pause);
+            peer.lan.link.excuse(now, pause);
         }
     }
 
     /// Forgets the speakers that are silent and whose nodes are no longer in the cluster.
     pub fn retain(&mut self, now: Instant, facts: &Facts) {
+        self.cycle = cycle(facts.nodes.len());
+        let cycle = self.cycle;
         self.heard
-            .retain(|node, peer| facts.nodes.contains_key(node) || is_alive(peer, now));
+            .retain(|node, peer| facts.nodes.contains_key(node) || peer.is_heard(now, cycle));
     }
-}
-
-fn is_alive(peer: &Peer, now: Instant) -> bool {
-    now < peer.heard + DEAD_AFTER
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    const ADDRESS: IpAddr = IpAddr::V4(std::net::Ipv4Addr::LOCALHOST);
-
-    #[test]
-    fn replayed_messages_are_ignored_and_a_restart_and_a_clock_that_went_back_are_noticed() {
-        let start = lodestone_daemon::clock::now();
-        let mut peers = Peers::default();
-        let mut hear = |after: u64, boot, sequence| {
-            peers.hear(
-                start + Duration::from_millis(after),
-                &"b".into(),
-                ADDRESS,
-                boot,
-                sequence,
-            )
-        };
-        assert_eq!(hear(0, 5, 1), Heard::Restarted);
-        assert_eq!(hear(0, 5, 2), Heard::Known);
-        assert_eq!(hear(0, 5, 2), Heard::Again);
-        assert_eq!(hear(0, 4, 9), Heard::Behind(5));
-        assert_eq!(hear(5000, 5, 3), Heard::Appeared);
-        assert_eq!(hear(5000, 6, 1), Heard::Restarted);
-    }
-
-    #[test]
-    fn a_pause_of_our_own_kills_nobody() {
-        let start = lodestone_daemon::clock::now();
-        let node: NodeName = "b".into();
-        let mut peers = Peers::default();
-        peers.hear(start, &node, ADDRESS, 1, 1);
-        let late = start + Duration::from_secs(10);
-        assert!(!peers.lives(&node, late));
-        peers.excuse(late, Duration::from_millis(9900));
-        assert!(peers.lives(&node, late));
-        assert_eq!(
-            peers.next_death(late),
-            Some(start + Duration::from_millis(9900) + DEAD_AFTER)
-        );
-    }
-}
+mod tests;

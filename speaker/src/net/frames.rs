@@ -1,4 +1,4 @@
-//! The sockets that hear ARP requests and Neighbor Solicitations and send whole frames: two for each interface that addresses are announced
+//! The sockets that hear ARP and Neighbor Discovery and send whole frames: two for each interface that addresses are announced
 //! on.
 
 use std::{
@@ -12,35 +12,23 @@ use socket2::{SockFilter, Socket};
 use tokio::io::unix::AsyncFd;
 
 use super::packet;
-use crate::core::Interface;
+use crate::core::{Interface, Kind};
 
 /// Longer frames are cut: nothing that is read lies behind this. A solicitation with its options is shorter.
 const FRAME: usize = 256;
 
-/// What a socket hears.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Kind {
-    /// ARP requests.
-    Arp,
-    /// Neighbor Solicitations.
-    Ndp,
+const fn ethertype(kind: Kind) -> u16 {
+    match kind {
+        Kind::Arp => 0x0806,
+        Kind::Ndp => 0x86dd,
+    }
 }
 
-impl Kind {
-    const fn ethertype(self) -> u16 {
-        match self {
-            Self::Arp => 0x0806,
-            Self::Ndp => 0x86dd,
-        }
-    }
-
-    fn filter(self) -> Vec<SockFilter> {
-        match self {
-            // The operation, two bytes at 20, is a request.
-            Self::Arp => only(&[(HALF_WORD, 20, 1)]),
-            // ICMPv6 right behind the IPv6 header, a hop limit of 255, a solicitation.
-            Self::Ndp => only(&[(BYTE, 20, 58), (BYTE, 21, 255), (BYTE, 54, 135)]),
-        }
+fn filter(kind: Kind) -> Vec<SockFilter> {
+    match kind {
+        Kind::Arp => only(&[]),
+        // ICMPv6 right behind the IPv6 header, a hop limit of 255, a solicitation or an advertisement: types 135 and 136.
+        Kind::Ndp => only(&[(20, &[58]), (21, &[255]), (54, &[135, 136])]),
     }
 }
 
@@ -67,7 +55,7 @@ impl FrameSockets {
                     continue;
                 }
                 let (name, index) = (&interface.name, interface.index);
-                match packet::open(index, kind.ethertype(), &kind.filter()) {
+                match packet::open(index, ethertype(kind), &filter(kind)) {
                     Ok(socket) => {
                         tracing::info!(interface = name, index, ?kind, "answering on this interface");
                         self.sockets.insert(place, socket);
@@ -149,17 +137,16 @@ fn poll_socket(socket: &AsyncFd<Socket>, context: &mut Context<'_>, buffer: &mut
     }
 }
 
-/// Classic BPF: load a byte, or two, at an offset of the frame.
-const BYTE: u16 = 0x30;
-const HALF_WORD: u16 = 0x28;
-
-/// Classic BPF: a program that accepts a frame if each of these values stands at its offset. The speaker is not woken for anything else.
-fn only(values: &[(u16, u32, u32)]) -> Vec<SockFilter> {
+/// Classic BPF: a program that accepts a frame if at each offset one of these bytes stands. The speaker is not woken for anything else.
+fn only(values: &[(u32, &[u8])]) -> Vec<SockFilter> {
     let mut program = Vec::new();
-    for (load, offset, value) in values {
-        program.push(SockFilter::new(*load, 0, 0, *offset));
-        // jeq: go on with the next one, or over the `ret 0` behind it.
-        program.push(SockFilter::new(0x15, 1, 0, *value));
+    for (offset, bytes) in values {
+        // ldb: a byte at an offset of the frame.
+        program.push(SockFilter::new(0x30, 0, 0, *offset));
+        for (left, byte) in (0u8..).zip(bytes.iter().rev()).collect::<Vec<_>>().into_iter().rev() {
+            // jeq: over those that are left and the `ret 0` behind them, or on to the next.
+            program.push(SockFilter::new(0x15, left + 1, 0, u32::from(*byte)));
+        }
         program.push(SockFilter::new(0x06, 0, 0, 0));
     }
     program.push(SockFilter::new(0x06, 0, 0, 256));

@@ -25,15 +25,25 @@ pub struct Claim {
 pub struct Network {
     /// The name of the interface.
     pub interface: String,
-    /// The prefixes that the node has addresses in, on this interface.
-    pub prefixes: Vec<IpNet>,
+    /// Its Ethernet address.
+    pub mac: [u8; 6],
+    /// The addresses that the node has on it, with the lengths of their prefixes.
+    pub addresses: Vec<IpNet>,
 }
 
 /// What one speaker tells another.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Message {
-    /// I am alive.
+    /// I am alive, and you are one of those who watch me: you hear this in every interval.
     Heartbeat,
+    /// You are no longer one of those who watch me.
+    Unwatch,
+    /// A node that I watch is late: whoever is its deputy stands in for it for the time being.
+    Doubt(NodeName),
+    /// A node that I watch is silent.
+    Suspect(NodeName),
+    /// You were silent for us: tell everybody that you are alive.
+    Suspected,
     /// I am alive, and these are the networks that I can announce on: all of them.
     Hello(Vec<Network>),
     /// I announce these addresses; the last message of a row says so.
@@ -49,8 +59,17 @@ pub enum Message {
     Behind(u64),
     /// You owned these addresses before you were started anew.
     YouOwn(Vec<Claim>),
-    /// I am about to end: let others take what I own.
-    Leaving,
+    /// I have just been started, and don't know yet what I own.
+    Listening,
+    /// I have announced these addresses until now and leave them to you: neighbours may have heard me last.
+    Yielded(Vec<IpAddr>),
+    /// I am about to end.
+    Leaving {
+        /// Whether others are to take what I own; else they stand in for me until I am back.
+        handover: bool,
+    },
+    /// I stand in for you at these addresses.
+    StandIn(Vec<IpAddr>),
 }
 
 /// A message, and who sent it when.

@@ -6,11 +6,13 @@ use std::net::Ipv6Addr;
 
 use pnet_base::MacAddr;
 use pnet_packet::{
-    Packet,
+    Packet as _,
     ethernet::{EtherTypes, MutableEthernetPacket},
     icmpv6::{
         Icmpv6Code, Icmpv6Packet, Icmpv6Types, checksum,
-        ndp::{MutableNdpOptionPacket, MutableNeighborAdvertPacket, NdpOptionTypes},
+        ndp::{
+            MutableNdpOptionPacket, MutableNeighborAdvertPacket, MutableNeighborSolicitPacket, NdpOptionType, NdpOptionTypes,
+        },
     },
     ip::IpNextHeaderProtocols,
     ipv6::MutableIpv6Packet,
@@ -30,6 +32,10 @@ pub const FRAME: usize = ETHERNET + IPV6 + MESSAGE + OPTION;
 /// What a hop limit has to be: a packet of another host on the link has not been forwarded (RFC 4861, section 7.1.1).
 const HOPS: u8 = 255;
 
+/// Flags of an advertisement (RFC 4861, section 4.4).
+const SOLICITED: u8 = 0b0100_0000;
+const OVERRIDE: u8 = 0b0010_0000;
+
 /// All hosts on the link.
 const ALL_NODES: Ipv6Addr = Ipv6Addr::new(0xff02, 0, 0, 0, 0, 0, 0, 1);
 
@@ -46,8 +52,28 @@ pub struct Solicitation {
     pub target: Ipv6Addr,
 }
 
-impl Solicitation {
-    /// Reads a frame. `None` for whatever is not a valid Neighbor Solicitation (RFC 4861, section 7.1.1).
+/// An advertisement of an address.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Advertisement {
+    /// Where the frame came from: whoever advertises for another has put that one's MAC into the option, not here.
+    pub source: MacAddr,
+    /// The address that is advertised.
+    pub target: Ipv6Addr,
+    /// The MAC that it is at, where the advertisement says so.
+    pub target_mac: Option<MacAddr>,
+}
+
+/// What is heard of Neighbor Discovery.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Packet {
+    /// Somebody asks.
+    Solicitation(Solicitation),
+    /// Somebody answers, or speaks up unasked.
+    Advertisement(Advertisement),
+}
+
+impl Packet {
+    /// Reads a frame. `None` for whatever is not a valid Neighbor Solicitation or Advertisement (RFC 4861, sections 7.1.1 and 7.1.2).
     #[must_use]
     pub fn read(frame: &[u8]) -> Option<Self> {
         let mac = |at: usize| Some(MacAddr::from(*frame.get(at..)?.first_chunk::<6>()?));
@@ -63,28 +89,44 @@ impl Solicitation {
         let message = frame.get(ETHERNET + IPV6..)?.get(..length)?;
         let icmp = Icmpv6Packet::new(message)?;
         if message.len() < MESSAGE
-            || icmp.get_icmpv6_type() != Icmpv6Types::NeighborSolicit
             || icmp.get_icmpv6_code() != Icmpv6Code(0)
             || checksum(&icmp, &sender, &to) != icmp.get_checksum()
         {
             return None;
         }
         let target = ip(ETHERNET + IPV6 + 8)?;
-        let source = source_option(message.get(MESSAGE..)?)?;
+        let link_layer = |kind: NdpOptionType| link_layer_option(message.get(MESSAGE..)?, kind);
+        if icmp.get_icmpv6_type() == Icmpv6Types::NeighborAdvert {
+            // The flag Solicited in an answer to everybody is none (section 7.1.2).
+            let solicited = message.get(4)? & SOLICITED != 0;
+            let sound = !(target.is_multicast() || solicited && to.is_multicast());
+            return sound.then_some(Self::Advertisement(Advertisement {
+                source: mac(6)?,
+                target,
+                target_mac: link_layer(NdpOptionTypes::TargetLLAddr)?,
+            }));
+        }
+        if icmp.get_icmpv6_type() != Icmpv6Types::NeighborSolicit {
+            return None;
+        }
+        let source = link_layer(NdpOptionTypes::SourceLLAddr)?;
         // Whoever has no address yet sends to the solicited-node group, and has nothing to be answered at.
         let probes = sender.is_unspecified();
         let sound = !target.is_multicast() && !(probes && (source.is_some() || to != solicited_node(target)));
-        sound.then_some(Self {
+        sound.then_some(Self::Solicitation(Solicitation {
             destination: mac(0)?,
             sender_mac: source.map_or_else(|| mac(6), Some)?,
             sender,
             target,
-        })
+        }))
     }
+}
 
-    /// The answer to it, from a host with this MAC. Whoever has no address yet hears it as all others do.
+impl Solicitation {
+    /// The answer to it: that the address is at `mac`. The frame comes from `source`, with that host's `link_local` address. Whoever has no
+    /// address yet hears it as all others do.
     #[must_use]
-    pub fn advertisement(&self, mac: MacAddr, link_local: Option<Ipv6Addr>) -> [u8; FRAME] {
+    pub fn answer(&self, source: MacAddr, mac: MacAddr, link_local: Option<Ipv6Addr>) -> [u8; FRAME] {
         let probes = self.sender.is_unspecified();
         build(&Fields {
             destination: if probes {
@@ -92,7 +134,7 @@ impl Solicitation {
             } else {
                 self.sender_mac
             },
-            source: mac,
+            source,
             from: link_local.unwrap_or(self.target),
             to: if probes { ALL_NODES } else { self.sender },
             solicited: !probes,
@@ -116,6 +158,43 @@ pub fn unsolicited(mac: MacAddr, link_local: Option<Ipv6Addr>, address: Ipv6Addr
     })
 }
 
+/// Asks whoever has `target`. Without a link-local address of its own it is what Duplicate Address Detection asks (RFC 4862, section
+/// 5.4.2).
+#[must_use]
+pub fn solicit(mac: MacAddr, link_local: Option<Ipv6Addr>, target: Ipv6Addr) -> Vec<u8> {
+    let group = solicited_node(target);
+    let mut frame = build(&Fields {
+        destination: multicast_mac(group),
+        source: mac,
+        from: link_local.unwrap_or(Ipv6Addr::UNSPECIFIED),
+        to: group,
+        solicited: false,
+        target,
+        target_mac: mac,
+    })
+    .to_vec();
+    if link_local.is_none() {
+        frame.truncate(FRAME - OPTION);
+    }
+    let length = frame.len();
+    let (header, message) = frame.split_at_mut(ETHERNET + IPV6);
+    if let Some(mut ipv6) = header.get_mut(ETHERNET..).and_then(MutableIpv6Packet::new) {
+        ipv6.set_payload_length(u16::try_from(length - ETHERNET - IPV6).unwrap_or_default());
+    }
+    if let Some(mut option) = message.get_mut(MESSAGE..).and_then(MutableNdpOptionPacket::new) {
+        option.set_option_type(NdpOptionTypes::SourceLLAddr);
+    }
+    if let Some(mut solicitation) = MutableNeighborSolicitPacket::new(message) {
+        solicitation.set_icmpv6_type(Icmpv6Types::NeighborSolicit);
+        // Four bytes that are the flags of an advertisement.
+        solicitation.set_reserved(0);
+        let from = link_local.unwrap_or(Ipv6Addr::UNSPECIFIED);
+        let sum = Icmpv6Packet::new(solicitation.packet()).map(|icmp| checksum(&icmp, &from, &group));
+        solicitation.set_checksum(sum.unwrap_or_default());
+    }
+    frame
+}
+
 /// The group that hosts which have `address` listen to (RFC 4291, section 2.7.1).
 #[must_use]
 pub const fn solicited_node(address: Ipv6Addr) -> Ipv6Addr {
@@ -129,15 +208,15 @@ const fn multicast_mac(group: Ipv6Addr) -> MacAddr {
     MacAddr(0x33, 0x33, a, b, c, d)
 }
 
-/// The source link-layer address among the options; `None`: they are malformed.
+/// The link-layer address of this kind among the options; `None`: they are malformed.
 #[expect(clippy::option_option, reason = "malformed, absent, or there")]
-fn source_option(mut options: &[u8]) -> Option<Option<MacAddr>> {
+fn link_layer_option(mut options: &[u8], wanted: NdpOptionType) -> Option<Option<MacAddr>> {
     let mut source = None;
     while let [kind, length, ..] = options {
         // In units of eight bytes; a length of none is malformed (RFC 4861, section 4.6).
         let length = usize::from(*length) * 8;
         let option = options.get(..length).filter(|option| !option.is_empty())?;
-        if NdpOptionTypes::SourceLLAddr.0 == *kind && length == OPTION {
+        if wanted.0 == *kind && length == OPTION {
             source = option.get(2..)?.first_chunk::<6>().map(|mac| MacAddr::from(*mac));
         }
         options = options.get(length..)?;
@@ -156,8 +235,6 @@ struct Fields {
 }
 
 fn build(fields: &Fields) -> [u8; FRAME] {
-    const SOLICITED: u8 = 0b0100_0000;
-    const OVERRIDE: u8 = 0b0010_0000;
     let mut frame = [0; FRAME];
     let (header, rest) = frame.split_at_mut(ETHERNET);
     if let Some(mut ethernet) = MutableEthernetPacket::new(header) {

@@ -1,6 +1,6 @@
 //! What a speaker tells of itself.
 
-use std::time::Instant;
+use std::{collections::BTreeMap, time::Instant};
 
 use serde_json::json;
 
@@ -32,10 +32,12 @@ impl Speaker {
                 let holder = self.claims.holder(*address);
                 let owner = holder.map(|holder| json!({"node": &*holder.node, "epoch": holder.epoch}));
                 let services: Vec<String> = tenants.iter().map(|tenant| tenant.service.to_string()).collect();
-                let mine = self.owned.contains_key(address);
+                let mine = self.owned.contains_key(address) && self.probes.is_clear(*address);
+                let taken = self.causes.get(address).map(|(from, cause)| json!({"from": from.as_deref(), "cause": cause.to_string()}));
+                let foreign = self.probes.taken_by(*address).map(|mac| mac.to_string());
                 (
                     address.to_string(),
-                    json!({"services": services, "claimedBy": owner, "announcedHere": mine, "nodes": nodes}),
+                    json!({"services": services, "claimedBy": owner, "announcedHere": mine, "nodes": nodes, "taken": taken, "foreignHost": foreign}),
                 )
             })
             .collect();
@@ -45,8 +47,12 @@ impl Speaker {
             .filter(|node| self.peers.lives(node, now))
             .map(|node| &**node)
             .collect();
+        let mut stood_in: BTreeMap<&str, Vec<String>> = BTreeMap::new();
+        for (address, stand_in) in &self.stood_in {
+            stood_in.entry(&stand_in.owner).or_default().push(address.to_string());
+        }
         json!({
-            "node": &*self.me, "listening": self.listening, "leaving": self.leaving, "peersAlive": peers,
+            "node": &*self.me, "listening": self.listening, "leaving": self.leaving.is_some(), "peersAlive": peers, "standsInFor": stood_in,
             "interfaces": self.interfaces, "addresses": addresses,
         })
     }

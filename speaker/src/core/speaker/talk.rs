@@ -1,10 +1,18 @@
 //! What a speaker says to the others, and to whom.
 
-use std::{collections::BTreeSet, net::IpAddr, time::Instant};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    net::IpAddr,
+    time::{Duration, Instant},
+};
 
 use super::{Output, Speaker};
 use crate::{
-    core::interface::Interface,
+    core::{
+        interface::Interface,
+        link::HEARTBEAT,
+        peers::{Phase, cycle},
+    },
     wire::message::{CLAIMS_PER_MESSAGE, Claim, Message, Network, NodeName},
 };
 
@@ -15,6 +23,86 @@ impl Speaker {
             .filter(|interface| interface.can_announce())
             .map(Interface::network)
             .collect()
+    }
+
+    pub(super) fn cycle(&self) -> Duration {
+        cycle(self.ring.len())
+    }
+
+    /// Tells those that watch this node that it is alive.
+    pub(super) fn beat(&mut self, now: Instant) {
+        if let Some(handover) = self.leaving {
+            return self.tell_everybody(&Message::Leaving { handover });
+        }
+        let silent = |node: &NodeName| matches!(self.phases.get(node), Some(Phase::Suspected(_)));
+        let watchers: BTreeSet<NodeName> = self.ring.watchers(&self.me, silent).into_iter().cloned().collect();
+        let dismissed: Vec<NodeName> = self.watchers.difference(&watchers).cloned().collect();
+        for node in dismissed {
+            // It may be lost: then we are suspected, and say that we live.
+            for _ in 0..3 {
+                self.tell(&node, Message::Unwatch);
+            }
+        }
+        for node in &watchers {
+            self.tell(node, Message::Heartbeat);
+            if let Some(address) = self.lan_address(node) {
+                self.outputs.push_back(Output::Send {
+                    to: node.clone(),
+                    address,
+                    message: Message::Heartbeat,
+                });
+            }
+        }
+        self.watchers = watchers;
+        // Whatever was said since may have changed how somebody seems.
+        self.next_liveness.get_or_insert(now + HEARTBEAT);
+    }
+
+    /// The address of `node` on a network that both announce on, where that is another one than its address in Kubernetes.
+    fn lan_address(&self, node: &NodeName) -> Option<IpAddr> {
+        let known = self.facts.as_ref()?.nodes.get(node)?.address;
+        let theirs = || self.peers.networks_of(node).iter().flat_map(|network| &network.addresses);
+        if theirs().any(|address| Some(address.addr()) == known) {
+            return None;
+        }
+        let interfaces = self.interfaces.iter().flatten();
+        let mut ours = interfaces
+            .filter(|interface| interface.can_announce())
+            .flat_map(|interface| &interface.addresses);
+        ours.find_map(|ours| {
+            let same = |theirs: &&ipnet::IpNet| !is_link_local(theirs.addr()) && ours.contains(&theirs.addr());
+            theirs().find(same).map(ipnet::IpNet::addr)
+        })
+    }
+
+    /// Says everything again to one node after the other: what was lost arrives at last, and it costs the same at every size.
+    pub(super) fn repeat(&mut self, now: Instant) {
+        let others = self.everybody();
+        let count = u32::try_from(others.len().max(1)).unwrap_or(u32::MAX);
+        self.next_repeat = now + (self.cycle() / count).max(Duration::from_millis(1));
+        let me = self.me.clone();
+        self.claims.refresh(now, &me);
+        let after = self.repeated_to.take();
+        let next = others.iter().find(|node| after.as_ref().is_none_or(|after| *node > after));
+        let Some(next) = next.or_else(|| others.first()).cloned() else {
+            return;
+        };
+        if self.interfaces.is_some() {
+            self.tell(&next, Message::Hello(self.own_networks()));
+        }
+        if !self.listening {
+            for message in self.own_claims() {
+                self.tell(&next, message);
+            }
+        }
+        self.repeated_to = Some(next);
+    }
+
+    /// Tells everybody what networks this node has.
+    pub(super) fn greet(&mut self) {
+        if self.interfaces.is_some() {
+            self.tell_everybody(&Message::Hello(self.own_networks()));
+        }
     }
 
     /// Somebody claims what is another's: they are told. What is ours the neighbours are told, too, who may have heard them.
@@ -42,9 +130,14 @@ impl Speaker {
 
     /// Tells a speaker that has just come all that it needs.
     pub(super) fn welcome(&mut self, node: &NodeName) {
-        self.tell(node, Message::Hello(self.own_networks()));
+        if self.interfaces.is_some() {
+            self.tell(node, Message::Hello(self.own_networks()));
+        }
         for claims in self.claims.of(node).chunks(CLAIMS_PER_MESSAGE) {
             self.tell(node, Message::YouOwn(claims.to_vec()));
+        }
+        if self.listening {
+            return self.tell(node, Message::Listening);
         }
         for message in self.own_claims() {
             self.tell(node, message);
@@ -63,29 +156,34 @@ impl Speaker {
         messages(&claims)
     }
 
-    /// To the speakers that are alive.
-    pub(super) fn tell_living(&mut self, now: Instant, message: &Message) {
-        let living: Vec<NodeName> = self
-            .peers
-            .nodes()
-            .filter(|node| self.peers.lives(node, now))
-            .cloned()
-            .collect();
-        for node in living {
-            self.tell(&node, message.clone());
+    /// Tells those who own now what this node has announced until now.
+    pub(super) fn tell_yielded(&mut self, lost: Vec<IpAddr>) {
+        let mut by_node: BTreeMap<NodeName, Vec<IpAddr>> = BTreeMap::new();
+        for address in lost {
+            if let Some(node) = self.holder_of(address).filter(|node| *node != self.me) {
+                by_node.entry(node).or_default().push(address);
+            }
+        }
+        for (node, addresses) in by_node {
+            for some in addresses.chunks(CLAIMS_PER_MESSAGE) {
+                self.tell(&node, Message::Yielded(some.to_vec()));
+            }
         }
     }
 
-    /// To every node that there is, whether a speaker is heard from it or not: that is how one is found, and how one that hears us,
-    /// though we do not hear it, learns what is ours.
-    pub(super) fn tell_everybody(&mut self, message: &Message) {
+    /// Every node that there is, whether a speaker is heard from it or not: that is how one is found, and how one that hears us, though we do
+    /// not hear it, learns what is ours.
+    fn everybody(&self) -> BTreeSet<NodeName> {
         let facts = self.facts.iter().flat_map(|facts| facts.nodes.keys());
-        let all: BTreeSet<NodeName> = facts
+        facts
             .chain(self.peers.nodes())
             .filter(|node| **node != self.me)
             .cloned()
-            .collect();
-        for node in all {
+            .collect()
+    }
+
+    pub(super) fn tell_everybody(&mut self, message: &Message) {
+        for node in self.everybody() {
             self.tell(&node, message.clone());
         }
     }
@@ -99,6 +197,13 @@ impl Speaker {
                 message,
             });
         }
+    }
+}
+
+pub(super) fn is_link_local(address: IpAddr) -> bool {
+    match address {
+        IpAddr::V4(v4) => v4.is_link_local(),
+        IpAddr::V6(v6) => v6.is_unicast_link_local(),
     }
 }
 

@@ -50,6 +50,14 @@ fn sum(frame: &mut [u8]) {
     frame[56..58].copy_from_slice(&(!u16::try_from(sum).unwrap()).to_be_bytes());
 }
 
+/// Reads a frame that may only be a solicitation.
+fn read_solicitation(frame: &[u8]) -> Option<Solicitation> {
+    match Packet::read(frame)? {
+        Packet::Solicitation(solicitation) => Some(solicitation),
+        Packet::Advertisement(_) => None,
+    }
+}
+
 const ADDRESS: &str = "2001:db8::1:2:3";
 const OPTION_OF_THEIRS: [u8; 8] = [1, 1, 2, 0, 0, 0, 0, 2];
 
@@ -64,7 +72,7 @@ fn usual() -> Vec<u8> {
 
 #[test]
 fn a_solicitation_is_answered_to_whoever_asked_bit_by_bit() {
-    let read = Solicitation::read(&usual()).unwrap();
+    let read = read_solicitation(&usual()).unwrap();
     let wanted = Solicitation {
         destination: MacAddr(0x33, 0x33, 0xff, 2, 0, 3),
         sender_mac: THEIRS,
@@ -82,13 +90,13 @@ fn a_solicitation_is_answered_to_whoever_asked_bit_by_bit() {
     answer.extend(ip(ADDRESS).octets());
     answer.extend([2, 1, 2, 0, 0, 0, 0, 1]);
     sum(&mut answer);
-    assert_eq!(read.advertisement(OURS, Some(ip("fe80::1"))).to_vec(), answer);
+    assert_eq!(read.answer(OURS, OURS, Some(ip("fe80::1"))).to_vec(), answer);
 }
 
 #[test]
 fn one_without_an_option_is_answered_to_where_it_came_from() {
     let frame = solicitation(ip("2001:db8::9"), ip(ADDRESS), ip(ADDRESS), &[]);
-    let read = Solicitation::read(&frame).unwrap();
+    let read = read_solicitation(&frame).unwrap();
     assert_eq!((read.sender_mac, read.sender), (THEIRS, ip("2001:db8::9")));
 }
 
@@ -103,7 +111,7 @@ fn a_probe_of_duplicate_address_detection_is_answered_to_all() {
         &[14, 1, 1, 2, 3, 4, 5, 6],
     );
     for frame in [frame, with_nonce] {
-        let answer = Solicitation::read(&frame).unwrap().advertisement(OURS, None);
+        let answer = read_solicitation(&frame).unwrap().answer(OURS, OURS, None);
         assert_eq!(answer[..6], [0x33, 0x33, 0, 0, 0, 1]);
         assert_eq!(
             answer[22..38],
@@ -112,6 +120,34 @@ fn a_probe_of_duplicate_address_detection_is_answered_to_all() {
         );
         assert_eq!(answer[38..54], ip("ff02::1").octets());
         assert_eq!(answer[58], 0x20, "overrides, is not solicited");
+    }
+}
+
+#[test]
+fn an_answer_for_another_host_has_its_mac_in_the_option_and_not_in_the_frame() {
+    let other = MacAddr(2, 0, 0, 0, 0, 7);
+    let frame = read_solicitation(&usual()).unwrap().answer(OURS, other, Some(ip("fe80::1")));
+    let wanted = Advertisement {
+        source: OURS,
+        target: ip(ADDRESS),
+        target_mac: Some(other),
+    };
+    assert_eq!(Packet::read(&frame), Some(Packet::Advertisement(wanted)));
+    let mut solicited_to_all = unsolicited(OURS, None, ip(ADDRESS)).to_vec();
+    assert!(Packet::read(&solicited_to_all).is_some());
+    solicited_to_all[58] |= SOLICITED;
+    sum(&mut solicited_to_all);
+    assert_eq!(Packet::read(&solicited_to_all), None);
+}
+
+#[test]
+fn what_is_asked_is_read_as_that_with_and_without_an_address_of_our_own() {
+    for link_local in [Some(ip("fe80::9")), None] {
+        let frame = solicit(THEIRS, link_local, ip(ADDRESS));
+        let options = link_local.map_or(&[][..], |_| &OPTION_OF_THEIRS);
+        let from = link_local.unwrap_or(Ipv6Addr::UNSPECIFIED);
+        assert_eq!(frame, solicitation(from, solicited_node(ip(ADDRESS)), ip(ADDRESS), options));
+        assert!(read_solicitation(&frame).is_some());
     }
 }
 
@@ -139,7 +175,7 @@ fn what_is_no_valid_solicitation_is_dropped() {
         (14, 0x40, true),  // another version
         (20, 17, true),    // another protocol
         (21, 254, true),   // it was forwarded
-        (54, 136, true),   // an advertisement
+        (54, 133, true),   // a solicitation of routers
         (55, 1, true),     // a code
         (56, 0xaa, false), // a checksum that is wrong
         (62, 0xff, true),  // a target that is a group
@@ -154,21 +190,21 @@ fn what_is_no_valid_solicitation_is_dropped() {
         if summed {
             sum(&mut frame);
         }
-        assert_eq!(Solicitation::read(&frame), None, "offset {offset} as {value}");
+        assert_eq!(Packet::read(&frame), None, "offset {offset} as {value}");
     }
     for length in 0..good.len() {
-        assert_eq!(Solicitation::read(&good[..length]), None);
+        assert_eq!(read_solicitation(&good[..length]), None);
     }
     // Whoever has no address can't be answered at one, and does not ask one host.
     for (to, options) in [(solicited_node(ip(ADDRESS)), &OPTION_OF_THEIRS[..]), (ip(ADDRESS), &[])] {
         assert_eq!(
-            Solicitation::read(&solicitation(Ipv6Addr::UNSPECIFIED, to, ip(ADDRESS), options)),
+            read_solicitation(&solicitation(Ipv6Addr::UNSPECIFIED, to, ip(ADDRESS), options)),
             None
         );
     }
     let mut padded = good.clone();
     padded.extend([0; 6]);
-    assert_eq!(Solicitation::read(&padded), Solicitation::read(&good));
+    assert_eq!(read_solicitation(&padded), read_solicitation(&good));
 }
 
 #[test]
@@ -183,15 +219,15 @@ fn groups_are_those_of_the_last_24_bits() {
 proptest! {
     #[test]
     fn any_bytes_are_read_or_dropped(bytes in proptest::collection::vec(any::<u8>(), 0..160)) {
-        let _ = Solicitation::read(&bytes);
+        let _ = Packet::read(&bytes);
     }
 
     /// Options of any content behind a header that is right, as a hostile host would send them.
     #[test]
     fn any_options_are_read_or_dropped(options in proptest::collection::vec(any::<u8>(), 0..100)) {
         let frame = solicitation(ip("fe80::9"), solicited_node(ip(ADDRESS)), ip(ADDRESS), &options);
-        if let Some(read) = Solicitation::read(&frame) {
-            let _ = read.advertisement(OURS, None);
+        if let Some(read) = read_solicitation(&frame) {
+            let _ = read.answer(OURS, OURS, None);
         }
     }
 }

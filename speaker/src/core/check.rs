@@ -1,0 +1,147 @@
+//! Asking the wire: whether a node, and whether its speaker, still answers on the LAN, whatever is heard of it otherwise.
+
+use std::time::{Duration, Instant};
+
+/// How often is asked while there is a doubt.
+const FAST: Duration = Duration::from_millis(20);
+/// How often is asked once it is known what is the matter.
+const SLOW: Duration = Duration::from_millis(50);
+/// For how long is asked fast.
+const FAST_FOR: Duration = Duration::from_secs(1);
+/// How often in vain before silence means something, where nothing is lost.
+const LEAST: u32 = 5;
+/// How unlikely it has to be that all of it was lost.
+const FALSE_ALARM: f64 = 1e-4;
+
+/// What the wire says of a node.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Found {
+    /// Not enough yet.
+    Undecided,
+    /// The speaker answers for an address that it owns.
+    Lives,
+    /// The node answers and its speaker does not.
+    SpeakerGone,
+    /// Neither answers.
+    Gone,
+}
+
+/// One node that is asked after.
+#[derive(Clone, Debug)]
+pub struct Check {
+    since: Instant,
+    next: Instant,
+    /// How often the node was asked since it last answered, and its speaker since that did.
+    node: u32,
+    speaker: u32,
+    /// Which has answered since the check began.
+    node_answered: bool,
+    speaker_answered: bool,
+}
+
+impl Check {
+    /// Begins to ask.
+    #[must_use]
+    pub const fn new(now: Instant) -> Self {
+        Self {
+            since: now,
+            next: now,
+            node: 0,
+            speaker: 0,
+            node_answered: false,
+            speaker_answered: false,
+        }
+    }
+
+    /// When is to be asked next.
+    #[must_use]
+    pub const fn next(&self) -> Instant {
+        self.next
+    }
+
+    /// Both have been asked now.
+    pub fn asked(&mut self, now: Instant) {
+        self.node = self.node.saturating_add(1);
+        self.speaker = self.speaker.saturating_add(1);
+        let pace = if now.saturating_duration_since(self.since) < FAST_FOR {
+            FAST
+        } else {
+            SLOW
+        };
+        self.next = now + pace;
+    }
+
+    /// The node has answered.
+    pub const fn node_answered(&mut self) {
+        self.node = 0;
+        self.node_answered = true;
+    }
+
+    /// The speaker has answered, and so has its node.
+    pub const fn speaker_answered(&mut self) {
+        self.speaker = 0;
+        self.speaker_answered = true;
+        self.node_answered();
+    }
+
+    /// What is known by now; `loss` is how much is lost on the way.
+    #[must_use]
+    pub fn found(&self, loss: f64) -> Found {
+        let enough = enough(loss);
+        match (self.node < enough, self.speaker < enough) {
+            (_, true) if self.speaker_answered => Found::Lives,
+            (true, false) if self.node_answered => Found::SpeakerGone,
+            (false, false) => Found::Gone,
+            _ => Found::Undecided,
+        }
+    }
+}
+
+/// How often in vain is enough: a question or its answer may be lost.
+fn enough(loss: f64) -> u32 {
+    let fails = 1.0 - (1.0 - loss) * (1.0 - loss);
+    let mut likely = fails;
+    let mut times = 1;
+    while likely > FALSE_ALARM && times < 25 {
+        likely *= fails;
+        times += 1;
+    }
+    times.max(LEAST)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn asked(check: &mut Check, times: u32) {
+        for _ in 0..times {
+            let now = check.next();
+            check.asked(now);
+        }
+    }
+
+    #[test]
+    fn silence_means_something_after_a_few_questions_and_after_more_where_much_is_lost() {
+        let mut check = Check::new(lodestone_daemon::clock::now());
+        asked(&mut check, 4);
+        assert_eq!(check.found(0.0), Found::Undecided);
+        asked(&mut check, 1);
+        assert_eq!((check.found(0.0), check.found(0.3)), (Found::Gone, Found::Undecided));
+        asked(&mut check, 9);
+        assert_eq!(check.found(0.3), Found::Gone);
+    }
+
+    #[test]
+    fn the_node_and_its_speaker_are_told_apart() {
+        let mut check = Check::new(lodestone_daemon::clock::now());
+        asked(&mut check, 2);
+        check.speaker_answered();
+        assert_eq!(check.found(0.0), Found::Lives);
+        asked(&mut check, 3);
+        check.node_answered();
+        asked(&mut check, 2);
+        assert_eq!(check.found(0.0), Found::SpeakerGone);
+        asked(&mut check, 5);
+        assert_eq!(check.found(0.0), Found::Gone);
+    }
+}

@@ -1,0 +1,304 @@
+//! What other speakers say, and what follows from their silence.
+
+use std::{
+    collections::BTreeSet,
+    net::IpAddr,
+    time::{Duration, Instant},
+};
+
+use super::{Output, Speaker};
+use crate::{
+    core::{
+        claims::Settled,
+        peers::{Heard, Path, Phase},
+        ring::WATCHERS,
+        speaker::Happening,
+    },
+    wire::message::{Claim, Datagram, Message, NodeName},
+};
+
+/// Without being outbid for so long a node is as willing to own an address as any.
+const CALM: Duration = Duration::from_secs(120);
+
+/// After so long one that is watched from now on is asked on the wire, to know whether it answers at all.
+const SOON: Duration = Duration::from_millis(300);
+
+/// How often a suspicion is told, and after what time again: a message may be lost.
+const TELLINGS: u32 = 3;
+const RETELL: Duration = Duration::from_millis(100);
+
+impl Speaker {
+    /// Takes in a message of another speaker, that came from `source`. What follows for ownership is decided in the next turn, which is due at
+    /// once: so many messages may come at one time.
+    pub fn datagram(&mut self, now: Instant, source: IpAddr, datagram: Datagram) {
+        let Datagram {
+            from,
+            to,
+            boot,
+            sequence,
+            message,
+        } = datagram;
+        if self.facts.is_none() || from == self.me || to != self.me {
+            return;
+        }
+        self.excuse(now);
+        let path = self.path(&from, source);
+        match self.peers.hear(now, &from, (source, path), boot, sequence) {
+            Heard::Again => return,
+            Heard::Behind(boot) => return self.tell(&from, Message::Behind(boot)),
+            Heard::Known => {}
+            Heard::Appeared => {
+                self.soon(now);
+                self.tell(&from, Message::Suspected);
+                self.welcome(&from);
+                self.notice(now, &from);
+            }
+            Heard::Restarted => {
+                self.soon(now);
+                self.redraw_ring();
+                self.welcome(&from);
+                self.notice(now, &from);
+            }
+        }
+        match message {
+            Message::Heartbeat => {
+                if !self.peers.watches(&from) {
+                    self.next_baseline = self.next_baseline.min(now + SOON);
+                }
+                self.peers.beat(now, &from, path);
+                if self.next_liveness.is_none() || self.phases.get(&from) != Some(&Phase::Well) {
+                    self.watch(now);
+                }
+            }
+            Message::Unwatch => self.peers.unwatch(&from),
+            Message::Hello(networks) => {
+                if self.peers.set_networks(&from, networks) {
+                    self.learn_macs();
+                    self.verdicts = None;
+                    self.soon(now);
+                }
+            }
+            Message::Doubt(node) => {
+                self.peers.told_doubt(now, &node);
+                self.notice(now, &node);
+            }
+            Message::Suspect(node) if node == self.me => self.refute(),
+            Message::Suspect(node) => {
+                // What we hear ourselves, others can't tell us away.
+                if !self.peers.watches(&node) || self.peers.phase(&node, now) != Some(Phase::Well) {
+                    self.peers.told(now, &node, &from);
+                    self.notice(now, &node);
+                }
+            }
+            Message::Suspected => self.refute(),
+            Message::Leaving { handover } => {
+                if self.peers.set_leaving(now, &from, handover) {
+                    self.soon(now);
+                }
+                self.tell_stand_in(&from);
+            }
+            Message::Yielded(addresses) => {
+                for address in addresses {
+                    if self.owned.contains_key(&address) && self.probes.is_clear(address) {
+                        self.announcements.begin(now, address);
+                    }
+                }
+            }
+            Message::StandIn(addresses) => self.covered.extend(addresses),
+            Message::Behind(boot) => self.outputs.push_back(Output::Boot(boot)),
+            Message::YouOwn(claims) => {
+                // Only one that has just been started can have forgotten.
+                if self.listening {
+                    let me = self.me.clone();
+                    claims.into_iter().for_each(|claim| self.hear_claim(now, &me, claim));
+                }
+            }
+            Message::Listening => {
+                if self.listening {
+                    self.answered.insert(from);
+                    self.soon(now);
+                }
+            }
+            Message::Claims { claims, last } => {
+                claims.into_iter().for_each(|claim| self.hear_claim(now, &from, claim));
+                if last {
+                    if self.peers.has_told_claims(&from) {
+                        self.soon(now);
+                    }
+                    if self.listening {
+                        // Each answer counts: it may be the last that is waited for.
+                        self.answered.insert(from);
+                        self.soon(now);
+                    }
+                }
+            }
+            Message::Others(claims) => {
+                for (node, claim) in claims {
+                    // Of ourselves nobody knows better.
+                    if node == self.me {
+                        continue;
+                    }
+                    let before = self.holder_of(claim.address);
+                    let (me, peers) = (&self.me, &self.peers);
+                    let cycle = self.cycle();
+                    let settled = self
+                        .claims
+                        .vouch(now, cycle, &node, claim, |node| node == me || peers.lives(node, now));
+                    self.settled(now, before, settled, &from, claim.address);
+                }
+            }
+        }
+    }
+
+    /// By which way a message of `from` came: over a network that addresses are announced on, if it has an address of that.
+    fn path(&self, from: &NodeName, source: IpAddr) -> Path {
+        let facts = self.facts.as_ref();
+        let node = facts.and_then(|facts| facts.nodes.get(from)?.address);
+        let mut networks = self.peers.networks_of(from).iter();
+        let mut on_lan = || networks.any(|network| network.addresses.iter().any(|address| address.addr() == source));
+        if node != Some(source) && on_lan() {
+            Path::Lan
+        } else {
+            Path::Node
+        }
+    }
+
+    fn hear_claim(&mut self, now: Instant, node: &NodeName, claim: Claim) {
+        let before = self.holder_of(claim.address);
+        let (me, peers) = (&self.me, &self.peers);
+        let cycle = self.cycle();
+        let settled = self
+            .claims
+            .hear(now, cycle, node, claim, |node| node == me || peers.lives(node, now));
+        self.settled(now, before, settled, node, claim.address);
+    }
+
+    /// What follows from a claim that was heard from `teller`.
+    fn settled(
+        &mut self,
+        now: Instant,
+        before: Option<NodeName>,
+        settled: Settled,
+        teller: &NodeName,
+        address: IpAddr,
+    ) {
+        match settled {
+            Settled::Same => {}
+            Settled::Changed => {
+                if before.as_ref() == Some(&self.me) {
+                    let (times, last) = self.outbid.entry(address).or_insert((0, now));
+                    *times = if now > *last + CALM { 1 } else { times.saturating_add(1) };
+                    *last = now;
+                }
+                self.soon(now);
+            }
+            Settled::Outdated => self.contradict(teller, address),
+        }
+    }
+
+    /// Looks at everybody that is watched.
+    pub(super) fn watch(&mut self, now: Instant) {
+        let watched: Vec<NodeName> = self
+            .peers
+            .nodes()
+            .filter(|node| self.peers.watches(node))
+            .cloned()
+            .collect();
+        for node in watched {
+            self.notice(now, &node);
+        }
+        let again: Vec<NodeName> = self
+            .retell
+            .iter()
+            .filter(|(_, (_, at))| *at <= now)
+            .map(|(node, _)| node.clone())
+            .collect();
+        for node in again {
+            self.tell_suspicion(now, &node);
+        }
+        let retell = self.retell.values().map(|(_, at)| *at).min();
+        self.next_liveness = [self.peers.next_change(now), retell].into_iter().flatten().min();
+    }
+
+    /// Looks at one, and takes in what has changed.
+    fn notice(&mut self, now: Instant, node: &NodeName) {
+        let phase = self.peers.phase(node, now).unwrap_or(Phase::Well);
+        let before = self.phases.insert(node.clone(), phase).unwrap_or(Phase::Well);
+        let watched = self.peers.watches(node);
+        if before == phase {
+            return;
+        }
+        self.soon(now);
+        match phase {
+            Phase::Well => {
+                self.retell.remove(node);
+            }
+            Phase::Doubted => {
+                self.counts.doubts = self.counts.doubts.saturating_add(u64::from(watched));
+                // In a small cluster everybody sees it.
+                if watched && self.ring.len() > WATCHERS + 1 {
+                    self.tell_deputies(now, node);
+                }
+            }
+            Phase::Suspected(_) => {
+                if watched && !matches!(before, Phase::Suspected(_)) {
+                    self.counts.suspicions = self.counts.suspicions.saturating_add(1);
+                    self.retell.insert(node.clone(), (TELLINGS, now));
+                    self.tell_suspicion(now, node);
+                }
+            }
+        }
+        let was_silent = matches!(before, Phase::Suspected(_));
+        let silent = matches!(phase, Phase::Suspected(_));
+        if was_silent != silent {
+            self.find_unwatched(now);
+            self.outputs.push_back(Output::Happening(Happening::Peer {
+                node: node.clone(),
+                silent,
+            }));
+        }
+    }
+
+    /// Looks for owners of whom nobody would tell that they are silent, since those who watch them are silent, too: as in a partition.
+    fn find_unwatched(&mut self, now: Instant) {
+        if self.ring.len() <= WATCHERS + 1 {
+            return;
+        }
+        let owners: BTreeSet<NodeName> = self.claims.iter().map(|(_, holder)| holder.node.clone()).collect();
+        for owner in owners {
+            if owner == self.me || self.peers.watches(&owner) {
+                continue;
+            }
+            let silent = |node: &NodeName| *node != self.me && !self.peers.lives(node, now);
+            let watchers = self.ring.watchers(&owner, |_| false);
+            let unwatched = watchers.into_iter().all(|watcher| *watcher == self.me || silent(watcher));
+            self.peers.set_unwatched(now, &owner, unwatched);
+            let phase = self.peers.phase(&owner, now).unwrap_or(Phase::Well);
+            if self.phases.insert(owner, phase) != Some(phase) {
+                self.soon(now);
+            }
+        }
+    }
+
+    fn tell_suspicion(&mut self, now: Instant, node: &NodeName) {
+        let Some((times, at)) = self.retell.get_mut(node) else {
+            return;
+        };
+        *times -= 1;
+        *at = now + RETELL;
+        if *times == 0 {
+            self.retell.remove(node);
+        }
+        self.tell_everybody(&Message::Suspect(node.clone()));
+    }
+
+    /// Somebody has taken us for dead: everybody is to hear that we are not.
+    fn refute(&mut self) {
+        self.greet();
+        if !self.listening {
+            for message in self.own_claims() {
+                self.tell_everybody(&message);
+            }
+        }
+    }
+}

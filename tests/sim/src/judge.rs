@@ -1,0 +1,205 @@
+//! What must never happen.
+
+use std::{
+    collections::BTreeMap,
+    net::IpAddr,
+    time::{Duration, Instant},
+};
+
+use lodestone_speaker::core::{Happening, speaker::Cause};
+
+use crate::world::{Told, World};
+
+/// How often it is looked.
+pub const LOOK: Duration = Duration::from_millis(10);
+
+/// How often the client asks anew.
+const ASK: Duration = Duration::from_millis(50);
+
+/// What was wrong, and when.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Verdict {
+    /// Since the beginning.
+    pub at: Duration,
+    /// What.
+    pub text: String,
+}
+
+/// Looks at a world all the time.
+#[derive(Debug)]
+pub struct Judge {
+    /// How long an address may be without anybody who serves it while a node could.
+    pub outage: Duration,
+    /// How long two may answer for it.
+    pub doubled: Duration,
+    /// The longest time for which an address was not served.
+    pub longest: Duration,
+    /// How often an address has moved although its owner was well.
+    pub false_moves: u32,
+    /// Whether to print what the speakers say.
+    pub aloud: bool,
+    /// Since when nothing has been changed from outside.
+    quiet_since: Instant,
+    /// When each node was last anything but well.
+    unwell: BTreeMap<usize, Instant>,
+    unserved: BTreeMap<IpAddr, Instant>,
+    twice: BTreeMap<IpAddr, Instant>,
+    next_ask: Instant,
+    asked: Option<Instant>,
+    found: Vec<Verdict>,
+}
+
+impl Judge {
+    /// Begins to look.
+    #[must_use]
+    pub const fn new(now: Instant) -> Self {
+        Self {
+            outage: Duration::from_millis(500),
+            doubled: Duration::from_millis(250),
+            longest: Duration::ZERO,
+            false_moves: 0,
+            aloud: false,
+            quiet_since: now,
+            unwell: BTreeMap::new(),
+            unserved: BTreeMap::new(),
+            twice: BTreeMap::new(),
+            next_ask: now,
+            asked: None,
+            found: Vec::new(),
+        }
+    }
+
+    /// Something was changed from outside: what follows from it is counted from now on.
+    pub fn disturbed(&mut self, now: Instant) {
+        self.quiet_since = now;
+    }
+
+    /// A node is not well, for whatever reason: if its addresses move, there was one.
+    pub fn unwell(&mut self, now: Instant, node: usize) {
+        self.unwell.insert(node, now);
+    }
+
+    /// What was wrong.
+    #[must_use]
+    pub fn found(&self) -> &[Verdict] {
+        &self.found
+    }
+
+    /// Lets time go by, and looks.
+    pub fn watch(&mut self, world: &mut World, time: Duration) {
+        let end = world.now + time;
+        while world.now < end {
+            world.run(LOOK);
+            self.look(world);
+        }
+    }
+
+    fn look(&mut self, world: &mut World) {
+        let now = world.now;
+        for index in 0..world.nodes.len() {
+            let node = &world.nodes[index];
+            if node.speaker.is_none() || !node.runs(now) || !world.is_on_lan(index) || node.peers != 0 {
+                self.unwell.insert(index, now);
+            }
+        }
+        for told in std::mem::take(&mut world.told) {
+            self.hear(world, &told);
+        }
+        let addresses: Vec<IpAddr> = world.facts.addresses.keys().copied().collect();
+        // Somebody could serve it if there is a speaker that runs and is there for the client.
+        let could = (0..world.nodes.len()).any(|index| {
+            let node = &world.nodes[index];
+            node.speaker.is_some() && node.runs(now) && world.is_on_lan(index)
+        });
+        for address in &addresses {
+            let served = world.cache.get(address).is_some_and(|mac| world.serves(*mac));
+            if served || !could {
+                self.unserved.remove(address);
+                continue;
+            }
+            let since = *self.unserved.entry(*address).or_insert(now);
+            let outage = now.saturating_duration_since(since);
+            self.longest = self.longest.max(outage);
+            if outage > self.outage && now.saturating_duration_since(self.quiet_since) > self.outage {
+                let owner = world.cache.get(address).map(ToString::to_string).unwrap_or_default();
+                self.fault(world, format!("{address} has not been served for {outage:?}; the client sends to {owner}"));
+                self.unserved.insert(*address, now);
+            }
+        }
+        // A question's answers are all there before the next one.
+        if now >= self.next_ask {
+            self.next_ask = now + ASK;
+            for address in &addresses {
+                if self.asked.is_some() && world.answers.get(address).is_some_and(|macs| macs.len() > 1) {
+                    let since = *self.twice.entry(*address).or_insert(now);
+                    let long = now.saturating_duration_since(since) > self.doubled;
+                    if long && now.saturating_duration_since(self.quiet_since) > self.doubled {
+                        let macs = world.answers.get(address).cloned().unwrap_or_default();
+                        self.fault(world, format!("{address} is answered for by {macs:?} since {:?}", now - since));
+                        self.twice.insert(*address, now);
+                    }
+                } else {
+                    self.twice.remove(address);
+                }
+                world.client_asks(*address);
+            }
+            self.asked = Some(now);
+        }
+    }
+
+    /// An address never moves without a reason.
+    fn hear(&mut self, world: &World, told: &Told) {
+        if self.aloud {
+            println!("  {:>9.3?} {}: {}", told.at - world.start, world.nodes[told.node].name, told.happening);
+        }
+        let Happening::Taken {
+            address, from, cause, ..
+        } = &told.happening
+        else {
+            return;
+        };
+        let Some(from) = from.as_ref().and_then(|name| world.nodes.iter().position(|node| node.name == *name)) else {
+            return;
+        };
+        // Within this time whatever is the matter with a node is noticed.
+        let noticed = match cause {
+            Cause::SpeakerAway => Duration::from_secs(2),
+            _ => Duration::from_millis(2500),
+        };
+        let unwell = |node: usize| {
+            let last = self.unwell.get(&node);
+            last.is_some_and(|last| world.now.saturating_duration_since(*last) < noticed)
+        };
+        let expected = matches!(cause, Cause::Preferred | Cause::Hash | Cause::HandedOver | Cause::Ineligible(_));
+        // One that is cut off itself may take the others for gone.
+        if !expected && !unwell(from) && !unwell(told.node) {
+            self.false_moves += 1;
+            let (to, from) = (&world.nodes[told.node].name, &world.nodes[from].name);
+            self.fault(world, format!("{address} moved from {from} to {to} for nothing: {cause}"));
+        }
+    }
+
+    /// At the end, when all is well and quiet, every address has one owner, and all agree.
+    pub fn conclude(&mut self, world: &mut World) {
+        let addresses: Vec<IpAddr> = world.facts.addresses.keys().copied().collect();
+        for address in addresses {
+            let mut macs = std::collections::BTreeSet::new();
+            // Where something is lost, one question may not be enough.
+            for _ in 0..20 {
+                world.client_asks(address);
+                world.run(Duration::from_millis(5));
+                macs.extend(world.answers.get(&address).cloned().unwrap_or_default());
+            }
+            if macs.len() != 1 {
+                self.fault(world, format!("at the end {address} is answered for by {macs:?}"));
+            }
+        }
+    }
+
+    fn fault(&mut self, world: &World, text: String) {
+        self.found.push(Verdict {
+            at: world.time(),
+            text,
+        });
+    }
+}

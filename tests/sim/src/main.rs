@@ -1,0 +1,49 @@
+//! `sim`: plays seeds, and says of those that went wrong what happened.
+#![forbid(unsafe_code)]
+
+use std::{fs::File, io::BufWriter, path::PathBuf};
+
+use anyhow::{Result, bail};
+use clap::Parser;
+use lodestone_sim::play;
+
+/// Plays stories of faults by seed.
+#[derive(Parser)]
+struct Args {
+    /// The first seed
+    #[arg(long, default_value_t = 0)]
+    seed: u64,
+    /// How many
+    #[arg(long, default_value_t = 1)]
+    seeds: u64,
+    /// Print what the speakers say of themselves
+    #[arg(long)]
+    aloud: bool,
+    /// Write everything that is sent to this file, as lines of JSON
+    #[arg(long)]
+    record: Option<PathBuf>,
+}
+
+fn main() -> Result<()> {
+    let args = Args::parse();
+    let (mut wrong, mut longest) = (0u64, std::time::Duration::ZERO);
+    for seed in args.seed..args.seed + args.seeds {
+        let record = match &args.record {
+            Some(path) => Some(Box::new(BufWriter::new(File::create(path)?)) as Box<dyn std::io::Write>),
+            None => None,
+        };
+        let story = play(seed, record, args.aloud);
+        longest = longest.max(story.longest);
+        if !story.found.is_empty() {
+            wrong += 1;
+            println!("seed {seed}:");
+            story.chapters.iter().for_each(|chapter| println!("  {chapter}"));
+            story.found.iter().take(5).for_each(|found| println!("  at {:?}: {}", found.at, found.text));
+        }
+    }
+    println!("{} seeds, {wrong} wrong; the longest time without service was {longest:?}", args.seeds);
+    if wrong > 0 {
+        bail!("{wrong} seeds went wrong");
+    }
+    Ok(())
+}
