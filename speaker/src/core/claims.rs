@@ -13,7 +13,7 @@ use crate::wire::message::{Claim, NodeName};
 /// repeats its claims.
 #[must_use]
 pub fn stale_after(cycle: Duration) -> Duration {
-    cycle * 7 / 2
+    cycle * 8
 }
 
 /// Who owns an address.
@@ -27,6 +27,8 @@ pub struct Holder {
     pub heard: Instant,
     /// Whether it was heard from another node, which hears the owner where we may not.
     pub vouched: bool,
+    /// Whether the owner has said that it no longer announces it.
+    pub released: bool,
 }
 
 /// What came of a claim.
@@ -82,6 +84,7 @@ impl Claims {
                 epoch,
                 heard: now,
                 vouched: false,
+                released: false,
             },
         );
         epoch
@@ -102,6 +105,7 @@ impl Claims {
             epoch: claim.epoch,
             heard: now,
             vouched: false,
+            released: false,
         };
         let Some(known) = self.holders.get_mut(&claim.address) else {
             self.holders.insert(claim.address, new);
@@ -110,6 +114,8 @@ impl Claims {
         if known.node == *node {
             known.heard = now;
             known.vouched = false;
+            // What was released stays so until it is taken anew.
+            known.released &= claim.epoch <= known.epoch;
             known.epoch = known.epoch.max(claim.epoch);
             return Settled::Same;
         }
@@ -142,6 +148,13 @@ impl Claims {
             holder.vouched = true;
         }
         settled
+    }
+
+    /// A node no longer announces an address. Gives back whether that is news.
+    pub fn release(&mut self, node: &NodeName, claim: Claim) -> bool {
+        let holder = self.holders.get_mut(&claim.address);
+        let holder = holder.filter(|holder| holder.node == *node && holder.epoch <= claim.epoch && !holder.released);
+        holder.map(|holder| holder.released = true).is_some()
     }
 
     /// The own claims never grow stale.

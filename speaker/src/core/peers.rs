@@ -15,6 +15,9 @@ const REPEATS: u32 = 7;
 /// How often everything is said again in a small cluster.
 const CYCLE: Duration = Duration::from_secs(2);
 
+/// How long the word of another one holds that a node is cut off where it announces.
+const TOLD_ON_LAN: Duration = Duration::from_millis(3500);
+
 /// How long a doubt that another node has told of holds.
 const TOLD_DOUBT: Duration = Duration::from_millis(500);
 
@@ -70,8 +73,8 @@ struct Peer {
     networks: Option<Vec<Network>>,
     node: Watched,
     lan: Watched,
-    /// Others that do not hear it.
-    told: BTreeMap<NodeName, Instant>,
+    /// Others that do not hear it: since when, and when they have last said so where they do not hear it only where it announces.
+    told: BTreeMap<NodeName, (Instant, Option<Instant>)>,
     told_doubt: Option<Instant>,
     /// Since when nobody that this node hears watches it.
     unwatched: Option<Instant>,
@@ -144,13 +147,21 @@ impl Peer {
         if self.lan.expected { &self.lan } else { &self.node }
     }
 
+    /// Since when others say that they do not hear it.
+    fn told(&self, now: Instant) -> impl Iterator<Item = Instant> {
+        let holds = move |said: &Instant| now < *said + TOLD_ON_LAN;
+        let all = self.told.values();
+        all.filter(move |(_, said)| said.as_ref().is_none_or(holds))
+            .map(|(since, _)| *since)
+    }
+
     fn phase(&self, now: Instant, cycle: Duration) -> Phase {
         let way = self.way();
         if way.expected {
             return way.phase(now);
         }
         let silent = self.last + cycle * 4;
-        let told = self.told.values().min().copied().or(self.unwatched);
+        let told = self.told(now).min().or(self.unwatched);
         match told.or_else(|| (now >= silent).then_some(silent)) {
             Some(since) => Phase::Suspected(since),
             None if self.told_doubt.is_some_and(|told| now < told + TOLD_DOUBT) => Phase::Doubted,
@@ -221,11 +232,9 @@ impl Peers {
         let was_heard = !matches!(peer.phase(now, cycle), Phase::Suspected(_));
         peer.last = now;
         // Where it announces it may be cut off all the same.
-        if path == Path::Lan || !peer.lan.expected {
-            peer.told.clear();
-            peer.told_doubt = None;
-            peer.unwatched = None;
-        }
+        peer.told.retain(|_, (_, on_lan)| path == Path::Node && on_lan.is_some());
+        peer.told_doubt = None;
+        peer.unwatched = None;
         match path {
             Path::Node => {
                 peer.address = address;
@@ -260,11 +269,50 @@ impl Peers {
         }
     }
 
-    /// `teller` does not hear `node`.
-    pub fn told(&mut self, now: Instant, node: &NodeName, teller: &NodeName) {
+    /// `teller` does not hear `node`, or only not where that announces.
+    pub fn told(&mut self, now: Instant, node: &NodeName, teller: &NodeName, on_lan: bool) {
         if let Some(peer) = self.heard.get_mut(node) {
-            peer.told.entry(teller.clone()).or_insert(now);
+            let (_, said) = peer.told.entry(teller.clone()).or_insert((now, None));
+            *said = on_lan.then_some(now);
         }
+    }
+
+    /// What `teller` has said of others no longer counts.
+    pub fn forget_teller(&mut self, teller: &NodeName) {
+        for peer in self.heard.values_mut() {
+            peer.told.remove(teller);
+        }
+    }
+
+    /// `teller` hears `node` again.
+    pub fn told_well(&mut self, node: &NodeName, teller: &NodeName) {
+        if let Some(peer) = self.heard.get_mut(node) {
+            peer.told.remove(teller);
+        }
+    }
+
+    /// Whether a speaker is heard, and not where it announces.
+    #[must_use]
+    pub fn is_cut_off(&self, node: &NodeName, now: Instant) -> bool {
+        self.heard.get(node).is_some_and(|peer| {
+            let silent = |watched: &Watched| matches!(watched.phase(now), Phase::Suspected(_));
+            peer.lan.expected && silent(&peer.lan) && !silent(&peer.node)
+        })
+    }
+
+    /// Whether a speaker is heard where it announces, and not at its address in Kubernetes.
+    #[must_use]
+    pub fn is_only_on_lan(&self, node: &NodeName, now: Instant) -> bool {
+        self.heard.get(node).is_some_and(|peer| {
+            let silent = |watched: &Watched| matches!(watched.phase(now), Phase::Suspected(_));
+            peer.lan.expected && !silent(&peer.lan) && silent(&peer.node)
+        })
+    }
+
+    /// Whether a speaker has ever said what networks it has.
+    #[must_use]
+    pub fn has_said_networks(&self, node: &NodeName) -> bool {
+        self.heard.get(node).is_some_and(|peer| peer.networks.is_some())
     }
 
     /// Somebody has its doubts about `node`.
@@ -286,7 +334,7 @@ impl Peers {
     pub fn suspected_by(&self, node: &NodeName, now: Instant) -> usize {
         self.heard.get(node).map_or(0, |peer| {
             let by_us = peer.way().expected && matches!(peer.way().phase(now), Phase::Suspected(_));
-            peer.told.len() + usize::from(by_us)
+            peer.told(now).count() + usize::from(by_us)
         })
     }
 
@@ -376,10 +424,13 @@ impl Peers {
             .filter_map(|(node, peer)| Some((node, peer.networks.as_ref()?)))
     }
 
-    /// What is lost on the way from a speaker to us, from 0 to 1.
+    /// What is lost on the way from a speaker to us, from 0 to 1. Of one that is not watched nothing is known but what the others' ways are like.
     #[must_use]
     pub fn loss(&self, node: &NodeName) -> f64 {
-        self.heard.get(node).map_or(0.0, |peer| peer.way().link.loss())
+        let watched = |peer: &&Peer| peer.way().expected;
+        let loss = |peer: &Peer| peer.way().link.loss();
+        let own = self.heard.get(node).filter(watched).map(loss);
+        own.unwrap_or_else(|| self.heard.values().filter(watched).map(loss).fold(0.0, f64::max))
     }
 
     /// Whether this node watches `node`.

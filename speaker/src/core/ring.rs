@@ -6,8 +6,11 @@ use sha2::{Digest, Sha256};
 
 use crate::wire::message::NodeName;
 
-/// By how many others a node is watched.
+/// By how many others a node is watched in a large cluster.
 pub const WATCHERS: usize = 4;
+
+/// In a cluster of so many nodes everybody watches everybody: it costs no more than four do with an answer each.
+pub const SMALL: usize = 8;
 
 /// All nodes in the order of the hashes of their names: neighbours on it have nothing in common, such as a rack.
 #[derive(Clone, Debug, Default)]
@@ -44,6 +47,12 @@ impl Ring {
         self.nodes.is_empty()
     }
 
+    /// Whether everybody watches everybody.
+    #[must_use]
+    pub const fn is_small(&self) -> bool {
+        self.len() <= SMALL
+    }
+
     /// Those who watch `node`: the next four after it, and as many more as of those are silent.
     #[must_use]
     pub fn watchers(&self, node: &NodeName, silent: impl Fn(&NodeName) -> bool) -> Vec<&NodeName> {
@@ -56,7 +65,7 @@ impl Ring {
         for other in after.iter().skip(1).chain(before) {
             if silent(other) {
                 // It is told all the same: so the end of a partition is noticed at once.
-                if unheard < WATCHERS {
+                if unheard < WATCHERS || self.is_small() {
                     unheard += 1;
                     watchers.push(other);
                 }
@@ -64,7 +73,7 @@ impl Ring {
                 heard += 1;
                 watchers.push(other);
             }
-            if heard == WATCHERS {
+            if heard == WATCHERS && !self.is_small() {
                 break;
             }
         }
@@ -82,7 +91,7 @@ mod tests {
 
     #[test]
     fn everybody_watches_everybody_in_a_small_cluster_and_four_do_in_a_large_one() {
-        for (count, expected) in [(1, 0), (2, 1), (5, 4), (6, 4), (1000, 4)] {
+        for (count, expected) in [(1, 0), (2, 1), (5, 4), (8, 7), (9, 4), (1000, 4)] {
             let names = names(count);
             let ring = Ring::new(&names);
             let mut watched = vec![0; count];

@@ -92,6 +92,8 @@ pub struct Speaker {
     retell: BTreeMap<NodeName, (u32, Instant)>,
     /// Those that were told to watch this node.
     watchers: BTreeSet<NodeName>,
+    /// Those that are heard where they announce, and not at their addresses in Kubernetes.
+    only_on_lan: BTreeSet<NodeName>,
     /// Until when to listen; `None` before facts and interfaces are known.
     listen_until: Option<Instant>,
     listening: bool,
@@ -155,6 +157,7 @@ impl Speaker {
             phases: BTreeMap::new(),
             retell: BTreeMap::new(),
             watchers: BTreeSet::new(),
+            only_on_lan: BTreeSet::new(),
             listen_until: None,
             listening: true,
             answered: BTreeSet::new(),
@@ -311,7 +314,7 @@ impl Speaker {
             let all_answered = facts
                 .nodes
                 .keys()
-                .all(|node| *node == self.me || self.answered.contains(node));
+                .all(|node| *node == self.me || (self.answered.contains(node) && self.peers.has_said_networks(node)));
             self.listening = now < until && !all_answered;
             // Nothing else is rechecked before: what comes next is set when ownership is decided.
             self.recheck = Some(until);

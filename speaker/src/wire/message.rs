@@ -41,7 +41,14 @@ pub enum Message {
     /// A node that I watch is late: whoever is its deputy stands in for it for the time being.
     Doubt(NodeName),
     /// A node that I watch is silent.
-    Suspect(NodeName),
+    Suspect {
+        /// The node.
+        node: NodeName,
+        /// Whether it is silent only where it announces.
+        on_lan: bool,
+    },
+    /// A node that I watch is heard again.
+    Hears(NodeName),
     /// You were silent for us: tell everybody that you are alive.
     Suspected,
     /// I am alive, and these are the networks that I can announce on: all of them.
@@ -61,6 +68,8 @@ pub enum Message {
     YouOwn(Vec<Claim>),
     /// I have just been started, and don't know yet what I own.
     Listening,
+    /// I no longer announce these addresses, and nobody else does yet.
+    Released(Vec<Claim>),
     /// I have announced these addresses until now and leave them to you: neighbours may have heard me last.
     Yielded(Vec<IpAddr>),
     /// I am about to end.

@@ -38,6 +38,8 @@ pub struct Judge {
     pub false_moves: u32,
     /// Whether to print what the speakers say.
     pub aloud: bool,
+    /// When to print all that the speakers know.
+    pub state_at: Option<Duration>,
     /// Since when nothing has been changed from outside.
     quiet_since: Instant,
     /// When each node was last anything but well.
@@ -59,6 +61,7 @@ impl Judge {
             longest: Duration::ZERO,
             false_moves: 0,
             aloud: false,
+            state_at: None,
             quiet_since: now,
             unwell: BTreeMap::new(),
             unserved: BTreeMap::new(),
@@ -96,6 +99,12 @@ impl Judge {
 
     fn look(&mut self, world: &mut World) {
         let now = world.now;
+        if self.state_at.is_some_and(|at| world.time() >= at) {
+            self.state_at = None;
+            for speaker in world.nodes.iter().filter_map(|node| node.speaker.as_ref()) {
+                println!("{}", speaker.describe(now));
+            }
+        }
         for index in 0..world.nodes.len() {
             let node = &world.nodes[index];
             if node.speaker.is_none() || !node.runs(now) || !world.is_on_lan(index) || node.peers != 0 {
@@ -183,12 +192,15 @@ impl Judge {
     pub fn conclude(&mut self, world: &mut World) {
         let addresses: Vec<IpAddr> = world.facts.addresses.keys().copied().collect();
         for address in addresses {
+            // It may be just about to move, as planned.
             let mut macs = std::collections::BTreeSet::new();
-            // Where something is lost, one question may not be enough.
             for _ in 0..20 {
                 world.client_asks(address);
-                world.run(Duration::from_millis(5));
-                macs.extend(world.answers.get(&address).cloned().unwrap_or_default());
+                world.run(Duration::from_millis(20));
+                macs = world.answers.get(&address).cloned().unwrap_or_default();
+                if macs.len() == 1 {
+                    break;
+                }
             }
             if macs.len() != 1 {
                 self.fault(world, format!("at the end {address} is answered for by {macs:?}"));

@@ -19,6 +19,9 @@ struct Args {
     /// Print what the speakers say of themselves
     #[arg(long)]
     aloud: bool,
+    /// Print all that the speakers know at this time, in milliseconds from the beginning
+    #[arg(long)]
+    state_at: Option<u64>,
     /// Write everything that is sent to this file, as lines of JSON
     #[arg(long)]
     record: Option<PathBuf>,
@@ -32,7 +35,7 @@ fn main() -> Result<()> {
             Some(path) => Some(Box::new(BufWriter::new(File::create(path)?)) as Box<dyn std::io::Write>),
             None => None,
         };
-        let story = play(seed, record, args.aloud);
+        let story = play(seed, record, args.aloud, args.state_at.map(std::time::Duration::from_millis));
         longest = longest.max(story.longest);
         if !story.found.is_empty() {
             wrong += 1;

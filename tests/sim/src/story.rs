@@ -61,7 +61,7 @@ const FAULTS: [Fault; 12] = [
 
 /// Plays the story of a seed: a small cluster, and some faults, each of which ends before the next begins.
 #[must_use]
-pub fn play(seed: u64, record: Option<Box<dyn std::io::Write>>, aloud: bool) -> Story {
+pub fn play(seed: u64, record: Option<Box<dyn std::io::Write>>, aloud: bool, state_at: Option<Duration>) -> Story {
     let mut random = StdRng::seed_from_u64(seed);
     let settings = Settings {
         caretaker: *[Caretaker::Doubt, Caretaker::Doubt, Caretaker::Always, Caretaker::Off]
@@ -72,7 +72,7 @@ pub fn play(seed: u64, record: Option<Box<dyn std::io::Write>>, aloud: bool) -> 
     };
     let plan = Plan {
         seed,
-        nodes: random.random_range(2..=7),
+        nodes: if random.random_bool(0.8) { random.random_range(2..=8) } else { random.random_range(9..=14) },
         addresses: random.random_range(1..=6),
         split: random.random_bool(0.5),
         settings,
@@ -84,6 +84,7 @@ pub fn play(seed: u64, record: Option<Box<dyn std::io::Write>>, aloud: bool) -> 
     world.between = world.lan;
     let mut judge = Judge::new(world.now);
     judge.aloud = aloud;
+    judge.state_at = state_at;
     if settings.caretaker == Caretaker::Off {
         // Without stand-ins an address is silent until it has moved, and with a frozen speaker that is not before it is suspected.
         judge.outage = Duration::from_millis(700);

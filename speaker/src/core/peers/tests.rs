@@ -51,7 +51,7 @@ fn one_that_is_watched_is_doubted_and_then_suspected_and_one_that_is_not_only_wh
     assert_eq!(peers.phase(&c, start + ms(200)), Some(Phase::Well));
     peers.told_doubt(start + ms(200), &c);
     assert_eq!(peers.phase(&c, start + ms(201)), Some(Phase::Doubted));
-    peers.told(start + ms(250), &c, &b);
+    peers.told(start + ms(250), &c, &b, false);
     assert_eq!(peers.phase(&c, start + ms(260)), Some(Phase::Suspected(start + ms(250))));
     assert_eq!(peers.hear(start + ms(270), &c, ADDRESS, 1, 2), Heard::Appeared);
     assert_eq!(peers.phase(&c, start + ms(270)), Some(Phase::Well));

@@ -12,7 +12,6 @@ use crate::{
         check::{Check, Found},
         interface::Interface,
         peers::Phase,
-        ring::WATCHERS,
     },
     wire::{
         arp,
@@ -147,7 +146,7 @@ impl Speaker {
             // Its answers were never heard: others are to say the same, if there are any.
             Found::Gone if !self.on_wire.contains(node) => {
                 let silent = |other: &NodeName| *other != self.me && !self.peers.lives(other, now);
-                let watchers = self.ring.watchers(node, silent).into_iter().take(WATCHERS);
+                let watchers = self.ring.watchers(node, silent).into_iter();
                 let wanted = watchers.filter(|other| !silent(other)).count().min(2);
                 if self.peers.suspected_by(node, now) >= wanted {
                     Found::Gone
@@ -274,13 +273,23 @@ impl Speaker {
     }
 
     /// Learns whose MAC is whose.
-    pub(super) fn learn_macs(&mut self) {
+    pub(super) fn learn_macs(&mut self, now: Instant) {
         let nodes: BTreeSet<NodeName> = self.peers.nodes().cloned().collect();
         self.macs.clear();
         for node in nodes {
             for network in self.peers.networks_of(&node) {
                 self.macs.insert(network.mac, node.clone());
             }
+        }
+        // What was taken for a foreign host may turn out to be a node of which we had not heard yet.
+        let mistaken: Vec<IpAddr> = self
+            .probes
+            .taken()
+            .filter(|(_, mac)| self.is_of_cluster(*mac))
+            .map(|(address, _)| address)
+            .collect();
+        for address in mistaken {
+            self.probes.begin(now, address);
         }
     }
 }

@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, time::Instant};
 use serde_json::json;
 
 use super::Speaker;
-use crate::core::eligibility::verdicts;
+use crate::core::{eligibility::verdicts, peers::Phase};
 
 impl Speaker {
     /// What is known and why things are as they are, for `/debug/state`.
@@ -51,7 +51,18 @@ impl Speaker {
         for (address, stand_in) in &self.stood_in {
             stood_in.entry(&stand_in.owner).or_default().push(address.to_string());
         }
+        let suspects: serde_json::Map<_, _> = self
+            .peers
+            .nodes()
+            .filter(|node| self.peers.phase(node, now) != Some(Phase::Well))
+            .map(|node| {
+                let text = format!("{:?}", self.found(now, node));
+                let by = self.peers.suspected_by(node, now);
+                (node.to_string(), json!({"heard": self.peers.lives(node, now), "wire": text, "suspectedBy": by}))
+            })
+            .collect();
         json!({
+            "suspects": suspects,
             "node": &*self.me, "listening": self.listening, "leaving": self.leaving.is_some(), "peersAlive": peers, "standsInFor": stood_in,
             "interfaces": self.interfaces, "addresses": addresses,
         })

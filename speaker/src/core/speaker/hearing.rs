@@ -11,7 +11,6 @@ use crate::{
     core::{
         claims::Settled,
         peers::{Heard, Path, Phase},
-        ring::WATCHERS,
         speaker::Happening,
     },
     wire::message::{Claim, Datagram, Message, NodeName},
@@ -26,6 +25,7 @@ const SOON: Duration = Duration::from_millis(300);
 /// How often a suspicion is told, and after what time again: a message may be lost.
 const TELLINGS: u32 = 3;
 const RETELL: Duration = Duration::from_millis(100);
+const AGAIN: Duration = Duration::from_secs(1);
 
 impl Speaker {
     /// Takes in a message of another speaker, that came from `source`. What follows for ownership is decided in the next turn, which is due at
@@ -73,7 +73,7 @@ impl Speaker {
             Message::Unwatch => self.peers.unwatch(&from),
             Message::Hello(networks) => {
                 if self.peers.set_networks(&from, networks) {
-                    self.learn_macs();
+                    self.learn_macs(now);
                     self.verdicts = None;
                     self.soon(now);
                 }
@@ -82,12 +82,23 @@ impl Speaker {
                 self.peers.told_doubt(now, &node);
                 self.notice(now, &node);
             }
-            Message::Suspect(node) if node == self.me => self.refute(),
-            Message::Suspect(node) => {
+            Message::Suspect { node, .. } if node == self.me => self.refute(),
+            Message::Suspect { node, on_lan } => {
                 // What we hear ourselves, others can't tell us away.
                 if !self.peers.watches(&node) || self.peers.phase(&node, now) != Some(Phase::Well) {
-                    self.peers.told(now, &node, &from);
+                    self.peers.told(now, &node, &from, on_lan);
                     self.notice(now, &node);
+                }
+            }
+            Message::Hears(node) => {
+                self.peers.told_well(&node, &from);
+                self.notice(now, &node);
+            }
+            Message::Released(claims) => {
+                for claim in claims {
+                    if self.claims.release(&from, claim) {
+                        self.soon(now);
+                    }
                 }
             }
             Message::Suspected => self.refute(),
@@ -232,11 +243,14 @@ impl Speaker {
         match phase {
             Phase::Well => {
                 self.retell.remove(node);
+                if watched && matches!(before, Phase::Suspected(_)) {
+                    self.tell_everybody(&Message::Hears(node.clone()));
+                }
             }
             Phase::Doubted => {
                 self.counts.doubts = self.counts.doubts.saturating_add(u64::from(watched));
                 // In a small cluster everybody sees it.
-                if watched && self.ring.len() > WATCHERS + 1 {
+                if watched && !self.ring.is_small() {
                     self.tell_deputies(now, node);
                 }
             }
@@ -252,6 +266,10 @@ impl Speaker {
         let silent = matches!(phase, Phase::Suspected(_));
         if was_silent != silent {
             self.find_unwatched(now);
+            if silent {
+                // It may be the one that is cut off, and all others seem silent to it.
+                self.peers.forget_teller(node);
+            }
             self.outputs.push_back(Output::Happening(Happening::Peer {
                 node: node.clone(),
                 silent,
@@ -259,37 +277,49 @@ impl Speaker {
         }
     }
 
-    /// Looks for owners of whom nobody would tell that they are silent, since those who watch them are silent, too: as in a partition.
+    /// Looks for nodes of whom nobody would tell that they are silent, since those who watch them are silent, too: as in a partition.
     fn find_unwatched(&mut self, now: Instant) {
-        if self.ring.len() <= WATCHERS + 1 {
+        if self.ring.is_small() {
             return;
         }
-        let owners: BTreeSet<NodeName> = self.claims.iter().map(|(_, holder)| holder.node.clone()).collect();
-        for owner in owners {
-            if owner == self.me || self.peers.watches(&owner) {
-                continue;
+        let others: BTreeSet<NodeName> = self.peers.nodes().cloned().collect();
+        // Of those that this node watches it knows itself; of the others it would be told by one of whom it would be told itself.
+        let heard = |node: &&NodeName| self.peers.watches(node) && self.peers.lives(node, now);
+        let mut known: BTreeSet<NodeName> = others.iter().filter(heard).cloned().chain([self.me.clone()]).collect();
+        loop {
+            let told = |node: &&NodeName| {
+                let mut watchers = self.ring.watchers(node, |_| false).into_iter();
+                let new = !known.contains(*node) && !self.peers.watches(node);
+                new && self.peers.suspected_by(node, now) == 0 && watchers.any(|watcher| known.contains(watcher))
+            };
+            let more: Vec<NodeName> = others.iter().filter(told).cloned().collect();
+            if more.is_empty() {
+                break;
             }
-            let silent = |node: &NodeName| *node != self.me && !self.peers.lives(node, now);
-            let watchers = self.ring.watchers(&owner, |_| false);
-            let unwatched = watchers.into_iter().all(|watcher| *watcher == self.me || silent(watcher));
-            self.peers.set_unwatched(now, &owner, unwatched);
-            let phase = self.peers.phase(&owner, now).unwrap_or(Phase::Well);
-            if self.phases.insert(owner, phase) != Some(phase) {
+            known.extend(more);
+        }
+        for node in others.into_iter().filter(|node| !self.peers.watches(node)).collect::<Vec<_>>() {
+            self.peers.set_unwatched(now, &node, !known.contains(&node));
+            let phase = self.peers.phase(&node, now).unwrap_or(Phase::Well);
+            if self.phases.insert(node, phase) != Some(phase) {
                 self.soon(now);
             }
         }
     }
 
     fn tell_suspicion(&mut self, now: Instant, node: &NodeName) {
+        let on_lan = self.peers.is_cut_off(node, now);
         let Some((times, at)) = self.retell.get_mut(node) else {
             return;
         };
-        *times -= 1;
-        *at = now + RETELL;
-        if *times == 0 {
+        *times = times.saturating_sub(1);
+        // Of one that is silent only where it announces, the others hear otherwise: they are told for as long as that lasts.
+        *at = now + if *times == 0 { AGAIN } else { RETELL };
+        if *times == 0 && !on_lan {
             self.retell.remove(node);
         }
-        self.tell_everybody(&Message::Suspect(node.clone()));
+        let node = node.clone();
+        self.tell_everybody(&Message::Suspect { node, on_lan });
     }
 
     /// Somebody has taken us for dead: everybody is to hear that we are not.

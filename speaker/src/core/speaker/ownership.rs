@@ -153,6 +153,9 @@ impl Speaker {
             return Owner::None(Cause::New);
         };
         let node = holder.node.clone();
+        if holder.released {
+            return Owner::None(Cause::Unclaimed);
+        }
         match verdicts.get(&node) {
             Some(Ok(_)) => {}
             // One that can't take an address may keep it.
@@ -436,7 +439,7 @@ impl Speaker {
             self.causes.remove(address);
         }
         let lost = self.owned.keys().filter(|address| !mine.contains_key(address)).copied();
-        self.tell_yielded(lost.collect());
+        self.let_go(lost.collect());
         let mut begun = Vec::new();
         for (address, announced) in &mine {
             // A new owner, a new interface or a new MAC: the neighbours are to learn of it.

@@ -54,6 +54,12 @@ impl Speaker {
             }
         }
         self.watchers = watchers;
+        self.only_on_lan = self
+            .peers
+            .nodes()
+            .filter(|node| self.peers.is_only_on_lan(node, now))
+            .cloned()
+            .collect();
         // Whatever was said since may have changed how somebody seems.
         self.next_liveness.get_or_insert(now + HEARTBEAT);
     }
@@ -156,13 +162,24 @@ impl Speaker {
         messages(&claims)
     }
 
-    /// Tells those who own now what this node has announced until now.
-    pub(super) fn tell_yielded(&mut self, lost: Vec<IpAddr>) {
+    /// Tells those who own now what this node has announced until now, and everybody what nobody owns now.
+    pub(super) fn let_go(&mut self, lost: Vec<IpAddr>) {
         let mut by_node: BTreeMap<NodeName, Vec<IpAddr>> = BTreeMap::new();
+        let mut released = Vec::new();
         for address in lost {
-            if let Some(node) = self.holder_of(address).filter(|node| *node != self.me) {
-                by_node.entry(node).or_default().push(address);
+            match self.claims.holder(address).cloned() {
+                Some(holder) if holder.node == self.me => {
+                    let epoch = holder.epoch;
+                    let claim = Claim { address, epoch };
+                    self.claims.release(&holder.node, claim);
+                    released.push(claim);
+                }
+                Some(holder) => by_node.entry(holder.node).or_default().push(address),
+                None => {}
             }
+        }
+        for some in released.chunks(CLAIMS_PER_MESSAGE) {
+            self.tell_everybody(&Message::Released(some.to_vec()));
         }
         for (node, addresses) in by_node {
             for some in addresses.chunks(CLAIMS_PER_MESSAGE) {
@@ -189,6 +206,16 @@ impl Speaker {
     }
 
     pub(super) fn tell(&mut self, node: &NodeName, message: Message) {
+        if self.only_on_lan.contains(node)
+            && let Some(address) = self.lan_address(node)
+        {
+            // The usual way is cut.
+            self.outputs.push_back(Output::Send {
+                to: node.clone(),
+                address,
+                message: message.clone(),
+            });
+        }
         let known = self.facts.as_ref().and_then(|facts| facts.nodes.get(node)?.address);
         if let Some(address) = known.or_else(|| self.peers.address(node)) {
             self.outputs.push_back(Output::Send {
