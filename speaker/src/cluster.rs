@@ -3,4 +3,5 @@
 pub mod gather;
 pub mod secret;
 pub mod status;
+pub mod tell;
 pub mod view;

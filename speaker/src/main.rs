@@ -14,6 +14,7 @@ use lodestone_speaker::{
         gather::{Gathered, Gatherer},
         secret,
         status::Reporter,
+        tell::tell,
     },
     core::{
         Recorded, Settings,
@@ -140,6 +141,7 @@ async fn main() -> Result<()> {
     let gatherer = Gatherer::new(common.lb_class.clone(), ignore_exclude_lb, recorded);
     let gathered = Gathered { facts, uids };
     let _gatherer = spawn(gatherer.run(client.clone(), common.namespace.clone(), gathered, told));
+    let _teller = spawn(tell(events.clone(), uids_received.clone(), happenings));
     let reporter = Reporter {
         client,
         namespace: common.namespace.clone(),

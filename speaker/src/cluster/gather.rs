@@ -176,9 +176,17 @@ impl Gatherer {
             for family in families {
                 let all = endpoints.entry((&slice.service, family)).or_default();
                 // One that stays in any slice stays.
-                let stays = |endpoints: &Endpoints, node: &NodeName| endpoints.nodes.contains(node) && !endpoints.ending.contains(node);
+                let stays = |endpoints: &Endpoints, node: &NodeName| {
+                    endpoints.nodes.contains(node) && !endpoints.ending.contains(node)
+                };
                 all.ending.retain(|node| !stays(&slice.endpoints, node));
-                let ending = slice.endpoints.ending.iter().filter(|node| !stays(all, node)).cloned().collect::<Vec<_>>();
+                let ending = slice
+                    .endpoints
+                    .ending
+                    .iter()
+                    .filter(|node| !stays(all, node))
+                    .cloned()
+                    .collect::<Vec<_>>();
                 all.ending.extend(ending);
                 all.nodes.extend(slice.endpoints.nodes.iter().cloned());
                 all.elsewhere |= slice.endpoints.elsewhere;

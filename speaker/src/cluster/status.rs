@@ -5,10 +5,7 @@ use std::{
     time::Duration,
 };
 
-use k8s_openapi::{
-    api::core::v1::ObjectReference,
-    apimachinery::pkg::apis::meta::v1::{ObjectMeta, OwnerReference},
-};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, OwnerReference};
 use kube::{
     Api, Client, ResourceExt,
     api::{DeleteParams, ListParams, Patch, PatchParams, Preconditions},
@@ -24,6 +21,7 @@ use lodestone_daemon::{
 use sha2::{Digest, Sha256};
 use tokio::sync::watch;
 
+use super::tell::{Uids, reference};
 use crate::{
     core::{Owned, Recorded},
     wire::message::NodeName,
@@ -63,7 +61,7 @@ pub struct Reporter {
     /// Where events go.
     pub events: Events,
     /// The uids of Services, for events.
-    pub uids: watch::Receiver<BTreeMap<ObjectKey, String>>,
+    pub uids: Uids,
 }
 
 impl Reporter {
@@ -277,14 +275,7 @@ impl Reporter {
     }
 
     fn tell(&self, service: &ObjectKey) {
-        let reference = ObjectReference {
-            api_version: Some("v1".to_owned()),
-            kind: Some("Service".to_owned()),
-            namespace: Some(service.namespace.clone()),
-            name: Some(service.name.clone()),
-            uid: self.uids.borrow().get(service).cloned(),
-            ..ObjectReference::default()
-        };
+        let reference = reference(service, &self.uids);
         let text = format!("announcing from node {:?} with protocol \"layer2\"", &*self.node);
         self.events.send(
             reference,

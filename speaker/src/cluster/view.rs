@@ -88,7 +88,10 @@ impl SliceView {
                 _ if !ready && !serving => {}
                 Some(node) => {
                     endpoints.nodes.insert(NodeName::from(node.as_str()));
-                    if !conditions.and_then(|conditions| conditions.terminating).unwrap_or(false) {
+                    if !conditions
+                        .and_then(|conditions| conditions.terminating)
+                        .unwrap_or(false)
+                    {
                         staying.insert(node.as_str());
                     }
                 }

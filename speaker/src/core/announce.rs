@@ -79,7 +79,8 @@ impl Announcements {
             course.said = course.said.saturating_add(1);
             let burst = usize::try_from(course.said).ok().and_then(|said| BURST.get(said));
             let again = burst.map(|offset| course.since + Duration::from_millis(*offset));
-            let refresh = || (!self.refresh.is_zero()).then(|| now + self.refresh + jitter(self.refresh, address, course.said));
+            let refresh =
+                || (!self.refresh.is_zero()).then(|| now + self.refresh + jitter(self.refresh, address, course.said));
             if let Some(again) = again.or_else(refresh) {
                 course.next = again;
                 self.queue.insert((again, address));

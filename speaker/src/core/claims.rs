@@ -198,7 +198,10 @@ mod tests {
             ((&b, 1), (&a, 2), &a),
         ] {
             let mut claims = Claims::default();
-            assert_eq!(claims.hear(now, CYCLE, first.0, claim(first.1), |_| true), Settled::Changed);
+            assert_eq!(
+                claims.hear(now, CYCLE, first.0, claim(first.1), |_| true),
+                Settled::Changed
+            );
             let settled = claims.hear(now, CYCLE, second.0, claim(second.1), |_| true);
             assert_eq!(
                 settled,

@@ -72,7 +72,12 @@ impl Interface {
         Network {
             interface: self.name.clone(),
             mac: self.mac.unwrap_or_default().into(),
-            addresses: self.addresses.iter().filter(|address| tells(address)).copied().collect(),
+            addresses: self
+                .addresses
+                .iter()
+                .filter(|address| tells(address))
+                .copied()
+                .collect(),
         }
     }
 }

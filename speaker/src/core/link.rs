@@ -155,7 +155,10 @@ mod tests {
         }
         let (doubt, suspicion) = after(&link);
         assert!((0.25..0.4).contains(&link.loss()), "{}", link.loss());
-        assert!((150..=325).contains(&doubt) && (550..=800).contains(&suspicion), "{doubt} {suspicion}");
+        assert!(
+            (150..=325).contains(&doubt) && (550..=800).contains(&suspicion),
+            "{doubt} {suspicion}"
+        );
     }
 
     #[test]

@@ -136,7 +136,10 @@ impl Peer {
             return true;
         }
         let behind = u32::try_from(self.sequence - sequence).unwrap_or(u32::MAX);
-        let bit = behind.checked_sub(1).and_then(|place| 1u64.checked_shl(place)).unwrap_or(0);
+        let bit = behind
+            .checked_sub(1)
+            .and_then(|place| 1u64.checked_shl(place))
+            .unwrap_or(0);
         let is_new = bit != 0 && self.before & bit == 0;
         self.before |= bit;
         is_new
@@ -232,7 +235,8 @@ impl Peers {
         let was_heard = !matches!(peer.phase(now, cycle), Phase::Suspected(_));
         peer.last = now;
         // Where it announces it may be cut off all the same.
-        peer.told.retain(|_, (_, on_lan)| path == Path::Node && on_lan.is_some());
+        peer.told
+            .retain(|_, (_, on_lan)| path == Path::Node && on_lan.is_some());
         peer.told_doubt = None;
         peer.unwatched = None;
         match path {
@@ -243,7 +247,11 @@ impl Peers {
             Path::Lan => peer.lan.link.hear(now),
         }
         let is_heard = !matches!(peer.phase(now, cycle), Phase::Suspected(_));
-        if was_heard || !is_heard { Heard::Known } else { Heard::Appeared }
+        if was_heard || !is_heard {
+            Heard::Known
+        } else {
+            Heard::Appeared
+        }
     }
 
     /// Takes in a heartbeat: from now on more are expected.

@@ -80,7 +80,10 @@ impl Probes {
     /// A foreign host says that `address` is its own. Gives back whether that is to be contradicted now.
     pub fn foreign(&mut self, now: Instant, address: IpAddr, by: MacAddr) -> bool {
         if self.is_clear(address) {
-            let due = self.defended.get(&address).is_none_or(|last| now >= *last + DEFEND_INTERVAL);
+            let due = self
+                .defended
+                .get(&address)
+                .is_none_or(|last| now >= *last + DEFEND_INTERVAL);
             if due {
                 self.conflicts = self.conflicts.saturating_add(1);
                 self.defended.insert(address, now);
@@ -143,7 +146,10 @@ mod tests {
         let start = lodestone_daemon::clock::now();
         let address: IpAddr = "192.0.2.1".parse().unwrap();
         let mut probes = Probes::default();
-        assert!(probes.is_clear(address), "of one that was never probed for nothing is known");
+        assert!(
+            probes.is_clear(address),
+            "of one that was never probed for nothing is known"
+        );
         probes.begin(start, address);
         assert_eq!(probes.due(start), (vec![address], vec![]));
         assert_eq!(probes.due(start), (vec![], vec![]));

@@ -103,7 +103,10 @@ mod tests {
                     watched[names.iter().position(|name| name == watcher).unwrap()] += 1;
                 }
             }
-            assert!(watched.iter().all(|times| *times == expected), "{count}: everybody watches as many");
+            assert!(
+                watched.iter().all(|times| *times == expected),
+                "{count}: everybody watches as many"
+            );
         }
     }
 

@@ -20,8 +20,8 @@ use std::{
 };
 
 pub use frames::Kind;
-pub use output::{Cause, Counts, Happening, Output, Owned};
 use output::{Announced, Port};
+pub use output::{Cause, Counts, Happening, Output, Owned};
 
 use super::{
     announce::Announcements,
@@ -183,8 +183,9 @@ impl Speaker {
         self.outbid.retain(|address, _| facts.addresses.contains_key(address));
         // Others may know of an address before we do: what they say of it is kept for as long as they say it.
         let me = self.me.clone();
-        self.claims
-            .retain(now, &me, cycle(facts.nodes.len()), |address| facts.addresses.contains_key(&address));
+        self.claims.retain(now, &me, cycle(facts.nodes.len()), |address| {
+            facts.addresses.contains_key(&address)
+        });
         self.unowned.retain(|address, _| facts.addresses.contains_key(address));
         self.better.retain(|address, _| facts.addresses.contains_key(address));
         self.hopeless.retain(|address, _| facts.addresses.contains_key(address));
@@ -213,8 +214,8 @@ impl Speaker {
     /// stays announced until the end.
     pub fn leave(&mut self, now: Instant) {
         let draining = self.facts.as_ref().and_then(|facts| facts.nodes.get(&self.me));
-        let handover = self.settings.caretaker == super::settings::Caretaker::Off
-            || draining.is_some_and(|node| node.draining);
+        let handover =
+            self.settings.caretaker == super::settings::Caretaker::Off || draining.is_some_and(|node| node.draining);
         self.leaving = Some(handover);
         self.tell_everybody(&Message::Leaving { handover });
         self.changed(now);

@@ -42,7 +42,11 @@ impl Packet {
         let frame: &[u8; FRAME] = frame.first_chunk()?;
         let mac = |at: usize| Some(MacAddr::from(*frame.get(at..)?.first_chunk::<6>()?));
         let ip = |at: usize| Some(Ipv4Addr::from(*frame.get(at..)?.first_chunk::<4>()?));
-        let reply = match frame.get(12..20)?.strip_prefix(&KIND).and(frame.get(20..22)?.first_chunk())? {
+        let reply = match frame
+            .get(12..20)?
+            .strip_prefix(&KIND)
+            .and(frame.get(20..22)?.first_chunk())?
+        {
             [0, 1] => false,
             [0, 2] => true,
             _ => return None,
@@ -174,7 +178,10 @@ mod tests {
         ];
         assert_eq!(read.answer(OURS, OURS), reply);
         let heard = Packet::read(&reply).unwrap();
-        assert_eq!((heard.reply, heard.source, heard.sender_mac, heard.sender), (true, OURS, OURS, ADDRESS));
+        assert_eq!(
+            (heard.reply, heard.source, heard.sender_mac, heard.sender),
+            (true, OURS, OURS, ADDRESS)
+        );
     }
 
     #[test]

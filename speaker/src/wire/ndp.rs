@@ -11,7 +11,8 @@ use pnet_packet::{
     icmpv6::{
         Icmpv6Code, Icmpv6Packet, Icmpv6Types, checksum,
         ndp::{
-            MutableNdpOptionPacket, MutableNeighborAdvertPacket, MutableNeighborSolicitPacket, NdpOptionType, NdpOptionTypes,
+            MutableNdpOptionPacket, MutableNeighborAdvertPacket, MutableNeighborSolicitPacket, NdpOptionType,
+            NdpOptionTypes,
         },
     },
     ip::IpNextHeaderProtocols,

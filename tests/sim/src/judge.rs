@@ -131,7 +131,10 @@ impl Judge {
             self.longest = self.longest.max(outage);
             if outage > self.outage && now.saturating_duration_since(self.quiet_since) > self.outage {
                 let owner = world.cache.get(address).map(ToString::to_string).unwrap_or_default();
-                self.fault(world, format!("{address} has not been served for {outage:?}; the client sends to {owner}"));
+                self.fault(
+                    world,
+                    format!("{address} has not been served for {outage:?}; the client sends to {owner}"),
+                );
                 self.unserved.insert(*address, now);
             }
         }
@@ -144,7 +147,10 @@ impl Judge {
                     let long = now.saturating_duration_since(since) > self.doubled;
                     if long && now.saturating_duration_since(self.quiet_since) > self.doubled {
                         let macs = world.answers.get(address).cloned().unwrap_or_default();
-                        self.fault(world, format!("{address} is answered for by {macs:?} since {:?}", now - since));
+                        self.fault(
+                            world,
+                            format!("{address} is answered for by {macs:?} since {:?}", now - since),
+                        );
                         self.twice.insert(*address, now);
                     }
                 } else {
@@ -159,7 +165,12 @@ impl Judge {
     /// An address never moves without a reason.
     fn hear(&mut self, world: &World, told: &Told) {
         if self.aloud {
-            println!("  {:>9.3?} {}: {}", told.at - world.start, world.nodes[told.node].name, told.happening);
+            println!(
+                "  {:>9.3?} {}: {}",
+                told.at - world.start,
+                world.nodes[told.node].name,
+                told.happening
+            );
         }
         let Happening::Taken {
             address, from, cause, ..
@@ -167,7 +178,10 @@ impl Judge {
         else {
             return;
         };
-        let Some(from) = from.as_ref().and_then(|name| world.nodes.iter().position(|node| node.name == *name)) else {
+        let Some(from) = from
+            .as_ref()
+            .and_then(|name| world.nodes.iter().position(|node| node.name == *name))
+        else {
             return;
         };
         // Within this time whatever is the matter with a node is noticed.
@@ -179,12 +193,18 @@ impl Judge {
             let last = self.unwell.get(&node);
             last.is_some_and(|last| world.now.saturating_duration_since(*last) < noticed)
         };
-        let expected = matches!(cause, Cause::Preferred | Cause::Hash | Cause::HandedOver | Cause::Ineligible(_));
+        let expected = matches!(
+            cause,
+            Cause::Preferred | Cause::Hash | Cause::HandedOver | Cause::Ineligible(_)
+        );
         // One that is cut off itself may take the others for gone.
         if !expected && !unwell(from) && !unwell(told.node) {
             self.false_moves += 1;
             let (to, from) = (&world.nodes[told.node].name, &world.nodes[from].name);
-            self.fault(world, format!("{address} moved from {from} to {to} for nothing: {cause}"));
+            self.fault(
+                world,
+                format!("{address} moved from {from} to {to} for nothing: {cause}"),
+            );
         }
     }
 
@@ -209,9 +229,6 @@ impl Judge {
     }
 
     fn fault(&mut self, world: &World, text: String) {
-        self.found.push(Verdict {
-            at: world.time(),
-            text,
-        });
+        self.found.push(Verdict { at: world.time(), text });
     }
 }

@@ -35,16 +35,28 @@ fn main() -> Result<()> {
             Some(path) => Some(Box::new(BufWriter::new(File::create(path)?)) as Box<dyn std::io::Write>),
             None => None,
         };
-        let story = play(seed, record, args.aloud, args.state_at.map(std::time::Duration::from_millis));
+        let story = play(
+            seed,
+            record,
+            args.aloud,
+            args.state_at.map(std::time::Duration::from_millis),
+        );
         longest = longest.max(story.longest);
         if !story.found.is_empty() {
             wrong += 1;
             println!("seed {seed}:");
             story.chapters.iter().for_each(|chapter| println!("  {chapter}"));
-            story.found.iter().take(5).for_each(|found| println!("  at {:?}: {}", found.at, found.text));
+            story
+                .found
+                .iter()
+                .take(5)
+                .for_each(|found| println!("  at {:?}: {}", found.at, found.text));
         }
     }
-    println!("{} seeds, {wrong} wrong; the longest time without service was {longest:?}", args.seeds);
+    println!(
+        "{} seeds, {wrong} wrong; the longest time without service was {longest:?}",
+        args.seeds
+    );
     if wrong > 0 {
         bail!("{wrong} seeds went wrong");
     }

@@ -67,12 +67,20 @@ pub fn play(seed: u64, record: Option<Box<dyn std::io::Write>>, aloud: bool, sta
         caretaker: *[Caretaker::Doubt, Caretaker::Doubt, Caretaker::Always, Caretaker::Off]
             .choose(&mut random)
             .unwrap_or(&Caretaker::Doubt),
-        ownership: if random.random_bool(0.2) { Ownership::Hash } else { Ownership::Sticky },
+        ownership: if random.random_bool(0.2) {
+            Ownership::Hash
+        } else {
+            Ownership::Sticky
+        },
         ..Settings::default()
     };
     let plan = Plan {
         seed,
-        nodes: if random.random_bool(0.8) { random.random_range(2..=8) } else { random.random_range(9..=14) },
+        nodes: if random.random_bool(0.8) {
+            random.random_range(2..=8)
+        } else {
+            random.random_range(9..=14)
+        },
         addresses: random.random_range(1..=6),
         split: random.random_bool(0.5),
         settings,

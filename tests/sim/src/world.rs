@@ -205,7 +205,9 @@ impl World {
         });
         world.facts = Facts {
             nodes: nodes.collect(),
-            addresses: (0..world.plan.addresses).map(|index| (address(index), vec![tenant(index)])).collect(),
+            addresses: (0..world.plan.addresses)
+                .map(|index| (address(index), vec![tenant(index)]))
+                .collect(),
             config: Arc::new(config()),
             ..Facts::default()
         };
@@ -253,7 +255,11 @@ impl World {
     }
 
     fn interfaces(&self, index: usize) -> Vec<Interface> {
-        let addresses = [format!("{}/16", Self::lan_address(index)), format!("fe80::{:x}/64", index + 1), "2001:db8::ffff/64".to_owned()];
+        let addresses = [
+            format!("{}/16", Self::lan_address(index)),
+            format!("fe80::{:x}/64", index + 1),
+            "2001:db8::ffff/64".to_owned(),
+        ];
         vec![Interface {
             index: LAN,
             name: "lan0".to_owned(),
@@ -395,8 +401,14 @@ impl World {
                 speaker.datagram(now, source, datagram);
             }
             Event::Frame(_, frame) => {
-                let kind = if frame.get(12) == Some(&0x86) { Kind::Ndp } else { Kind::Arp };
-                if node.carrier && let Some(answer) = speaker.frame(now, LAN, kind, &frame) {
+                let kind = if frame.get(12) == Some(&0x86) {
+                    Kind::Ndp
+                } else {
+                    Kind::Arp
+                };
+                if node.carrier
+                    && let Some(answer) = speaker.frame(now, LAN, kind, &frame)
+                {
                     self.send_frame(index, answer);
                 }
             }
@@ -409,7 +421,9 @@ impl World {
     /// Does what a speaker wants to have done.
     fn act(&mut self, index: usize) {
         loop {
-            let Some(speaker) = &mut self.nodes[index].speaker else { return };
+            let Some(speaker) = &mut self.nodes[index].speaker else {
+                return;
+            };
             let Some(output) = speaker.poll() else { break };
             match output {
                 Output::Send { to, address, message } => self.send(index, &to, address, message),
@@ -457,7 +471,11 @@ impl World {
             sequence: node.sequence,
             message,
         };
-        self.write("datagram", index, || json!({"to": &**to, "lan": over_lan, "message": format!("{:?}", datagram.message)}));
+        self.write(
+            "datagram",
+            index,
+            || json!({"to": &**to, "lan": over_lan, "message": format!("{:?}", datagram.message)}),
+        );
         let (from, other) = (&self.nodes[index], &self.nodes[target]);
         let connected = if over_lan {
             from.lan == other.lan && from.carrier && other.carrier && !from.mute
@@ -501,7 +519,9 @@ impl World {
 
     /// Carries a frame to whom it is for, on one part of the LAN.
     fn carry(&mut self, lan: u8, from: Option<usize>, frame: Vec<u8>) {
-        let Some(destination) = frame.first_chunk::<6>().copied() else { return };
+        let Some(destination) = frame.first_chunk::<6>().copied() else {
+            return;
+        };
         let to_all = destination[0] & 1 == 1;
         for target in 0..self.nodes.len() {
             let node = &self.nodes[target];
@@ -543,10 +563,18 @@ impl World {
 
     fn client_hears(&mut self, frame: &[u8]) {
         let (address, mac, solicited) = if let Some(packet) = arp::Packet::read(frame) {
-            (IpAddr::from(packet.sender), packet.sender_mac, packet.reply && packet.destination == CLIENT)
+            (
+                IpAddr::from(packet.sender),
+                packet.sender_mac,
+                packet.reply && packet.destination == CLIENT,
+            )
         } else if let Some(ndp::Packet::Advertisement(packet)) = ndp::Packet::read(frame) {
             let to_client = frame.first_chunk::<6>() == Some(&<[u8; 6]>::from(CLIENT));
-            (packet.target.into(), packet.target_mac.unwrap_or(packet.source), to_client)
+            (
+                packet.target.into(),
+                packet.target_mac.unwrap_or(packet.source),
+                to_client,
+            )
         } else {
             return;
         };
@@ -578,7 +606,11 @@ impl World {
     #[must_use]
     pub fn is_on_lan(&self, index: usize) -> bool {
         let node = &self.nodes[index];
-        node.up && node.carrier && node.lan == self.client_lan && !node.mute && node.stalled_until.is_none_or(|until| self.now >= until)
+        node.up
+            && node.carrier
+            && node.lan == self.client_lan
+            && !node.mute
+            && node.stalled_until.is_none_or(|until| self.now >= until)
     }
 
     fn write(&mut self, what: &str, node: usize, content: impl FnOnce() -> serde_json::Value) {
@@ -618,7 +650,10 @@ fn tenant(index: usize) -> Tenant {
 /// A pool with all addresses, announced everywhere.
 fn config() -> Config {
     let object = |kind: &str, spec: serde_json::Value| json!({"apiVersion": "metallb.io/v1beta1", "kind": kind, "metadata": {"name": "a"}, "spec": spec});
-    let pool = object("IPAddressPool", json!({"addresses": ["172.1.200.0/22", "2001:db8:0:1::/112"]}));
+    let pool = object(
+        "IPAddressPool",
+        json!({"addresses": ["172.1.200.0/22", "2001:db8:0:1::/112"]}),
+    );
     let pool: Option<IPAddressPool> = serde_json::from_value(pool).ok();
     let advertisement: Option<L2Advertisement> = serde_json::from_value(object("L2Advertisement", json!({}))).ok();
     Config::build(&Resources {

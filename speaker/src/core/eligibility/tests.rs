@@ -38,7 +38,7 @@ fn tenant() -> Tenant {
         pool: None,
         endpoints: Endpoints {
             nodes: BTreeSet::from(["a".into()]),
-            elsewhere: false,
+            ..Endpoints::default()
         },
     }
 }
@@ -65,7 +65,8 @@ fn facts(advertisements: &[Value], tenants: Vec<Tenant>) -> Facts {
 fn network(interface: &str, prefixes: &[&str]) -> Network {
     Network {
         interface: interface.to_owned(),
-        prefixes: prefixes.iter().map(|prefix| prefix.parse().unwrap()).collect(),
+        mac: [0; 6],
+        addresses: prefixes.iter().map(|prefix| prefix.parse().unwrap()).collect(),
     }
 }
 
@@ -173,12 +174,40 @@ fn an_address_whose_pool_is_gone_goes_on_under_the_advertisements_that_name_it_o
 }
 
 #[test]
+fn p4_an_address_leaves_a_node_whose_endpoints_all_end_if_another_has_one_that_stays() {
+    let with = |nodes: &[&str], ending: &[&str], local: bool| Tenant {
+        local,
+        endpoints: Endpoints {
+            nodes: nodes.iter().map(|name| (*name).into()).collect(),
+            ending: ending.iter().map(|name| (*name).into()).collect(),
+            elsewhere: false,
+        },
+        ..tenant()
+    };
+    for (tenant, wanted) in [
+        (
+            with(&["a", "b"], &["a"], true),
+            ["EndpointsEnd", "ok", "NoLocalEndpoint"],
+        ),
+        (with(&["a", "b"], &["a", "b"], true), ["ok", "ok", "NoLocalEndpoint"]),
+        (with(&["a", "b"], &["a"], false), ["ok"; 3]),
+    ] {
+        assert_eq!(
+            told(&facts(&[json!({})], vec![tenant.clone()]), &everywhere()),
+            wanted,
+            "{tenant:?}"
+        );
+    }
+}
+
+#[test]
 fn endpoints_decide_for_both_traffic_policies() {
     let with = |local: bool, nodes: &[&str], elsewhere: bool| Tenant {
         local,
         endpoints: Endpoints {
             nodes: nodes.iter().map(|name| (*name).into()).collect(),
             elsewhere,
+            ..Endpoints::default()
         },
         ..tenant()
     };
@@ -205,7 +234,7 @@ fn of_services_that_share_each_that_serves_has_a_say() {
         shares: true,
         endpoints: Endpoints {
             nodes: nodes.iter().map(|name| (*name).into()).collect(),
-            elsewhere: false,
+            ..Endpoints::default()
         },
         ..tenant()
     };

@@ -26,7 +26,9 @@ fn messages_may_come_in_another_order_and_each_counts_once() {
     let mut peers = Peers::default();
     peers.retain(start, &Facts::default());
     let mut hear = |sequence| peers.hear(start, &"b".into(), ADDRESS, 1, sequence) != Heard::Again;
-    let order = [100, 103, 101, 103, 102, 100, 101, 104, 200, 136, 137, 135, 137, 199, 104, 1000, 999];
+    let order = [
+        100, 103, 101, 103, 102, 100, 101, 104, 200, 136, 137, 135, 137, 199, 104, 1000, 999,
+    ];
     let fresh: Vec<bool> = order.iter().map(|sequence| hear(*sequence)).collect();
     let wanted = [
         true, true, true, false, true, false, false, true, true, true, true, false, false, true, false, true, true,
@@ -47,12 +49,18 @@ fn one_that_is_watched_is_doubted_and_then_suspected_and_one_that_is_not_only_wh
     assert_eq!(peers.phase(&b, start + ms(74)), Some(Phase::Well));
     assert_eq!(peers.phase(&b, start + ms(75)), Some(Phase::Doubted));
     assert_eq!(peers.next_change(start), Some(start + ms(75)));
-    assert_eq!(peers.phase(&b, start + ms(200)), Some(Phase::Suspected(start + ms(200))));
+    assert_eq!(
+        peers.phase(&b, start + ms(200)),
+        Some(Phase::Suspected(start + ms(200)))
+    );
     assert_eq!(peers.phase(&c, start + ms(200)), Some(Phase::Well));
     peers.told_doubt(start + ms(200), &c);
     assert_eq!(peers.phase(&c, start + ms(201)), Some(Phase::Doubted));
     peers.told(start + ms(250), &c, &b, false);
-    assert_eq!(peers.phase(&c, start + ms(260)), Some(Phase::Suspected(start + ms(250))));
+    assert_eq!(
+        peers.phase(&c, start + ms(260)),
+        Some(Phase::Suspected(start + ms(250)))
+    );
     assert_eq!(peers.hear(start + ms(270), &c, ADDRESS, 1, 2), Heard::Appeared);
     assert_eq!(peers.phase(&c, start + ms(270)), Some(Phase::Well));
 }

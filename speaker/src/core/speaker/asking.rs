@@ -69,7 +69,10 @@ impl Speaker {
             .networks_of(node)
             .iter()
             .any(|network| network.addresses.iter().any(|address| address.addr() == said.address));
-        let owned = self.claims.holder(said.address).is_some_and(|holder| holder.node == *node);
+        let owned = self
+            .claims
+            .holder(said.address)
+            .is_some_and(|holder| holder.node == *node);
         if its_own {
             self.on_wire.insert(node.clone());
         }
@@ -161,7 +164,9 @@ impl Speaker {
     /// Whether a node that is asked after does not answer.
     pub(super) fn is_unheard_on_wire(&self, node: &NodeName) -> bool {
         let loss = self.peers.loss(node);
-        self.checks.get(node).is_some_and(|check| check.found(loss) == Found::Gone)
+        self.checks
+            .get(node)
+            .is_some_and(|check| check.found(loss) == Found::Gone)
     }
 
     /// Whether nobody at all is heard where addresses are announced: then this node is the one that is cut off.
@@ -240,9 +245,7 @@ impl Speaker {
     /// The interfaces on which addresses can be announced.
     pub(super) fn ports(&self) -> impl Iterator<Item = Port> {
         let interfaces = self.interfaces.iter().flatten();
-        interfaces
-            .filter(|interface| interface.can_announce())
-            .filter_map(port)
+        interfaces.filter(|interface| interface.can_announce()).filter_map(port)
     }
 
     /// The interfaces of ours that are on the same networks as those of a node, each with that network. Those that have a prefix in common

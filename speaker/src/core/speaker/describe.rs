@@ -58,7 +58,10 @@ impl Speaker {
             .map(|node| {
                 let text = format!("{:?}", self.found(now, node));
                 let by = self.peers.suspected_by(node, now);
-                (node.to_string(), json!({"heard": self.peers.lives(node, now), "wire": text, "suspectedBy": by}))
+                (
+                    node.to_string(),
+                    json!({"heard": self.peers.lives(node, now), "wire": text, "suspectedBy": by}),
+                )
             })
             .collect();
         json!({

@@ -111,7 +111,7 @@ impl Speaker {
     }
 
     /// On which interface, and with which MAC, an address is answered for.
-    fn answers_for(&self, interface: u32, address: IpAddr) -> Option<(&Port, MacAddr)> {
+    pub(super) fn answers_for(&self, interface: u32, address: IpAddr) -> Option<(&Port, MacAddr)> {
         if self.listening {
             return None;
         }
@@ -134,7 +134,11 @@ impl Speaker {
 
     /// Whether a MAC is ours, or that of another node.
     pub(super) fn is_of_cluster(&self, mac: MacAddr) -> bool {
-        let ours = self.interfaces.iter().flatten().any(|interface| interface.mac == Some(mac));
+        let ours = self
+            .interfaces
+            .iter()
+            .flatten()
+            .any(|interface| interface.mac == Some(mac));
         ours || self.macs.contains_key(&<[u8; 6]>::from(mac))
     }
 
@@ -149,7 +153,10 @@ impl Speaker {
             self.announce(address);
         }
         if defend || (known.is_none() && self.probes.taken_by(address).is_some()) {
-            let services = self.owned.get(&address).map(|announced| announced.owned.services.clone());
+            let services = self
+                .owned
+                .get(&address)
+                .map(|announced| announced.owned.services.clone());
             self.outputs.push_back(Output::Happening(Happening::Conflict {
                 address,
                 services: services.unwrap_or_default(),

@@ -298,7 +298,11 @@ impl Speaker {
             }
             known.extend(more);
         }
-        for node in others.into_iter().filter(|node| !self.peers.watches(node)).collect::<Vec<_>>() {
+        for node in others
+            .into_iter()
+            .filter(|node| !self.peers.watches(node))
+            .collect::<Vec<_>>()
+        {
             self.peers.set_unwatched(now, &node, !known.contains(&node));
             let phase = self.peers.phase(&node, now).unwrap_or(Phase::Well);
             if self.phases.insert(node, phase) != Some(phase) {

@@ -121,7 +121,11 @@ impl fmt::Display for Happening {
                 announced,
                 ..
             } => {
-                let what = if *announced { "it is defended" } else { "it is not announced" };
+                let what = if *announced {
+                    "it is defended"
+                } else {
+                    "it is not announced"
+                };
                 write!(f, "{address} is used by {mac}, which is no node of the cluster; {what}")
             }
             Self::Nobody { address, reasons, .. } => {
@@ -137,7 +141,10 @@ impl fmt::Display for Happening {
             }
             Self::StandsIn { owner, addresses: 0 } => write!(f, "this node no longer answers for node {owner}"),
             Self::StandsIn { owner, addresses } => {
-                write!(f, "this node answers for {addresses} addresses in place of node {owner}")
+                write!(
+                    f,
+                    "this node answers for {addresses} addresses in place of node {owner}"
+                )
             }
         }
     }

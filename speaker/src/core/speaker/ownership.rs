@@ -81,7 +81,15 @@ impl Speaker {
             let owner = self.owner(now, address, verdicts);
             match &owner {
                 Owner::Present(node) | Owner::Away(node) if *node != self.me => {
-                    self.stand_by(now, address, verdicts, node, owner != Owner::Present(node.clone()), &load, &mut outcome);
+                    self.stand_by(
+                        now,
+                        address,
+                        verdicts,
+                        node,
+                        owner != Owner::Present(node.clone()),
+                        &load,
+                        &mut outcome,
+                    );
                     let holder = self.claims.holder(address);
                     let stale = holder.map(|holder| holder.heard + stale_after(self.cycle()));
                     earlier(&mut outcome.recheck, stale.filter(|stale| *stale > now));
@@ -168,7 +176,11 @@ impl Speaker {
         let Some(phase) = self.peers.phase(&node, now) else {
             // It is known by the word of others only.
             let fresh = now < holder.heard + stale_after(self.cycle());
-            return if holder.vouched && fresh { Owner::Present(node) } else { Owner::None(Cause::NodeGone) };
+            return if holder.vouched && fresh {
+                Owner::Present(node)
+            } else {
+                Owner::None(Cause::NodeGone)
+            };
         };
         let leaving = self.peers.leaving(&node);
         if leaving.is_some_and(|leaving| leaving.handover) {
@@ -186,10 +198,18 @@ impl Speaker {
         if silent.is_some() && self.found(now, &node) == Found::Gone {
             return Owner::None(Cause::NodeGone);
         }
-        let away = [leaving.map(|leaving| leaving.since), self.peers.silent_on_claims(&node), silent];
+        let away = [
+            leaving.map(|leaving| leaving.since),
+            self.peers.silent_on_claims(&node),
+            silent,
+        ];
         match away.into_iter().flatten().min() {
             Some(_) if self.found(now, &node) == Found::Lives => Owner::Present(node),
-            Some(since) if self.settings.caretaker == Caretaker::Off && self.found(now, &node) == Found::SpeakerGone && silent.is_some() => {
+            Some(since)
+                if self.settings.caretaker == Caretaker::Off
+                    && self.found(now, &node) == Found::SpeakerGone
+                    && silent.is_some() =>
+            {
                 let _ = since;
                 Owner::None(Cause::SpeakerAway)
             }
@@ -251,10 +271,19 @@ impl Speaker {
                 earlier(&mut outcome.recheck, Some(turn));
             }
         }
-        let since = [self.peers.leaving(owner).map(|leaving| leaving.since), self.peers.silent_on_claims(owner), silent];
+        let since = [
+            self.peers.leaving(owner).map(|leaving| leaving.since),
+            self.peers.silent_on_claims(owner),
+            silent,
+        ];
         earlier(
             &mut outcome.recheck,
-            since.into_iter().flatten().min().map(|since| since + AWAY).filter(|at| *at > now),
+            since
+                .into_iter()
+                .flatten()
+                .min()
+                .map(|since| since + AWAY)
+                .filter(|at| *at > now),
         );
     }
 
@@ -345,7 +374,8 @@ impl Speaker {
         let mut turn = since + PATIENCE * u32::try_from(rank).unwrap_or(u32::MAX);
         // Another one claims it, is alive, and may not own it as far as we know. If it has outbid us for it before, it knows otherwise,
         // and one of the two is behind: each waits longer each time.
-        let others = |holder: &Holder| holder.node != self.me && (holder.vouched || self.peers.lives(&holder.node, now));
+        let others =
+            |holder: &Holder| holder.node != self.me && (holder.vouched || self.peers.lives(&holder.node, now));
         let disputed = holder.is_some_and(others);
         if let Some((times, last)) = self.outbid.get(&address).filter(|_| disputed) {
             turn = turn.max(*last + PATIENCE.saturating_mul(1 << (*times).min(8)));
@@ -363,18 +393,31 @@ impl Speaker {
         let Some(holder) = self.claims.holder(address).map(|holder| holder.node.clone()) else {
             return;
         };
-        let weight = |node: &NodeName| verdicts.get(node).and_then(|verdict| Some(verdict.as_ref().ok()?.weight));
+        let weight = |node: &NodeName| {
+            verdicts
+                .get(node)
+                .and_then(|verdict| Some(verdict.as_ref().ok()?.weight))
+        };
         let (mine, theirs) = (weight(&self.me), weight(&holder));
         let preferred = mine.zip(theirs).is_some_and(|(mine, theirs)| mine > theirs);
         let hash = self.settings.ownership == Ownership::Hash && mine.is_some() && mine == theirs;
-        let first = || self.ranked(address, verdicts, load, None).first().is_some_and(|node| **node == self.me);
+        let first = || {
+            self.ranked(address, verdicts, load, None)
+                .first()
+                .is_some_and(|node| **node == self.me)
+        };
         if holder == self.me || !(preferred || hash) || !first() {
             self.better.remove(&address);
             return;
         }
         let due = *self.better.entry(address).or_insert(now) + STABLE;
         if now >= due {
-            self.take(now, address, if preferred { Cause::Preferred } else { Cause::Hash }, false);
+            self.take(
+                now,
+                address,
+                if preferred { Cause::Preferred } else { Cause::Hash },
+                false,
+            );
         } else {
             earlier(&mut outcome.recheck, Some(due));
         }
@@ -398,8 +441,13 @@ impl Speaker {
             _ => None,
         };
         let still_ours = self.holder_of(address).as_ref() == Some(&self.me);
-        let others = verdicts.iter().any(|(node, verdict)| *node != self.me && verdict.is_ok());
-        let before = self.owned.get(&address).filter(|_| reason.is_some() && still_ours && others);
+        let others = verdicts
+            .iter()
+            .any(|(node, verdict)| *node != self.me && verdict.is_ok());
+        let before = self
+            .owned
+            .get(&address)
+            .filter(|_| reason.is_some() && still_ours && others);
         let Some(before) = before.cloned() else {
             self.lingering.remove(&address);
             return;
@@ -470,7 +518,10 @@ impl Speaker {
 
     /// Says what is announced, and why.
     fn report(&mut self, gained: &[Claim]) {
-        let announced = self.owned.values().filter(|announced| self.probes.is_clear(announced.owned.address));
+        let announced = self
+            .owned
+            .values()
+            .filter(|announced| self.probes.is_clear(announced.owned.address));
         let announced: Vec<Owned> = announced.map(|announced| announced.owned.clone()).collect();
         for claim in gained {
             let Some((from, cause)) = self.causes.get(&claim.address).cloned() else {
@@ -478,7 +529,10 @@ impl Speaker {
             };
             let count = self.counts.taken.entry(cause.word()).or_default();
             *count = count.saturating_add(1);
-            let services = self.owned.get(&claim.address).map(|announced| announced.owned.services.clone());
+            let services = self
+                .owned
+                .get(&claim.address)
+                .map(|announced| announced.owned.services.clone());
             self.outputs.push_back(Output::Happening(Happening::Taken {
                 address: claim.address,
                 services: services.unwrap_or_default(),
@@ -494,10 +548,14 @@ impl Speaker {
 
     /// Whoever is asked for an IPv6 address is asked by its solicited-node group.
     fn listen_to_groups(&mut self) {
-        let owned = self.owned.iter().map(|(address, announced)| (*address, announced.on.clone()));
-        let stood_in = self.stood_in.iter().map(|(address, stand_in)| {
-            (*address, stand_in.on.iter().map(|(port, _)| *port).collect())
-        });
+        let owned = self
+            .owned
+            .iter()
+            .map(|(address, announced)| (*address, announced.on.clone()));
+        let stood_in = self
+            .stood_in
+            .iter()
+            .map(|(address, stand_in)| (*address, stand_in.on.iter().map(|(port, _)| *port).collect()));
         let mut groups = BTreeSet::new();
         for (address, ports) in owned.chain(stood_in) {
             if let IpAddr::V6(v6) = address {

@@ -5,10 +5,7 @@ use std::{collections::BTreeMap, net::IpAddr, time::Instant};
 
 use super::{Happening, Output, Speaker, StandIn};
 use crate::{
-    core::{
-        election::order,
-        eligibility::Standing,
-    },
+    core::{election::order, eligibility::Standing},
     wire::message::{Message, NodeName},
 };
 
@@ -45,13 +42,19 @@ impl Speaker {
             counts
         };
         let (before, after) = (count(&self.stood_in), count(&wanted));
-        let new = wanted.keys().filter(|address| !self.stood_in.contains_key(address)).count();
+        let new = wanted
+            .keys()
+            .filter(|address| !self.stood_in.contains_key(address))
+            .count();
         self.counts.stood_in = self
             .counts
             .stood_in
             .saturating_add(u64::try_from(new).unwrap_or(u64::MAX));
         self.stood_in = wanted;
-        for owner in before.keys().chain(after.keys().filter(|owner| !before.contains_key(*owner))) {
+        for owner in before
+            .keys()
+            .chain(after.keys().filter(|owner| !before.contains_key(*owner)))
+        {
             let addresses = after.get(owner).copied().unwrap_or_default();
             if before.get(owner).copied().unwrap_or_default() != addresses {
                 self.outputs.push_back(Output::Happening(Happening::StandsIn {

@@ -67,7 +67,12 @@ impl Speaker {
     /// The address of `node` on a network that both announce on, where that is another one than its address in Kubernetes.
     fn lan_address(&self, node: &NodeName) -> Option<IpAddr> {
         let known = self.facts.as_ref()?.nodes.get(node)?.address;
-        let theirs = || self.peers.networks_of(node).iter().flat_map(|network| &network.addresses);
+        let theirs = || {
+            self.peers
+                .networks_of(node)
+                .iter()
+                .flat_map(|network| &network.addresses)
+        };
         if theirs().any(|address| Some(address.addr()) == known) {
             return None;
         }
@@ -89,7 +94,9 @@ impl Speaker {
         let me = self.me.clone();
         self.claims.refresh(now, &me);
         let after = self.repeated_to.take();
-        let next = others.iter().find(|node| after.as_ref().is_none_or(|after| *node > after));
+        let next = others
+            .iter()
+            .find(|node| after.as_ref().is_none_or(|after| *node > after));
         let Some(next) = next.or_else(|| others.first()).cloned() else {
             return;
         };

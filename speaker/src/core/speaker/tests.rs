@@ -3,14 +3,22 @@
 use std::collections::BTreeSet;
 
 use lodestone_crds::Labels;
+use lodestone_daemon::ObjectKey;
 use pnet_base::MacAddr;
 use serde_json::json;
 
 use super::*;
-use crate::core::{
-    eligibility::tests::config,
-    facts::{Endpoints, Node, Tenant},
-    interface::tests::ethernet,
+use crate::{
+    core::{
+        eligibility::tests::config,
+        facts::{Endpoints, Node, Tenant},
+        interface::tests::ethernet,
+    },
+    wire::{
+        arp,
+        message::{Claim, Datagram},
+        ndp,
+    },
 };
 
 const ADDRESS: &str = "192.0.2.1";
@@ -40,7 +48,7 @@ impl World {
                 Node {
                     address: Some(address),
                     labels: Labels::new(),
-                    network_unavailable: false,
+                    ..Node::default()
                 },
             )
         };
@@ -51,8 +59,8 @@ impl World {
             shares: false,
             pool: None,
             endpoints: Endpoints {
-                nodes: BTreeSet::new(),
                 elsewhere: true,
+                ..Endpoints::default()
             },
         };
         let facts = Facts {
@@ -81,7 +89,7 @@ impl World {
     }
 
     fn start(&mut self, node: &str) {
-        let mut speaker = Speaker::new(self.now, node.into());
+        let mut speaker = Speaker::new(self.now, node.into(), Settings::default());
         let index = u32::try_from(self.facts.nodes.keys().position(|name| &**name == node).unwrap()).unwrap() + 1;
         speaker.interfaces(
             self.now,
@@ -128,7 +136,7 @@ impl World {
                         self.boots.insert(node.clone(), boot + 1);
                     }
                     Output::Frame { .. } => self.frames += 1,
-                    Output::Groups(_) => {}
+                    Output::Groups(_) | Output::Happening(_) => {}
                     Output::Ownership(owned) => self.history.push((node.clone(), owned.len())),
                 }
             }
@@ -159,32 +167,10 @@ impl World {
 
     /// The nodes that answer for an address.
     fn owners(&self, address: &str) -> Vec<String> {
-        let sender_mac = MacAddr::new(2, 9, 9, 9, 9, 9);
+        // With its own MAC: whoever stands in for another is no owner.
         let answers = |speaker: &Speaker| {
-            (1..9).any(|interface| match address.parse().unwrap() {
-                IpAddr::V4(target) => {
-                    let sender = "192.0.2.99".parse().unwrap();
-                    let destination = MacAddr::broadcast();
-                    let request = arp::Request {
-                        destination,
-                        sender_mac,
-                        sender,
-                        target,
-                    };
-                    speaker.answer(interface, &request).is_some()
-                }
-                IpAddr::V6(target) => {
-                    let sender = "2001:db8::99".parse().unwrap();
-                    let destination = MacAddr::new(0x33, 0x33, 0xff, 0, 0, 1);
-                    let solicitation = ndp::Solicitation {
-                        destination,
-                        sender_mac,
-                        sender,
-                        target,
-                    };
-                    speaker.advertise(interface, &solicitation).is_some()
-                }
-            })
+            let mut answers = (1..9).filter_map(|interface| speaker.answers_for(interface, address.parse().unwrap()));
+            answers.any(|(port, mac)| port.mac == mac)
         };
         self.running
             .iter()
@@ -217,7 +203,7 @@ fn a_speaker_listens_first_and_then_one_owns_the_address() {
 fn a_speaker_that_is_alone_owns_everything_after_listening() {
     let mut world = World::new(&["a", "b"], &[ADDRESS]);
     world.running.remove("b");
-    world.run(LISTEN + STEP * 2);
+    world.run(LISTEN + STEP * 8);
     assert_eq!(world.owner(ADDRESS), "a");
 }
 
@@ -241,7 +227,8 @@ fn p2_an_owner_that_is_restarted_soon_goes_on_at_once() {
     world.run(seconds(3));
     let owner = world.owner(ADDRESS);
     world.running.remove(&owner);
-    world.run(Duration::from_millis(500));
+    // Before anybody has concluded anything.
+    world.run(Duration::from_millis(150));
     world.start(&owner);
     world.run(Duration::from_millis(50));
     assert_eq!(world.owner(ADDRESS), owner, "the others told it what it owned");
@@ -273,16 +260,45 @@ fn p5_after_a_partition_one_owner_is_left_at_once() {
 }
 
 #[test]
-fn one_that_leaves_answers_until_another_does() {
+fn p2_one_that_ends_is_stood_in_for_with_its_own_mac_and_nothing_moves() {
     let mut world = World::new(&["a", "b", "c"], &[ADDRESS]);
     world.run(seconds(3));
     let owner = world.owner(ADDRESS);
+    let mac = world.running[&owner].ports().next().unwrap().mac;
+    let now = world.now;
+    world.running.get_mut(&owner).unwrap().leave(now);
+    assert!(!world.running[&owner].may_end());
+    world.run(STEP * 2);
+    assert!(world.running[&owner].may_end());
+    world.running.remove(&owner);
+    let stand_ins = |world: &World| {
+        let answers = |speaker: &Speaker| {
+            (1..9).find_map(|interface| Some(speaker.answers_for(interface, ADDRESS.parse().unwrap())?.1))
+        };
+        world.running.values().filter_map(answers).collect::<Vec<_>>()
+    };
+    assert_eq!(stand_ins(&world), [mac]);
+    world.start(&owner);
+    world.run(seconds(3));
+    assert_eq!(world.owner(ADDRESS), owner);
+    assert_eq!(stand_ins(&world), [mac]);
+}
+
+#[test]
+fn p4_one_that_ends_on_a_node_that_is_drained_answers_until_another_does() {
+    let mut world = World::new(&["a", "b", "c"], &[ADDRESS]);
+    world.run(seconds(3));
+    let owner = world.owner(ADDRESS);
+    world.facts.nodes.get_mut(owner.as_str()).unwrap().draining = true;
+    world.tell_facts();
+    world.run(seconds(1));
+    assert_eq!(world.owner(ADDRESS), owner, "cordoned is not gone");
     let now = world.now;
     world.running.get_mut(&owner).unwrap().leave(now);
     assert_eq!(world.owner(ADDRESS), owner);
     world.run(STEP * 2);
     assert_ne!(world.owner(ADDRESS), owner);
-    assert!(world.running[&owner].owns_nothing());
+    assert!(world.running[&owner].may_end());
 }
 
 #[test]
@@ -355,17 +371,18 @@ fn requests_to_another_host_and_on_other_interfaces_are_not_answered() {
     let mut world = World::new(&["a", "b"], &[ADDRESS]);
     world.running.remove("b");
     world.run(seconds(2));
-    let speaker = &world.running["a"];
-    let to = |destination| arp::Request {
-        destination,
-        sender_mac: MacAddr::new(2, 9, 9, 9, 9, 9),
-        sender: "192.0.2.99".parse().unwrap(),
-        target: ADDRESS.parse().unwrap(),
+    let now = world.now;
+    let speaker = world.running.get_mut("a").unwrap();
+    let mut answers = |interface, destination: MacAddr| {
+        let asker = MacAddr::new(2, 9, 9, 9, 9, 9);
+        let mut frame = arp::request(asker, "192.0.2.99".parse().unwrap(), ADDRESS.parse().unwrap());
+        frame[..6].copy_from_slice(&<[u8; 6]>::from(destination));
+        speaker.frame(now, interface, Kind::Arp, &frame).is_some()
     };
-    assert!(speaker.answer(1, &to(MacAddr::broadcast())).is_some());
-    assert!(speaker.answer(1, &to(MacAddr::new(2, 0, 0, 0, 0, 1))).is_some());
-    assert!(speaker.answer(1, &to(MacAddr::new(2, 0, 0, 0, 0, 7))).is_none());
-    assert!(speaker.answer(2, &to(MacAddr::broadcast())).is_none());
+    assert!(answers(1, MacAddr::broadcast()));
+    assert!(answers(1, MacAddr::new(2, 0, 0, 0, 0, 1)));
+    assert!(!answers(1, MacAddr::new(2, 0, 0, 0, 0, 7)));
+    assert!(!answers(2, MacAddr::broadcast()));
 }
 
 #[test]
@@ -407,7 +424,7 @@ fn p5_two_that_disagree_on_who_may_own_an_address_do_not_outbid_each_other_for_e
         tenant.local = true;
         tenant.endpoints = Endpoints {
             nodes: BTreeSet::from([node.into()]),
-            elsewhere: false,
+            ..Endpoints::default()
         };
         world.running.get_mut(node).unwrap().facts(world.now, Arc::new(facts));
     }
@@ -540,21 +557,18 @@ fn an_ipv6_address_has_one_owner_that_listens_to_its_group_and_another_when_that
 fn a_solicitation_is_answered_when_it_came_to_a_group_or_to_us() {
     let mut world = World::new(&["a"], &["2001:db8::1"]);
     world.run(seconds(3));
-    let to = |destination| ndp::Solicitation {
-        destination,
-        sender_mac: MacAddr::new(2, 9, 9, 9, 9, 9),
-        sender: "fe80::9".parse().unwrap(),
-        target: "2001:db8::1".parse().unwrap(),
+    let now = world.now;
+    let speaker = world.running.get_mut("a").unwrap();
+    let mut answers = |interface, destination: MacAddr| {
+        let asker = MacAddr::new(2, 9, 9, 9, 9, 9);
+        let mut frame = ndp::solicit(asker, Some("fe80::9".parse().unwrap()), "2001:db8::1".parse().unwrap());
+        frame[..6].copy_from_slice(&<[u8; 6]>::from(destination));
+        speaker.frame(now, interface, Kind::Ndp, &frame).is_some()
     };
-    let speaker = &world.running["a"];
-    assert!(
-        speaker
-            .advertise(1, &to(MacAddr::new(0x33, 0x33, 0xff, 0, 0, 1)))
-            .is_some()
-    );
-    assert!(speaker.advertise(1, &to(MacAddr::new(2, 0, 0, 0, 0, 1))).is_some());
-    assert!(speaker.advertise(1, &to(MacAddr::new(2, 0, 0, 0, 0, 7))).is_none());
-    assert!(speaker.advertise(2, &to(MacAddr::new(2, 0, 0, 0, 0, 1))).is_none());
+    assert!(answers(1, MacAddr::new(0x33, 0x33, 0xff, 0, 0, 1)));
+    assert!(answers(1, MacAddr::new(2, 0, 0, 0, 0, 1)));
+    assert!(!answers(1, MacAddr::new(2, 0, 0, 0, 0, 7)));
+    assert!(!answers(2, MacAddr::new(2, 0, 0, 0, 0, 1)));
 }
 
 #[test]

@@ -126,7 +126,9 @@ fn a_probe_of_duplicate_address_detection_is_answered_to_all() {
 #[test]
 fn an_answer_for_another_host_has_its_mac_in_the_option_and_not_in_the_frame() {
     let other = MacAddr(2, 0, 0, 0, 0, 7);
-    let frame = read_solicitation(&usual()).unwrap().answer(OURS, other, Some(ip("fe80::1")));
+    let frame = read_solicitation(&usual())
+        .unwrap()
+        .answer(OURS, other, Some(ip("fe80::1")));
     let wanted = Advertisement {
         source: OURS,
         target: ip(ADDRESS),
@@ -146,7 +148,10 @@ fn what_is_asked_is_read_as_that_with_and_without_an_address_of_our_own() {
         let frame = solicit(THEIRS, link_local, ip(ADDRESS));
         let options = link_local.map_or(&[][..], |_| &OPTION_OF_THEIRS);
         let from = link_local.unwrap_or(Ipv6Addr::UNSPECIFIED);
-        assert_eq!(frame, solicitation(from, solicited_node(ip(ADDRESS)), ip(ADDRESS), options));
+        assert_eq!(
+            frame,
+            solicitation(from, solicited_node(ip(ADDRESS)), ip(ADDRESS), options)
+        );
         assert!(read_solicitation(&frame).is_some());
     }
 }
