@@ -23,6 +23,11 @@ lint: deps
 unit:
 	cargo test --locked --workspace --lib --bins
 
+# Days of virtual time: 100 000 stories of faults, a thousand node-hours of loss and stalls, a thousand nodes.
+.PHONY: sim-long
+sim-long:
+	LODESTONE_SEEDS=100000 cargo test --locked --release -p lodestone-sim -- --include-ignored --nocapture
+
 # One test of the cluster tests, or all: make e2e ONLY=quickstart
 .PHONY: e2e
 e2e: deps images

@@ -8,8 +8,8 @@ const FAST: Duration = Duration::from_millis(20);
 const SLOW: Duration = Duration::from_millis(50);
 /// For how long is asked fast.
 const FAST_FOR: Duration = Duration::from_secs(1);
-/// How often in vain before silence means something, where nothing is lost.
-const LEAST: u32 = 5;
+/// How often in vain before silence means something, where nothing is lost: for longer than a node stands still now and then.
+const LEAST: u32 = 8;
 /// How unlikely it has to be that all of it was lost.
 const FALSE_ALARM: f64 = 1e-4;
 
@@ -123,11 +123,11 @@ mod tests {
     #[test]
     fn silence_means_something_after_a_few_questions_and_after_more_where_much_is_lost() {
         let mut check = Check::new(lodestone_daemon::clock::now());
-        asked(&mut check, 4);
+        asked(&mut check, 7);
         assert_eq!(check.found(0.0), Found::Undecided);
         asked(&mut check, 1);
         assert_eq!((check.found(0.0), check.found(0.3)), (Found::Gone, Found::Undecided));
-        asked(&mut check, 9);
+        asked(&mut check, 6);
         assert_eq!(check.found(0.3), Found::Gone);
     }
 
@@ -137,11 +137,11 @@ mod tests {
         asked(&mut check, 2);
         check.speaker_answered();
         assert_eq!(check.found(0.0), Found::Lives);
-        asked(&mut check, 3);
+        asked(&mut check, 6);
         check.node_answered();
         asked(&mut check, 2);
         assert_eq!(check.found(0.0), Found::SpeakerGone);
-        asked(&mut check, 5);
+        asked(&mut check, 6);
         assert_eq!(check.found(0.0), Found::Gone);
     }
 }

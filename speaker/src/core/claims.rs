@@ -13,7 +13,7 @@ use crate::wire::message::{Claim, NodeName};
 /// repeats its claims.
 #[must_use]
 pub fn stale_after(cycle: Duration) -> Duration {
-    cycle * 8
+    cycle * 30
 }
 
 /// Who owns an address.

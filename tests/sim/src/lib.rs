@@ -17,3 +17,6 @@ pub use judge::{Judge, Verdict};
 pub use net::Weather;
 pub use story::{Story, play};
 pub use world::{Plan, World};
+
+#[cfg(test)]
+mod tests;

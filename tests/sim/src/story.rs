@@ -190,6 +190,8 @@ fn happen(world: &mut World, judge: &mut Judge, random: &mut StdRng, fault: Faul
         }
         Fault::Loss => {
             let before = (world.lan, world.between);
+            // Promise P1 leaves loss out, and what was learnt of it stays for a while.
+            judge.outage = judge.outage.max(Duration::from_millis(1000));
             let loss = Weather {
                 loss: random.random_range(0.02..0.3),
                 duplicates: 0.05,

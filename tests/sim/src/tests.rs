@@ -1,0 +1,202 @@
+//! What the speakers have to stand, each by many seeds. `make sim-long` plays more of them.
+
+use std::{sync::Mutex, thread, time::Duration};
+
+use lodestone_speaker::core::{Happening, Settings};
+
+use crate::{Judge, Plan, Story, Weather, World, play};
+
+/// How many seeds: LODESTONE_SEEDS, or as many as are right for each change.
+fn seeds(usual: u64) -> u64 {
+    let asked = std::env::var("LODESTONE_SEEDS").ok();
+    asked.map_or(usual, |text| text.parse().expect("LODESTONE_SEEDS is a number"))
+}
+
+/// Plays the stories of so many seeds, on all processors.
+fn play_all(seeds: u64) -> Vec<Story> {
+    let wrong = Mutex::new(Vec::new());
+    let threads = thread::available_parallelism().map_or(1, usize::from);
+    thread::scope(|scope| {
+        for (first, _) in (0..seeds).zip(0..threads) {
+            let wrong = &wrong;
+            scope.spawn(move || {
+                for seed in (first..seeds).step_by(threads) {
+                    let story = play(seed, None, false, None);
+                    if !story.found.is_empty() {
+                        wrong.lock().unwrap().push(story);
+                    }
+                }
+            });
+        }
+    });
+    wrong.into_inner().unwrap()
+}
+
+/// P1, P3, P5: no address is without somebody who serves it for longer than half a second while a node could, none has two owners for long,
+/// none moves without a reason, whatever fails.
+#[test]
+fn p1_p3_p5_whatever_fails_addresses_are_served_by_one_and_move_for_a_reason() {
+    let wrong = play_all(seeds(1000));
+    let told: Vec<String> = wrong.iter().take(3).map(|story| format!("{story:#?}")).collect();
+    assert!(
+        wrong.is_empty(),
+        "{} seeds went wrong, such as {}",
+        wrong.len(),
+        told.join("\n")
+    );
+}
+
+fn world(nodes: usize, addresses: usize, seed: u64) -> World {
+    World::new(Plan {
+        seed,
+        nodes,
+        addresses,
+        split: false,
+        settings: Settings::default(),
+    })
+}
+
+/// Packets that a node's speaker sends and receives in a second, on average and at most.
+fn traffic(nodes: usize, warm: Duration, time: Duration) -> (u64, u64) {
+    let mut world = world(nodes, 6, 1);
+    world.run(warm);
+    world.nodes.iter_mut().for_each(|node| node.packets = [0; 2]);
+    world.run(time);
+    let of =
+        |node: &crate::world::Node| node.packets.iter().sum::<u64>() * 1000 / u64::try_from(time.as_millis()).unwrap();
+    let most = world.nodes.iter().map(of).max().unwrap();
+    (world.nodes.iter().map(of).sum::<u64>() / world.nodes.len() as u64, most)
+}
+
+/// P1: what a node's speaker sends and receives does not grow with the cluster.
+#[test]
+fn p1_the_traffic_of_a_node_is_at_most_200_packets_a_second_at_every_size() {
+    for (nodes, time) in [(3, 20), (100, 10)] {
+        let (mean, most) = traffic(nodes, Duration::from_secs(5), Duration::from_secs(time));
+        println!("{nodes} nodes: {mean} packets a second and node, at most {most}");
+        assert!(mean <= 200, "{nodes} nodes: {mean}");
+    }
+}
+
+/// The same with a thousand nodes: it takes a while, so `make sim-long` does it.
+#[test]
+#[ignore = "takes minutes: make sim-long"]
+fn p1_the_traffic_of_a_node_is_at_most_200_packets_a_second_with_1000_nodes() {
+    let (mean, most) = traffic(1000, Duration::from_secs(3), Duration::from_secs(2));
+    println!("1000 nodes: {mean} packets a second and node, at most {most}");
+    assert!(mean <= 200, "{mean}");
+}
+
+/// How often an address is taken from an owner that is well, in so many node-hours at this loss, with a stall of 150 ms of some node every ten
+/// seconds.
+fn false_moves(loss: f64, node_hours: u64, seed: u64) -> Vec<String> {
+    const NODES: usize = 5;
+    let mut world = world(NODES, 5, seed);
+    let calm = Duration::from_secs(10);
+    world.run(calm);
+    world.told.clear();
+    let weather = Weather {
+        loss,
+        ..Weather::default()
+    };
+    (world.lan, world.between) = (weather, weather);
+    let end = Duration::from_secs(node_hours * 3600) / u32::try_from(NODES).unwrap();
+    let mut next = 0;
+    while world.time() < end + calm {
+        world.stall(next % NODES, Duration::from_millis(150));
+        next += 1;
+        world.run(calm);
+    }
+    let moves = world
+        .told
+        .iter()
+        .filter(|told| matches!(told.happening, Happening::Taken { .. }));
+    moves
+        .map(|told| format!("{:?} {}", told.at - world.start, told.happening))
+        .collect()
+}
+
+fn no_false_moves(node_hours: u64) {
+    thread::scope(|scope| {
+        for (index, loss) in [0.0, 0.02, 0.1, 0.3].into_iter().enumerate() {
+            scope.spawn(move || {
+                let moves = false_moves(loss, node_hours, index as u64);
+                println!("loss {loss}: {} false moves in {node_hours} node-hours", moves.len());
+                assert!(moves.is_empty(), "at a loss of {loss}: {moves:#?}");
+            });
+        }
+    });
+}
+
+/// P6: nothing moves because of loss or of stalls.
+#[test]
+fn p6_no_address_moves_in_ten_node_hours_of_loss_and_stalls() {
+    no_false_moves(10);
+}
+
+/// The same for longer.
+#[test]
+#[ignore = "takes long: make sim-long"]
+fn p6_no_address_moves_in_a_thousand_node_hours_of_loss_and_stalls() {
+    no_false_moves(1000);
+}
+
+/// P6: bursts in which everything is lost for 120 ms move nothing either.
+#[test]
+fn p6_bursts_of_loss_move_nothing() {
+    let mut world = world(4, 4, 9);
+    world.run(Duration::from_secs(5));
+    world.told.clear();
+    let weather = Weather {
+        burst: Duration::from_millis(120),
+        burst_chance: 0.0005,
+        ..Weather::default()
+    };
+    (world.lan, world.between) = (weather, weather);
+    world.run(Duration::from_secs(300));
+    let moves: Vec<_> = world
+        .told
+        .iter()
+        .filter(|told| matches!(told.happening, Happening::Taken { .. }))
+        .collect();
+    assert!(moves.is_empty(), "{moves:?}");
+}
+
+/// P2: while a speaker is away and its node lives, its addresses are answered for with its MAC, and nothing moves.
+#[test]
+fn p2_a_speaker_that_is_restarted_moves_nothing() {
+    for seed in 0..20 {
+        let mut world = world(3, 6, seed);
+        let mut judge = Judge::new(world.now);
+        judge.watch(&mut world, Duration::from_secs(4));
+        let before = world.cache.clone();
+        for node in 0..3 {
+            world.leave(node);
+            world.run(Duration::from_millis(50));
+            assert!(
+                world.nodes[node]
+                    .speaker
+                    .as_ref()
+                    .is_some_and(|speaker| speaker.may_end()),
+                "seed {seed}"
+            );
+            world.kill(node);
+            judge.watch(&mut world, Duration::from_secs(3));
+            // A client that knows nothing finds the same owner.
+            world.cache.clear();
+            judge.watch(&mut world, Duration::from_millis(500));
+            assert_eq!(world.cache, before, "seed {seed}");
+            world.start(node);
+            judge.watch(&mut world, Duration::from_secs(3));
+        }
+        assert!(judge.found().is_empty(), "seed {seed}: {:?}", judge.found());
+        assert_eq!(world.cache, before, "seed {seed}");
+    }
+}
+
+/// A seed plays the same story each time: that is how a failure is looked into.
+#[test]
+fn a_seed_can_be_played_again() {
+    let tell = |seed| format!("{:?}", play(seed, None, false, None));
+    assert_eq!(tell(3), tell(3));
+}
