@@ -265,9 +265,11 @@ impl Speaker {
         } else if let Some(since) = silent {
             // Those before have not done anything for so long.
             let turn = since + PATIENCE * u32::try_from(rank).unwrap_or(u32::MAX);
-            if now >= turn {
+            // The next one asks as well: when much fails at once, who is the first changes.
+            if rank == 1 || now >= turn {
                 outcome.checks.insert(owner.clone());
-            } else {
+            }
+            if now < turn {
                 earlier(&mut outcome.recheck, Some(turn));
             }
         }
