@@ -28,6 +28,11 @@ unit:
 sim-long:
 	LODESTONE_SEEDS=100000 cargo test --locked --release -p lodestone-sim -- --include-ignored --nocapture
 
+# Breaks the rules of ownership one by one, and looks whether the simulator notices.
+.PHONY: sim-mutations
+sim-mutations:
+	tests/sim/mutations.sh
+
 # One test of the cluster tests, or all: make e2e ONLY=quickstart
 .PHONY: e2e
 e2e: deps images

@@ -161,7 +161,8 @@ fn happen(world: &mut World, judge: &mut Judge, random: &mut StdRng, fault: Faul
             world.nodes[node].peers = 0;
         }
         Fault::Split => {
-            // The cluster falls into two halves, on both networks.
+            // The cluster falls into two halves, on both networks. Promise P1 is of one node or link; here half of them go at once.
+            judge.outage = judge.outage.max(Duration::from_millis(1000));
             for index in 0..world.nodes.len() {
                 if random.random_bool(0.5) {
                     world.nodes[index].lan = 1;

@@ -1,0 +1,41 @@
+#!/usr/bin/env bash
+# Breaks the speaker's rules one by one in a copy of the sources, and plays seeds against each: every one has to be found out.
+set -euo pipefail
+cd "$(dirname "$0")/../.."
+export CARGO_TARGET_DIR=$PWD/target
+copy=$(mktemp -d)
+trap 'rm -rf "$copy"' EXIT
+seeds=${SEEDS:-400}
+
+mutate() { # NAME FILE OLD NEW
+  local name=$1 file=$2 old=$3 new=$4
+  rm -rf "${copy:?}/tree"
+  mkdir "$copy/tree"
+  git ls-files -z | xargs -0 cp --parents -t "$copy/tree"
+  python3 - "$copy/tree/$file" "$old" "$new" <<'PY'
+import sys
+path, old, new = sys.argv[1:]
+text = open(path).read()
+assert text.count(old) == 1, f"{path} has {text.count(old)} times: {old}"
+open(path, "w").write(text.replace(old, new))
+PY
+  (cd "$copy/tree" && cargo build --locked --quiet -p lodestone-sim 2>/dev/null)
+  if RUST_BACKTRACE=0 "$CARGO_TARGET_DIR/debug/sim" --seeds "$seeds" >"$copy/log" 2>/dev/null; then
+    echo "NOT FOUND: $name"
+    return 1
+  fi
+  echo "found: $name ($(tail -1 "$copy/log"))"
+}
+
+failed=0
+core=speaker/src/core
+mutate "equal epochs are not settled" $core/claims.rs \
+  '|| (claim.epoch == known.epoch && comes_first(claim.address, node, &known.node))' '' || failed=1
+mutate "whoever takes over does not raise the epoch" $core/claims.rs \
+  'holder.epoch.saturating_add(1)' 'holder.epoch' || failed=1
+mutate "suspicion is enough, the wire is not asked" $core/speaker/ownership.rs \
+  'if silent.is_some() && self.found(now, &node) == Found::Gone {' 'if silent.is_some() {' || failed=1
+mutate "whoever stands in answers with its own MAC" $core/speaker/frames.rs \
+  'Some((port, (*mac).into()))' '{ let _ = mac; Some((port, port.mac)) }' || failed=1
+cargo build --locked --quiet -p lodestone-sim
+exit $failed
