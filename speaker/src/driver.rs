@@ -12,6 +12,7 @@ use tokio::{
 
 use crate::{
     core::{Facts, Happening, Interface, Kind, Output, Owned, Settings, Speaker},
+    metrics,
     net::{
         frames::FrameSockets,
         groups::{Groups, Membership},
@@ -125,9 +126,12 @@ impl Driver {
                         peers.set_key(key);
                     }
                 }
-                Some(Question::State(answer)) = self.questions.recv() => {
+                Some(question) = self.questions.recv() => {
                     // Whoever asked may have gone.
-                    let _ = answer.send(core.describe(clock::now()));
+                    match question {
+                        Question::State(answer) => { let _ = answer.send(core.describe(clock::now())); }
+                        Question::Metrics(answer) => { let _ = answer.send(metrics::text(&core, clock::now())); }
+                    }
                 }
                 _ = &mut self.end, if farewell.is_none() => {
                     core.leave(clock::now());

@@ -1,7 +1,7 @@
 //! The speaker: takes part in choosing one owner for each address, and announces on the LAN those that its node owns.
 //!
 //! ```text
-//!   API server ──► cluster ──facts──► driver ◄──frames── net (ARP)
+//!   API server ──► cluster ──facts──► driver ◄──frames── net (ARP, NDP)
 //!              ◄── status  ◄─owned──  (core) ◄─messages─ net (peers)
 //! ```
 //!
@@ -13,5 +13,6 @@
 pub mod cluster;
 pub mod core;
 pub mod driver;
+pub mod metrics;
 pub mod net;
 pub mod wire;

@@ -1,7 +1,11 @@
 //! The speaker: announces the addresses of Services on the LAN, one owner for each address.
 #![forbid(unsafe_code)]
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{
+    collections::BTreeMap,
+    net::{Ipv6Addr, SocketAddr},
+    time::Duration,
+};
 
 use anyhow::{Context, Result, anyhow};
 use clap::Parser;
@@ -64,6 +68,10 @@ struct Args {
     #[arg(long, value_enum, default_value_t)]
     ownership: Ownership,
 
+    /// Port of the HTTP server for /metrics, on all addresses of the node; 0: none
+    #[arg(long, default_value_t = 7472)]
+    port: u16,
+
     /// Seconds between the unasked announcements of what is owned; 0: only when it begins
     #[arg(long, default_value_t = 60)]
     announce_interval: u64,
@@ -82,6 +90,7 @@ async fn main() -> Result<()> {
         caretaker,
         ownership,
         announce_interval,
+        port,
     } = Args::parse();
     log::start(common.log_level, common.log_format);
     tracing::info!(
@@ -93,7 +102,8 @@ async fn main() -> Result<()> {
     let readiness = Readiness::default();
     let told = readiness.gate("Services, EndpointSlices, Nodes, IPAddressPools and L2Advertisements");
     let listened = readiness.gate("the other speakers");
-    let (_admin, questions) = admin::serve(common.admin_address(), None, readiness).await?;
+    let metrics = (port != 0).then(|| SocketAddr::new(Ipv6Addr::UNSPECIFIED.into(), port));
+    let (_admin, questions) = admin::serve(common.admin_address(), metrics, readiness).await?;
     let node = NodeName::from(node_name);
     let (events, _events) = Events::start(client.clone(), "lodestone-speaker", pod_name.clone());
 

@@ -21,7 +21,7 @@ use std::{
 
 pub use frames::Kind;
 use output::{Announced, Port};
-pub use output::{Cause, Counts, Happening, Output, Owned};
+pub use output::{Cause, Counts, Happening, Output, Owned, Traffic};
 
 use super::{
     announce::Announcements,
@@ -189,6 +189,9 @@ impl Speaker {
         self.unowned.retain(|address, _| facts.addresses.contains_key(address));
         self.better.retain(|address, _| facts.addresses.contains_key(address));
         self.hopeless.retain(|address, _| facts.addresses.contains_key(address));
+        self.counts
+            .traffic
+            .retain(|address, _| facts.addresses.contains_key(address));
         self.facts = Some(facts);
         self.redraw_ring();
         self.verdicts = None;
@@ -251,6 +254,46 @@ impl Speaker {
     /// What is to be done next.
     pub fn poll(&mut self) -> Option<Output> {
         self.outputs.pop_front()
+    }
+
+    /// The node of this speaker.
+    #[must_use]
+    pub const fn node(&self) -> &NodeName {
+        &self.me
+    }
+
+    /// What it announces at this moment.
+    pub fn announced(&self) -> impl Iterator<Item = &Owned> {
+        let owned = self.owned.values().map(|announced| &announced.owned);
+        owned.filter(|owned| self.probes.is_clear(owned.address))
+    }
+
+    /// Whether the API server has told the configuration.
+    #[must_use]
+    pub const fn is_configured(&self) -> bool {
+        self.facts.is_some()
+    }
+
+    /// Whether a part of the configuration is not in use because something is wrong with it.
+    #[must_use]
+    pub fn has_refused_configuration(&self) -> bool {
+        self.facts
+            .as_ref()
+            .is_some_and(|facts| !facts.config.refused.is_empty())
+    }
+
+    /// How often a foreign host used an address of this node.
+    #[must_use]
+    pub const fn conflicts(&self) -> u64 {
+        self.probes.conflicts()
+    }
+
+    /// All other speakers: whether each is silent, and how much of what it says is lost, where this node watches it.
+    pub fn peers(&self, now: Instant) -> impl Iterator<Item = (&NodeName, bool, Option<f64>)> {
+        self.peers.nodes().map(move |node| {
+            let loss = self.peers.watches(node).then(|| self.peers.loss(node));
+            (node, !self.peers.lives(node, now), loss)
+        })
     }
 
     /// What has happened so far, counted.
@@ -344,4 +387,4 @@ impl Speaker {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

@@ -33,21 +33,25 @@ pub(super) struct Said {
 impl Speaker {
     /// Takes in a frame, and gives back the answer to it: to be sent where it came from.
     pub fn frame(&mut self, now: Instant, interface: u32, kind: Kind, frame: &[u8]) -> Option<Vec<u8>> {
-        let answer = match kind {
+        match kind {
             Kind::Arp => match arp::Packet::read(frame) {
                 Some(packet) => self.arp(now, interface, &packet),
-                None => return self.malformed(0),
+                None => self.malformed(0),
             },
             Kind::Ndp => match ndp::Packet::read(frame) {
                 Some(packet) => self.ndp(now, interface, &packet),
-                None => return self.malformed(1),
+                None => self.malformed(1),
             },
-        };
-        if answer.is_some() {
-            let count = &mut self.counts.answers[kind as usize];
-            *count = count.saturating_add(1);
         }
-        answer
+    }
+
+    /// Counts a request for an address that is owned, and whether it is answered.
+    fn count_request(&mut self, address: IpAddr, answered: bool) {
+        if self.owned.contains_key(&address) {
+            let traffic = self.counts.traffic.entry(address).or_default();
+            traffic.requests = traffic.requests.saturating_add(1);
+            traffic.responses = traffic.responses.saturating_add(answered.into());
+        }
     }
 
     fn malformed(&mut self, kind: usize) -> Option<Vec<u8>> {
@@ -79,7 +83,9 @@ impl Speaker {
         let for_us = packet.destination.is_broadcast() || packet.destination == port.mac;
         // Whoever says that it has the address itself does not ask.
         let asks = packet.sender != packet.target;
-        (for_us && asks).then(|| packet.answer(port.mac, mac).into())
+        let answer = (for_us && asks).then(|| packet.answer(port.mac, mac).into());
+        self.count_request(packet.target.into(), answer.is_some());
+        answer
     }
 
     fn ndp(&mut self, now: Instant, interface: u32, packet: &ndp::Packet) -> Option<Vec<u8>> {
@@ -105,7 +111,9 @@ impl Speaker {
                 }
                 let (port, mac) = self.answers_for(interface, target)?;
                 let for_us = solicitation.destination.is_multicast() || solicitation.destination == port.mac;
-                for_us.then(|| solicitation.answer(port.mac, mac, port.link_local).into())
+                let answer = for_us.then(|| solicitation.answer(port.mac, mac, port.link_local).into());
+                self.count_request(target, answer.is_some());
+                answer
             }
         }
     }
@@ -202,11 +210,14 @@ impl Speaker {
             return;
         };
         for port in &announced.on {
-            let (family, frames): (usize, Vec<Vec<u8>>) = match address {
-                IpAddr::V4(v4) => (0, arp::gratuitous(port.mac, v4).map(Vec::from).into()),
-                IpAddr::V6(v6) => (1, vec![ndp::unsolicited(port.mac, port.link_local, v6).into()]),
+            let frames: Vec<Vec<u8>> = match address {
+                IpAddr::V4(v4) => arp::gratuitous(port.mac, v4).map(Vec::from).into(),
+                IpAddr::V6(v6) => vec![ndp::unsolicited(port.mac, port.link_local, v6).into()],
             };
-            self.counts.gratuitous[family] = self.counts.gratuitous[family].saturating_add(1);
+            let traffic = self.counts.traffic.entry(address).or_default();
+            traffic.gratuitous = traffic
+                .gratuitous
+                .saturating_add(u64::try_from(frames.len()).unwrap_or(u64::MAX));
             self.outputs.extend(frames.into_iter().map(|frame| Output::Frame {
                 interface: port.index,
                 frame,

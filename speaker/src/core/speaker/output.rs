@@ -216,12 +216,21 @@ pub struct Counts {
     pub checks: u64,
     /// Addresses that this node began to answer for in place of another.
     pub stood_in: u64,
-    /// Answers that were given to ARP requests, and to Neighbor Solicitations.
-    pub answers: [u64; 2],
-    /// Frames that were gratuitous, by family.
-    pub gratuitous: [u64; 2],
+    /// What was heard and said of each address that this node announces or has announced, while there is such an address.
+    pub traffic: BTreeMap<IpAddr, Traffic>,
     /// ARP frames and NDP frames that were malformed.
     pub malformed: [u64; 2],
+}
+
+/// What was heard and said of an address.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Traffic {
+    /// Requests that were heard.
+    pub requests: u64,
+    /// Answers that were given.
+    pub responses: u64,
+    /// Frames that were sent unasked.
+    pub gratuitous: u64,
 }
 
 /// How an owned address is announced.

@@ -96,7 +96,7 @@ impl Speaker {
                 }
                 Owner::Present(_) | Owner::Away(_) => {
                     if let Some(Ok(standing)) = verdicts.get(&self.me) {
-                        let announced = self.announced(&facts, address, standing);
+                        let announced = self.to_announce(&facts, address, standing);
                         outcome.mine.insert(address, announced);
                     }
                 }
@@ -461,7 +461,7 @@ impl Speaker {
         }
     }
 
-    fn announced(&self, facts: &Facts, address: IpAddr, standing: &Standing) -> Announced {
+    fn to_announce(&self, facts: &Facts, address: IpAddr, standing: &Standing) -> Announced {
         let interfaces = self.interfaces.iter().flatten();
         let on = interfaces
             .filter(|interface| interface.can_announce() && standing.interfaces.contains(&interface.name))

@@ -186,6 +186,15 @@ impl World {
     }
 }
 
+/// A speaker that is alone and announces 192.0.2.1, when it is, and a request for that address.
+pub(crate) fn alone() -> (Speaker, Instant, Vec<u8>) {
+    let mut world = World::new(&["a"], &[ADDRESS]);
+    world.run(seconds(3));
+    let asker = MacAddr::new(2, 9, 9, 9, 9, 9);
+    let request = arp::request(asker, "192.0.2.99".parse().unwrap(), ADDRESS.parse().unwrap());
+    (world.running.remove("a").unwrap(), world.now, request.into())
+}
+
 fn seconds(seconds: u64) -> Duration {
     Duration::from_secs(seconds)
 }
