@@ -410,6 +410,22 @@ impl Peers {
         Some(self.heard.get(node)?.phase(now, self.cycle))
     }
 
+    /// The same by one way, where heartbeats come over that.
+    #[must_use]
+    pub fn phase_by(&self, node: &NodeName, now: Instant, path: Path) -> Option<Phase> {
+        let peer = self.heard.get(node)?;
+        Some(match path {
+            Path::Node if peer.lan.expected && peer.node.expected => peer.node.phase(now),
+            _ => peer.phase(now, self.cycle),
+        })
+    }
+
+    /// Whether heartbeats of a speaker come over a network that addresses are announced on, beside the one between the nodes.
+    #[must_use]
+    pub fn has_lan(&self, node: &NodeName) -> bool {
+        self.heard.get(node).is_some_and(|peer| peer.lan.expected)
+    }
+
     /// Whether a speaker is heard by any way.
     #[must_use]
     pub fn lives(&self, node: &NodeName, now: Instant) -> bool {

@@ -1,7 +1,7 @@
 //! Asking the wire after nodes that are silent, and who is heard on it.
 
 use std::{
-    collections::BTreeSet,
+    collections::{BTreeMap, BTreeSet},
     net::{IpAddr, Ipv4Addr},
     time::{Duration, Instant},
 };
@@ -33,12 +33,13 @@ const DARKNESS: Duration = Duration::from_secs(1);
 #[derive(Clone, Debug, Default)]
 pub(super) struct Neighbours {
     hosts: Vec<(u32, IpAddr)>,
-    heard: Option<Instant>,
+    /// When anything was last heard on each interface.
+    heard: BTreeMap<u32, Instant>,
 }
 
 impl Neighbours {
-    pub(super) const fn heard(&mut self, now: Instant) {
-        self.heard = Some(now);
+    pub(super) fn heard(&mut self, now: Instant, interface: u32) {
+        self.heard.insert(interface, now);
     }
 
     fn learn(&mut self, interface: u32, address: IpAddr) {
@@ -53,7 +54,7 @@ impl Neighbours {
 impl Speaker {
     /// Takes in that a frame has come from somebody.
     pub(super) fn hear_on_wire(&mut self, now: Instant, said: &Said) {
-        self.neighbours.heard(now);
+        self.neighbours.heard(now, said.interface);
         let Some(node) = self.macs.get(&<[u8; 6]>::from(said.source)) else {
             if !self.owned.contains_key(&said.address) && !self.stood_in.contains_key(&said.address) {
                 self.neighbours.learn(said.interface, said.address);
@@ -62,6 +63,13 @@ impl Speaker {
         };
         // Whoever stands in for another speaks with that one's MAC in the packet, not in the frame.
         if said.source != said.mac {
+            return;
+        }
+        // What is heard on the network between the nodes tells nothing of the other one.
+        let heard_there = self
+            .facing_where_it_announces(node)
+            .any(|(port, _)| port.index == said.interface);
+        if !heard_there {
             return;
         }
         let its_own = self
@@ -183,7 +191,12 @@ impl Speaker {
         }
         let Some(since) = since else { return false };
         // Whoever is silent has not been heard for a while when it is suspected.
-        let heard = self.neighbours.heard.is_some_and(|heard| heard >= since);
+        let mut interfaces = BTreeSet::new();
+        for node in self.peers.nodes() {
+            interfaces.extend(self.facing_where_it_announces(node).map(|(port, _)| port.index));
+        }
+        let mut heard = self.neighbours.heard.iter();
+        let heard = heard.any(|(interface, heard)| interfaces.contains(interface) && *heard >= since);
         let in_vain = self.neighbours.hosts.is_empty() && now >= since + DARKNESS;
         !heard && !in_vain
     }
@@ -201,7 +214,7 @@ impl Speaker {
     fn ask_after(&mut self, node: &NodeName, also_owned: bool) {
         let owned: Vec<IpAddr> = self.claims.of(node).into_iter().map(|claim| claim.address).collect();
         let facing: Vec<(Port, Option<IpAddr>)> = self
-            .facing(node)
+            .facing_where_it_announces(node)
             .map(|(port, network)| (port, own_address(network)))
             .collect();
         // Another one each time: of one that is in dispute nothing follows.
@@ -273,6 +286,13 @@ impl Speaker {
             matches.extend(port(interface).zip(found));
         }
         matches.into_iter()
+    }
+
+    /// The same, without the network between the nodes where addresses are announced on another one, too.
+    fn facing_where_it_announces<'a>(&'a self, node: &'a NodeName) -> impl Iterator<Item = (Port, &'a Network)> {
+        let apart = self.peers.has_lan(node);
+        self.facing(node)
+            .filter(move |(_, network)| !(apart && self.is_node_network(node, network)))
     }
 
     /// Learns whose MAC is whose.

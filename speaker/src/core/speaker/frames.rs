@@ -107,7 +107,7 @@ impl Speaker {
                 if solicitation.sender.is_unspecified() && !self.probes.is_clear(target) {
                     self.claimed_elsewhere(now, target, solicitation.sender_mac);
                 } else {
-                    self.neighbours.heard(now);
+                    self.neighbours.heard(now, interface);
                 }
                 let (port, mac) = self.answers_for(interface, target)?;
                 let for_us = solicitation.destination.is_multicast() || solicitation.destination == port.mac;

@@ -165,7 +165,8 @@ impl Speaker {
     fn path(&self, from: &NodeName, source: IpAddr) -> Path {
         let facts = self.facts.as_ref();
         let node = facts.and_then(|facts| facts.nodes.get(from)?.address);
-        let mut networks = self.peers.networks_of(from).iter();
+        let networks = self.peers.networks_of(from).iter();
+        let mut networks = networks.filter(|network| !self.is_node_network(from, network));
         let mut on_lan = || networks.any(|network| network.addresses.iter().any(|address| address.addr() == source));
         if node != Some(source) && on_lan() {
             Path::Lan

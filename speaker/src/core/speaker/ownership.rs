@@ -17,7 +17,7 @@ use crate::{
         election::{Load, order},
         eligibility::{Reason, Standing, Verdicts, verdicts},
         facts::Facts,
-        peers::Phase,
+        peers::{Path, Phase},
         settings::{Caretaker, Ownership},
     },
     wire::{
@@ -173,7 +173,7 @@ impl Speaker {
         if node == self.me {
             return Owner::Present(node);
         }
-        let Some(phase) = self.peers.phase(&node, now) else {
+        let Some(phase) = self.phase_for(now, address, &node) else {
             // It is known by the word of others only.
             let fresh = now < holder.heard + stale_after(self.cycle());
             return if holder.vouched && fresh {
@@ -221,6 +221,17 @@ impl Speaker {
         }
     }
 
+    /// How alive a speaker seems where it announces `address`.
+    fn phase_for(&self, now: Instant, address: IpAddr, node: &NodeName) -> Option<Phase> {
+        let on = |own: bool| {
+            let networks = self.peers.networks_of(node).iter();
+            let mut networks = networks.filter(|network| self.is_node_network(node, network) == own);
+            networks.any(|network| network.addresses.iter().any(|prefix| prefix.contains(&address)))
+        };
+        let path = if on(true) && !on(false) { Path::Node } else { Path::Lan };
+        self.peers.phase_by(node, now, path)
+    }
+
     /// Answers for an owner that is away, and asks after it, if that is this node's turn.
     #[expect(clippy::too_many_arguments, reason = "everything that the decision depends on")]
     fn stand_by(
@@ -234,7 +245,7 @@ impl Speaker {
         outcome: &mut Outcome,
     ) {
         let always = self.settings.caretaker == Caretaker::Always;
-        if !away && !always && !matches!(self.peers.phase(owner, now), Some(Phase::Suspected(_))) {
+        if !away && !always && !matches!(self.phase_for(now, address, owner), Some(Phase::Suspected(_))) {
             return;
         }
         if self.leaving.is_some() {
@@ -244,7 +255,7 @@ impl Speaker {
         let Some(rank) = order.iter().position(|node| **node == self.me) else {
             return;
         };
-        let silent = match self.peers.phase(owner, now) {
+        let silent = match self.phase_for(now, address, owner) {
             Some(Phase::Suspected(since)) => Some(since),
             _ => None,
         };

@@ -66,16 +66,11 @@ impl Speaker {
 
     /// The address of `node` on a network that both announce on, where that is another one than its address in Kubernetes.
     fn lan_address(&self, node: &NodeName) -> Option<IpAddr> {
-        let known = self.facts.as_ref()?.nodes.get(node)?.address;
         let theirs = || {
-            self.peers
-                .networks_of(node)
-                .iter()
-                .flat_map(|network| &network.addresses)
+            let networks = self.peers.networks_of(node).iter();
+            let other = networks.filter(|network| !self.is_node_network(node, network));
+            other.flat_map(|network| &network.addresses)
         };
-        if theirs().any(|address| Some(address.addr()) == known) {
-            return None;
-        }
         let interfaces = self.interfaces.iter().flatten();
         let mut ours = interfaces
             .filter(|interface| interface.can_announce())
@@ -84,6 +79,12 @@ impl Speaker {
             let same = |theirs: &&ipnet::IpNet| !is_link_local(theirs.addr()) && ours.contains(&theirs.addr());
             theirs().find(same).map(ipnet::IpNet::addr)
         })
+    }
+
+    /// Whether a network of `node` is the one of its address in Kubernetes.
+    pub(super) fn is_node_network(&self, node: &NodeName, network: &Network) -> bool {
+        let known = self.facts.as_ref().and_then(|facts| facts.nodes.get(node)?.address);
+        network.addresses.iter().any(|address| Some(address.addr()) == known)
     }
 
     /// Says everything again to one node after the other: what was lost arrives at last, and it costs the same at every size.
