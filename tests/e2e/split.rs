@@ -102,7 +102,17 @@ fn p1_a_node_that_is_cut_off_from_the_lan_loses_its_address_though_the_nodes_hea
     // P3, P5: when it is back one owner is left, and that is the new one.
     cluster.wait_for_lodestone().unwrap();
     for _ in 0..LOOKS {
-        assert_eq!(owner(&cluster, &address), other);
+        let now = owner(&cluster, &address);
+        let all = [
+            "-n",
+            NAMESPACE,
+            "logs",
+            "daemonset/lodestone-speaker",
+            "--all-pods",
+            "--prefix",
+            "--tail=30",
+        ];
+        assert_eq!(now, other, "{}", cluster.kubectl(&all).unwrap());
     }
     client(&cluster).http(&address, 80).unwrap();
 }

@@ -71,6 +71,13 @@ impl Check {
         self.next = now + pace;
     }
 
+    /// This node seems to be cut off itself: the silence tells little, and when that ends those who live are to be heard first. Four questions
+    /// take longer than a heartbeat.
+    pub fn in_the_dark(&mut self) {
+        self.node = self.node.min(LEAST - 4);
+        self.speaker = self.speaker.min(LEAST - 4);
+    }
+
     /// The node has answered.
     pub const fn node_answered(&mut self) {
         self.node = 0;
@@ -129,6 +136,17 @@ mod tests {
         assert_eq!((check.found(0.0), check.found(0.3)), (Found::Gone, Found::Undecided));
         asked(&mut check, 6);
         assert_eq!(check.found(0.3), Found::Gone);
+    }
+
+    #[test]
+    fn silence_in_the_dark_does_not_count_when_there_is_light_again() {
+        let mut check = Check::new(lodestone_daemon::clock::now());
+        asked(&mut check, 100);
+        check.in_the_dark();
+        asked(&mut check, 3);
+        assert_eq!(check.found(0.0), Found::Undecided);
+        asked(&mut check, 1);
+        assert_eq!(check.found(0.0), Found::Gone);
     }
 
     #[test]

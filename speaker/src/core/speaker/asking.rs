@@ -111,6 +111,7 @@ impl Speaker {
             .filter(|(_, check)| check.next() <= now)
             .map(|(node, _)| node.clone())
             .collect();
+        let asked = !due.is_empty();
         for node in due {
             self.ask_after(&node, true);
             let loss = self.peers.loss(&node);
@@ -121,7 +122,10 @@ impl Speaker {
                     self.soon(now);
                 }
             }
-            if self.is_dark(now) {
+        }
+        if !self.checks.is_empty() && self.is_dark(now) {
+            self.checks.values_mut().for_each(Check::in_the_dark);
+            if asked {
                 self.ask_neighbours();
             }
         }
