@@ -168,15 +168,23 @@ fn where_all_nodes_are_excluded_the_service_says_so_of_each() {
     let (_, _) = service(&cluster, "nobody");
     let nodes = cluster.spec().nodes();
     nodes.iter().for_each(|node| label(&cluster, node, "="));
+    // A speaker that has just been started may not have been heard at first: then there is another event later.
+    let of_service = [
+        "-n",
+        "default",
+        "events",
+        "--field-selector",
+        "involvedObject.name=nobody,reason=announceFailed",
+    ];
     let event = wait_for("the event", LIMIT, || {
-        Ok(cluster
-            .event("default", "nobody", "announceFailed")
-            .ok()
-            .filter(|event| {
-                nodes
-                    .iter()
-                    .all(|node| event.contains(&format!("{node}: it has the label {EXCLUDE}")))
-            }))
+        let events = cluster.get(&of_service)?;
+        let texts = events["items"].as_array().into_iter().flatten();
+        let mut texts = texts.filter_map(|event| event["message"].as_str().map(str::to_owned));
+        Ok(texts.find(|text| {
+            nodes
+                .iter()
+                .all(|node| text.contains(&format!("{node}: it has the label {EXCLUDE}")))
+        }))
     });
     nodes.iter().for_each(|node| label(&cluster, node, "-"));
     event.unwrap();
