@@ -15,6 +15,7 @@ need iptables iptables
 need nft nftables
 need ping iputils-ping
 need runc runc
+need tcpdump tcpdump
 if ((${#packages[@]})); then
   if [ "$(id -u)" != 0 ]; then
     echo "these packages are missing: ${packages[*]}; install them, or run this as root" >&2

@@ -10,16 +10,16 @@ use k8s_openapi::{
 };
 use kube::{
     Api, Client, Resource, ResourceExt,
-    api::{Patch, PatchParams, PostParams},
+    api::{Patch, PatchParams},
 };
 use lodestone_crds::{
-    ConfigurationResult, ConfigurationState, ConfigurationStateStatus, Family, IPAddressPool, IPAddressPoolStatus,
-    L2Advertisement, L2AdvertisementStatus,
-    config::{ObjectKind, Pool, Refusal},
+    ConfigurationStateStatus, Family, IPAddressPool, IPAddressPoolStatus, L2Advertisement, L2AdvertisementStatus,
+    config::{ObjectKind, Pool},
 };
 use lodestone_daemon::{
     client::answered,
     condition::{self, Wanted},
+    configuration_state::{self, Component, configuration_condition},
     events::Note,
 };
 use serde::{Serialize, de::DeserializeOwned};
@@ -69,18 +69,11 @@ pub fn outdated(core: &Core, now: Timestamp) -> Vec<StatusWrite> {
         let status = L2AdvertisementStatus { conditions };
         Some(wanted(Target::Object(ObjectKind::L2Advertisement), raw, &status, note))
     });
-    let state = state(core, now).map(|status| {
-        let mut status = json(&status);
-        if status["errorSummary"].is_null() {
-            // It is written as a merge patch: what is not there any more has to be said.
-            status["errorSummary"] = Value::Null;
-        }
-        StatusWrite {
-            target: Target::State,
-            name: STATE_NAME.to_owned(),
-            status,
-            note: None,
-        }
+    let state = state(core, now).map(|status| StatusWrite {
+        target: Target::State,
+        name: STATE_NAME.to_owned(),
+        status: configuration_state::patch(&status),
+        note: None,
     });
     pools.chain(advertisements).chain(state).collect()
 }
@@ -207,31 +200,9 @@ fn accepted<K: Resource<DynamicType = ()>>(
 fn state(core: &Core, now: Timestamp) -> Option<ConfigurationStateStatus> {
     let current = core.state()?.and_then(|state| state.status.clone());
     let refused = &core.config().refused;
-    let summary = refused.iter().map(Refusal::to_string).collect::<Vec<_>>().join("\n");
-    let wanted = Wanted {
-        // The names are those of MetalLB.
-        type_: "poolReconcilerValid",
-        holds: refused.is_empty(),
-        reason: if refused.is_empty() {
-            "Reconciled"
-        } else {
-            "ConfigurationError"
-        }
-        .to_owned(),
-        message: summary.clone(),
-        observed_generation: None,
-    };
-    let known = current.clone().unwrap_or_default().conditions;
-    let status = ConfigurationStateStatus {
-        result: Some(if refused.is_empty() {
-            ConfigurationResult::Valid
-        } else {
-            ConfigurationResult::Invalid
-        }),
-        error_summary: (!refused.is_empty()).then_some(summary),
-        conditions: condition::with(&known, &wanted, now).unwrap_or(known),
-    };
-    (current.as_ref() != Some(&status)).then_some(status)
+    // The name is MetalLB's.
+    let wanted = configuration_condition("poolReconcilerValid", refused);
+    configuration_state::status(current.as_ref(), &[wanted], now)
 }
 
 /// Writes a status. The ConfigurationState is made where there is none, owned by `owner`, so that it goes with Lodestone.
@@ -247,31 +218,19 @@ pub async fn write(
     let answer = match write.target {
         Target::Object(ObjectKind::IPAddressPool) => patch::<IPAddressPool>(client, namespace, write).await,
         Target::Object(ObjectKind::L2Advertisement) => patch::<L2Advertisement>(client, namespace, write).await,
-        Target::State => match patch::<ConfigurationState>(client, namespace, write).await {
-            Err(kube::Error::Api(status)) if status.is_not_found() => {
-                create_state(client, namespace, owner).await?;
-                patch::<ConfigurationState>(client, namespace, write).await
-            }
-            answer => answer,
-        },
+        Target::State => {
+            let component = Component {
+                name: write.name.clone(),
+                labels: [("metallb.io/component-type".to_owned(), "controller".to_owned())].into(),
+                owner: owner.cloned(),
+            };
+            configuration_state::write(client, namespace, &component, &write.status).await
+        }
     };
     match answer {
         // It went away meanwhile.
         Err(kube::Error::Api(status)) if status.is_not_found() => Ok(()),
         answer => answer,
-    }
-}
-
-async fn create_state(client: &Client, namespace: &str, owner: Option<&OwnerReference>) -> Result<(), kube::Error> {
-    let mut state = ConfigurationState::default();
-    state.metadata.name = Some(STATE_NAME.to_owned());
-    let label = ("metallb.io/component-type".to_owned(), "controller".to_owned());
-    state.metadata.labels = Some([label].into());
-    state.metadata.owner_references = owner.map(|owner| vec![owner.clone()]);
-    let api: Api<ConfigurationState> = Api::namespaced(client.clone(), namespace);
-    match answered(api.create(&PostParams::default(), &state)).await {
-        Err(kube::Error::Api(status)) if status.is_already_exists() => Ok(()),
-        answer => answer.map(|_| ()),
     }
 }
 

@@ -6,6 +6,7 @@
 //! | [`client`] | the connection to the API server |
 //! | [`clock`] | the only place that asks a clock |
 //! | [`condition`] | conditions of objects, changed only when something changed |
+//! | [`configuration_state`] | the object in which a component says what is wrong |
 //! | [`events`] | Kubernetes events, sent in the background |
 //! | [`flags`] | command line and environment, the same for both |
 //! | [`guarded`] | objects that may be bad without harm to others |
@@ -20,6 +21,7 @@ pub mod admin;
 pub mod client;
 pub mod clock;
 pub mod condition;
+pub mod configuration_state;
 pub mod events;
 pub mod flags;
 pub mod guarded;

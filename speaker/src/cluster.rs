@@ -2,6 +2,7 @@
 
 pub mod gather;
 pub mod secret;
+pub mod state;
 pub mod status;
 pub mod tell;
 pub mod view;

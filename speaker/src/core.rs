@@ -11,6 +11,8 @@
 //! | [`link`] | how long a peer may be silent |
 //! | [`check`] | what the wire says of a silent one |
 //! | [`probe`] | addresses that foreign hosts use |
+//! | [`preflight`] | what is wrong with the node itself |
+//! | [`exclude`] | which interfaces are left alone |
 //! | [`settings`] | what a user chooses |
 //! | [`announce`] | when an owner speaks up unasked |
 //! | [`speaker`] | all of it together |
@@ -20,10 +22,12 @@ pub mod check;
 pub mod claims;
 pub mod election;
 pub mod eligibility;
+pub mod exclude;
 pub mod facts;
 pub mod interface;
 pub mod link;
 pub mod peers;
+pub mod preflight;
 pub mod probe;
 pub mod ring;
 pub mod settings;

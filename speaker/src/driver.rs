@@ -11,13 +11,13 @@ use tokio::{
 };
 
 use crate::{
-    core::{Facts, Happening, Interface, Kind, Output, Owned, Settings, Speaker},
+    core::{Facts, Happening, Kind, Output, Owned, Settings, Speaker, exclude::Pattern, preflight::Problem},
     metrics,
     net::{
         frames::FrameSockets,
         groups::{Groups, Membership},
-        links,
-        peers::PeerSocket,
+        links::{self, Links},
+        peers::{Heard, PeerSocket},
     },
     wire::{envelope::Key, message::NodeName},
 };
@@ -42,12 +42,16 @@ pub struct Driver {
     pub key: watch::Receiver<Option<Key>>,
     /// What the user has chosen.
     pub settings: Settings,
+    /// Interfaces that are never announced on.
+    pub exclude: Vec<Pattern>,
     /// What is known from Kubernetes.
     pub facts: watch::Receiver<Option<Arc<Facts>>>,
     /// Where it is told what this node owns.
     pub owned: watch::Sender<Option<Vec<Owned>>>,
     /// Where it is told what has happened.
     pub happened: mpsc::UnboundedSender<Happening>,
+    /// Where it is told what is wrong with the node.
+    pub problems: watch::Sender<Option<BTreeSet<Problem>>>,
     /// Questions for `/debug/state`.
     pub questions: mpsc::Receiver<Question>,
     /// Ends the driver: others take over first.
@@ -71,8 +75,8 @@ impl Driver {
     async fn run(mut self) -> Result<()> {
         let key = wait(&mut self.key).await.context("no key")?;
         let mut peers = PeerSocket::open(self.port, key, self.node.clone(), clock::wall_nanoseconds()).await?;
-        let (links, mut interfaces) = watch::channel(Vec::new());
-        let _links = spawn(links::follow(links));
+        let (told, mut links) = watch::channel(Links::default());
+        let _links = spawn(links::follow(told, std::mem::take(&mut self.exclude)));
         let mut network = Network::default();
         let mut buffer = FrameSockets::buffer();
         let mut core = Speaker::new(clock::now(), self.node.clone(), self.settings);
@@ -102,17 +106,17 @@ impl Driver {
                         network.answer(&mut core, interface, kind, buffer.get(..length).unwrap_or_default());
                     }
                 }
-                (source, datagram) = peers.receive() => {
-                    core.datagram(clock::now(), source, datagram);
+                heard = peers.receive() => {
+                    hear(&mut core, heard);
                     // What has come with it is taken in before anything is decided; a flood is not.
                     for _ in 0..BATCH {
-                        let Some((source, datagram)) = peers.receive().now_or_never() else { break };
-                        core.datagram(clock::now(), source, datagram);
+                        let Some(heard) = peers.receive().now_or_never() else { break };
+                        hear(&mut core, heard);
                     }
                 }
-                Ok(()) = interfaces.changed() => retry = network.follow(&mut interfaces, &mut core),
+                Ok(()) = links.changed() => retry = network.follow(&mut links, &mut core),
                 () = sleep_until(retry.unwrap_or_else(far)), if retry.is_some() => {
-                    retry = network.follow(&mut interfaces, &mut core);
+                    retry = network.follow(&mut links, &mut core);
                 }
                 Ok(()) = self.facts.changed() => {
                     let facts = self.facts.borrow_and_update().clone();
@@ -156,6 +160,12 @@ impl Driver {
                 // Whoever was told has gone when the process is about to end.
                 let _ = self.happened.send(happening);
             }
+            Output::Problems(problems) => {
+                for problem in &problems {
+                    tracing::warn!("{problem}");
+                }
+                self.problems.send_replace(Some(problems));
+            }
             Output::Ownership(owned) => {
                 let addresses: Vec<IpAddr> = owned.iter().map(|owned| owned.address).collect();
                 tracing::info!(?addresses, "this node announces");
@@ -196,15 +206,24 @@ impl Network {
 
     /// Takes in the interfaces as they are. Those that can't be announced on are not the core's to count on; gives back when to try them
     /// again.
-    fn follow(&mut self, interfaces: &mut watch::Receiver<Vec<Interface>>, core: &mut Speaker) -> Option<Instant> {
-        let mut interfaces = interfaces.borrow_and_update().clone();
+    fn follow(&mut self, links: &mut watch::Receiver<Links>, core: &mut Speaker) -> Option<Instant> {
+        let Links { mut interfaces, kernel } = links.borrow_and_update().clone();
         let failed = self.sockets.follow(&interfaces);
         interfaces.retain(|interface| !failed.contains(&interface.index));
         let there: BTreeSet<u32> = interfaces.iter().map(|interface| interface.index).collect();
         self.wanted.retain(|(interface, _)| there.contains(interface));
         self.incomplete = !self.groups.follow(&self.wanted);
         core.interfaces(clock::now(), interfaces);
+        core.kernel(clock::now(), kernel);
         (!failed.is_empty() || self.incomplete).then(|| Instant::from_std(clock::now() + RETRY))
+    }
+}
+
+fn hear(core: &mut Speaker, heard: Heard) {
+    match heard {
+        Heard::Datagram(source, datagram) => core.datagram(clock::now(), source, datagram),
+        Heard::Unreachable(node) => core.unreachable(clock::now(), &node),
+        Heard::Refused => {}
     }
 }
 

@@ -17,11 +17,13 @@ use lodestone_speaker::{
     cluster::{
         gather::{Gathered, Gatherer},
         secret,
-        status::Reporter,
+        state::{self, Sources},
+        status::{Reporter, owner},
         tell::tell,
     },
     core::{
         Recorded, Settings,
+        exclude::{self, Pattern},
         settings::{Caretaker, Ownership},
     },
     driver::Driver,
@@ -68,8 +70,12 @@ struct Args {
     #[arg(long, value_enum, default_value_t)]
     ownership: Ownership,
 
+    /// Never announce on interfaces whose names match this regular expression; may be given several times, in place of the list of MetalLB
+    #[arg(long, value_name = "REGEX", default_values = exclude::DEFAULT)]
+    exclude: Vec<Pattern>,
+
     /// Port of the HTTP server for /metrics, on all addresses of the node; 0: none
-    #[arg(long, default_value_t = 7472)]
+    #[arg(long, default_value_t = 9120)]
     port: u16,
 
     /// Seconds between the unasked announcements of what is owned; 0: only when it begins
@@ -89,6 +95,7 @@ async fn main() -> Result<()> {
         ignore_exclude_lb,
         caretaker,
         ownership,
+        exclude,
         announce_interval,
         port,
     } = Args::parse();
@@ -119,6 +126,7 @@ async fn main() -> Result<()> {
     let (uids, uids_received) = watch::channel(BTreeMap::new());
     let (end, ended) = oneshot::channel();
     let (happened, happenings) = mpsc::unbounded_channel();
+    let (problems, found) = watch::channel(None);
     let driver = Driver {
         node: node.clone(),
         port: ml_bindport,
@@ -128,9 +136,11 @@ async fn main() -> Result<()> {
             ownership,
             refresh: Duration::from_secs(announce_interval),
         },
-        facts: facts_received,
+        exclude,
+        facts: facts_received.clone(),
         owned,
         happened,
+        problems,
         questions,
         end: ended,
     };
@@ -152,11 +162,22 @@ async fn main() -> Result<()> {
     let gathered = Gathered { facts, uids };
     let _gatherer = spawn(gatherer.run(client.clone(), common.namespace.clone(), gathered, told));
     let _teller = spawn(tell(events.clone(), uids_received.clone(), happenings));
+    let pod = pod_name.zip(pod_uid);
+    let _state = spawn(state::keep(
+        client.clone(),
+        common.namespace.clone(),
+        node.clone(),
+        pod.as_ref().map(owner),
+        Sources {
+            facts: facts_received,
+            problems: found,
+        },
+    ));
     let reporter = Reporter {
         client,
         namespace: common.namespace.clone(),
         node,
-        pod: pod_name.zip(pod_uid),
+        pod,
         events,
         uids: uids_received,
     };

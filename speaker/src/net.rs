@@ -4,5 +4,8 @@ mod packet;
 
 pub mod frames;
 pub mod groups;
+mod heartbeats;
+mod kernel;
+mod keys;
 pub mod links;
 pub mod peers;

@@ -14,6 +14,9 @@ use crate::{
     wait::wait_for,
 };
 
+/// The bridge of those who are parted from the others.
+const OTHER_SIDE: &str = "other-side";
+
 /// How much of what a link carries is lost, in percent of the packets, each way by itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Loss {
@@ -172,6 +175,49 @@ impl Cluster {
     pub fn plug(&self, host: &str, plugged: bool) -> Result<()> {
         self.bridges()
             .ip(&["link", "set", &lan_port(host), if plugged { "up" } else { "down" }])?;
+        Ok(())
+    }
+
+    /// Parts these hosts from all others, on every network: those on the same side still hear each other.
+    ///
+    /// # Errors
+    /// When there is no such host, or they are parted already.
+    pub fn part(&self, hosts: &[&str]) -> Result<()> {
+        self.bridges()
+            .ip(&["link", "add", OTHER_SIDE, "up", "type", "bridge", "forward_delay", "0"])?;
+        for port in hosts.iter().flat_map(|host| self.ports(host)) {
+            self.bridges().ip(&["link", "set", &port, "master", OTHER_SIDE])?;
+        }
+        Ok(())
+    }
+
+    /// Joins them again.
+    ///
+    /// # Errors
+    /// When they are not parted.
+    pub fn join(&self, hosts: &[&str]) -> Result<()> {
+        for port in hosts.iter().flat_map(|host| self.ports(host)) {
+            // A port is named for its bridge.
+            let bridge = port.split('-').next().unwrap_or_default();
+            self.bridges().ip(&["link", "set", &port, "master", bridge])?;
+        }
+        self.bridges().ip(&["link", "del", OTHER_SIDE])?;
+        Ok(())
+    }
+
+    /// Keeps broadcasts on the LAN from a host, as some switches and hypervisors do; [`Self::mend`] ends it.
+    ///
+    /// # Errors
+    /// When the packet filter refuses.
+    pub fn keep_broadcasts_from(&self, host: &str) -> Result<()> {
+        let port = lan_port(host);
+        self.mend_port(&port)?;
+        self.nft(format!(
+            "add table netdev {port}\n\
+             add chain netdev {port} egress {{ type filter hook egress device \"{port}\" priority 0; }}\n\
+             add rule netdev {port} egress ether daddr ff:ff:ff:ff:ff:ff drop\n"
+        ))?
+        .run()?;
         Ok(())
     }
 

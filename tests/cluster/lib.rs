@@ -19,6 +19,7 @@
 )]
 
 mod binaries;
+mod capture;
 mod client;
 mod control_plane;
 mod down;
@@ -37,6 +38,7 @@ mod up;
 mod wait;
 
 pub use binaries::Binaries;
+pub use capture::Recorded;
 pub use client::Answer;
 pub use down::{sweep, take_down};
 pub use fault::{Loss, PodProcess};

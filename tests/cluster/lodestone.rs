@@ -90,6 +90,24 @@ impl Cluster {
         Ok(name)
     }
 
+    /// The node that answers for an IPv4 address, once exactly one MAC does.
+    ///
+    /// # Errors
+    /// When that does not become so, or no node has that MAC.
+    pub fn owner_of(&self, address: &str) -> Result<String> {
+        let client = self.host("client1");
+        let macs = wait_for(&format!("one answer for {address}"), Duration::from_secs(60), || {
+            Ok(Some(client.who_has(address)?).filter(|macs| macs.len() == 1))
+        })?;
+        let has = |node: &String| {
+            self.host(node)
+                .mac(self.lan_interface())
+                .is_ok_and(|mac| macs.contains(&mac))
+        };
+        let mut nodes = self.spec().nodes().into_iter();
+        nodes.find(has).with_context(|| format!("no node has any of {macs:?}"))
+    }
+
     /// The first address in the status of a Service, once it has one.
     ///
     /// # Errors

@@ -48,15 +48,8 @@ fn client(cluster: &Cluster) -> Netns {
     cluster.host("client1")
 }
 
-/// The node that answers for an address, once exactly one does.
 fn owner(cluster: &Cluster, address: &str) -> String {
-    let macs = wait_for(&format!("one answer for {address}"), LIMIT, || {
-        Ok(Some(client(cluster).who_has(address)?).filter(|macs| macs.len() == 1))
-    });
-    let macs = macs.unwrap();
-    let nodes = cluster.spec().nodes();
-    let has = |node: &String| macs.contains(&cluster.host(node).mac(cluster.lan_interface()).unwrap());
-    nodes.into_iter().find(has).unwrap()
+    cluster.owner_of(address).unwrap()
 }
 
 /// A Service of its own for each test, that is announced; its address and who owns it.
@@ -245,7 +238,7 @@ fn a_speaker_tells_its_metrics() {
     let host = cluster.addresses(&node).unwrap().ipv4;
     let fetch = |what: &str| -> Option<String> {
         let pod = cluster.pod_of("speaker", Some(&node)).ok()?;
-        let path = format!("/api/v1/namespaces/{NAMESPACE}/pods/{pod}:7472/proxy/metrics");
+        let path = format!("/api/v1/namespaces/{NAMESPACE}/pods/{pod}:9120/proxy/metrics");
         let text = cluster.kubectl(&["get", "--raw", &path]).ok()?;
         text.lines().find(|line| line.contains(what)).map(str::to_owned)
     };

@@ -308,7 +308,9 @@ fn announced(owned: &[Owned]) -> Announced {
     announced
 }
 
-fn owner((name, uid): &(String, String)) -> OwnerReference {
+/// The pod of this name and uid, as the owner of an object.
+#[must_use]
+pub fn owner((name, uid): &(String, String)) -> OwnerReference {
     OwnerReference {
         api_version: "v1".to_owned(),
         kind: "Pod".to_owned(),

@@ -29,6 +29,31 @@ pub struct Holder {
     pub vouched: bool,
     /// Whether the owner has said that it no longer announces it.
     pub released: bool,
+    /// Whether the owner holds it back, as [`Claim::held_back`] says.
+    pub held_back: bool,
+}
+
+impl Holder {
+    fn new(now: Instant, node: &NodeName, claim: Claim) -> Self {
+        Self {
+            node: node.clone(),
+            epoch: claim.epoch,
+            heard: now,
+            vouched: false,
+            released: false,
+            held_back: claim.held_back,
+        }
+    }
+
+    /// The claim to `address` by which it holds that.
+    #[must_use]
+    pub const fn claim(&self, address: IpAddr) -> Claim {
+        Claim {
+            address,
+            epoch: self.epoch,
+            held_back: self.held_back,
+        }
+    }
 }
 
 /// What came of a claim.
@@ -55,39 +80,35 @@ impl Claims {
         self.holders.get(&address)
     }
 
-    /// Every claim.
-    pub fn iter(&self) -> impl Iterator<Item = (IpAddr, &Holder)> {
-        self.holders.iter().map(|(address, holder)| (*address, holder))
-    }
-
     /// The claims of one node.
     #[must_use]
     pub fn of(&self, node: &NodeName) -> Vec<Claim> {
         let own = self.holders.iter().filter(|(_, holder)| holder.node == *node);
-        own.map(|(address, holder)| Claim {
-            address: *address,
-            epoch: holder.epoch,
-        })
-        .collect()
+        own.map(|(address, holder)| holder.claim(*address)).collect()
     }
 
-    /// A node takes `address`: with a higher epoch than anybody before it.
-    pub fn take(&mut self, now: Instant, node: &NodeName, address: IpAddr) -> u64 {
+    /// A node takes `address`: with a higher epoch than anybody before it, and holds it back at first if it has to be probed for.
+    pub fn take(&mut self, now: Instant, node: &NodeName, address: IpAddr, held_back: bool) -> u64 {
         let epoch = self
             .holders
             .get(&address)
             .map_or(1, |holder| holder.epoch.saturating_add(1));
-        self.holders.insert(
+        let claim = Claim {
             address,
-            Holder {
-                node: node.clone(),
-                epoch,
-                heard: now,
-                vouched: false,
-                released: false,
-            },
-        );
+            epoch,
+            held_back,
+        };
+        self.holders.insert(address, Holder::new(now, node, claim));
         epoch
+    }
+
+    /// A node no longer holds back what it has claimed. Gives back the claim, if that is news.
+    pub fn clear(&mut self, node: &NodeName, address: IpAddr) -> Option<Claim> {
+        let holder = self.holders.get_mut(&address)?;
+        if holder.node != *node || !std::mem::take(&mut holder.held_back) {
+            return None;
+        }
+        Some(holder.claim(address))
     }
 
     /// A node says that it owns an address. The higher epoch holds; of two equal ones the node that comes first in the election. A claim
@@ -100,24 +121,27 @@ impl Claims {
         claim: Claim,
         alive: impl Fn(&NodeName) -> bool,
     ) -> Settled {
-        let new = Holder {
-            node: node.clone(),
-            epoch: claim.epoch,
-            heard: now,
-            vouched: false,
-            released: false,
-        };
         let Some(known) = self.holders.get_mut(&claim.address) else {
-            self.holders.insert(claim.address, new);
+            self.holders.insert(claim.address, Holder::new(now, node, claim));
             return Settled::Changed;
         };
         if known.node == *node {
             known.heard = now;
             known.vouched = false;
-            // What was released stays so until it is taken anew.
-            known.released &= claim.epoch <= known.epoch;
+            // What was released stays so until it is taken anew, and so does what is no longer held back: messages may overtake each other.
+            let anew = claim.epoch > known.epoch;
+            known.released &= !anew;
             known.epoch = known.epoch.max(claim.epoch);
-            return Settled::Same;
+            let held_back = if anew {
+                claim.held_back
+            } else {
+                known.held_back && (claim.held_back || claim.epoch < known.epoch)
+            };
+            return if std::mem::replace(&mut known.held_back, held_back) == held_back {
+                Settled::Same
+            } else {
+                Settled::Changed
+            };
         }
         let void = !(alive(&known.node) || known.vouched) || now >= known.heard + stale_after(cycle);
         let wins = void
@@ -126,7 +150,7 @@ impl Claims {
         if !wins {
             return Settled::Outdated;
         }
-        *known = new;
+        *known = Holder::new(now, node, claim);
         Settled::Changed
     }
 
@@ -183,6 +207,7 @@ mod tests {
         Claim {
             address: ADDRESS.parse().unwrap(),
             epoch,
+            held_back: false,
         }
     }
 
@@ -221,7 +246,7 @@ mod tests {
         let (a, b): (NodeName, NodeName) = ("node-a".into(), "node-b".into());
         let mut claims = Claims::default();
         claims.hear(now, CYCLE, &b, claim(41), |_| true);
-        assert_eq!(claims.take(now, &a, ADDRESS.parse().unwrap()), 42);
+        assert_eq!(claims.take(now, &a, ADDRESS.parse().unwrap(), false), 42);
         assert_eq!(claims.hear(now, CYCLE, &b, claim(41), |_| true), Settled::Outdated);
         assert_eq!((claims.of(&a), claims.of(&b)), (vec![claim(42)], vec![]));
         assert_eq!(

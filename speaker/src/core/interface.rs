@@ -8,23 +8,6 @@ use serde::Serialize;
 
 use crate::wire::message::Network;
 
-/// Interfaces whose names begin like this belong to containers, tunnels and virtual machines. It is the list that MetalLB ships.
-const EXCLUDED: [&str; 13] = [
-    "docker",
-    "cbr",
-    "dummy",
-    "virbr",
-    "lxcbr",
-    "veth",
-    "cali",
-    "tunl",
-    "flannel",
-    "kube-ipvs",
-    "cni",
-    "nodelocaldns",
-    "lxc",
-];
-
 /// A network interface of this node.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Interface {
@@ -41,6 +24,8 @@ pub struct Interface {
     pub asks: bool,
     /// Whether it is a port of a bridge or a bond: those announce, not their ports.
     pub enslaved: bool,
+    /// Whether the user has excluded it by its name.
+    pub excluded: bool,
     /// Its addresses, with the prefixes that they are in.
     pub addresses: Vec<IpNet>,
 }
@@ -49,7 +34,7 @@ impl Interface {
     /// Whether addresses can be announced on it.
     #[must_use]
     pub fn can_announce(&self) -> bool {
-        self.running && self.asks && !self.enslaved && self.mac.is_some() && !is_excluded(&self.name)
+        self.running && self.asks && !self.enslaved && !self.excluded && self.mac.is_some()
     }
 
     /// Its link-local address, which its advertisements of IPv6 addresses come from.
@@ -82,10 +67,6 @@ impl Interface {
     }
 }
 
-fn is_excluded(name: &str) -> bool {
-    name == "lo" || EXCLUDED.iter().any(|prefix| name.starts_with(prefix))
-}
-
 fn as_text<S: serde::Serializer>(mac: &Option<MacAddr>, serializer: S) -> Result<S::Ok, S::Error> {
     serializer.collect_str(&mac.unwrap_or_default())
 }
@@ -103,6 +84,7 @@ pub(crate) mod tests {
             running: true,
             asks: true,
             enslaved: false,
+            excluded: false,
             addresses: addresses.iter().map(|address| address.parse().unwrap()).collect(),
         }
     }
@@ -125,15 +107,15 @@ pub(crate) mod tests {
                 ..good.clone()
             },
             Interface {
+                excluded: true,
+                ..good.clone()
+            },
+            Interface {
                 mac: None,
                 ..good.clone()
             },
         ] {
             assert!(!bad.can_announce(), "{bad:?}");
         }
-        for name in ["lo", "docker0", "veth12", "cni0", "cali1234", "flannel.1", "kube-ipvs0"] {
-            assert!(!ethernet(1, name, &[]).can_announce(), "{name}");
-        }
-        assert!(ethernet(1, "lan0", &[]).can_announce() && ethernet(1, "bond0.7", &[]).can_announce());
     }
 }

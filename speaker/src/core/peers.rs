@@ -76,6 +76,8 @@ struct Peer {
     /// Others that do not hear it: since when, and when they have last said so where they do not hear it only where it announces.
     told: BTreeMap<NodeName, (Instant, Option<Instant>)>,
     told_doubt: Option<Instant>,
+    /// Whether its node has said that nobody listens there, since it was last heard.
+    refused: bool,
     /// Since when nobody that this node hears watches it.
     unwatched: Option<Instant>,
 }
@@ -122,6 +124,7 @@ impl Peer {
             lan: Watched::new(now),
             told: BTreeMap::new(),
             told_doubt: None,
+            refused: false,
             unwatched: None,
         }
     }
@@ -161,13 +164,16 @@ impl Peer {
     fn phase(&self, now: Instant, cycle: Duration) -> Phase {
         let way = self.way();
         if way.expected {
-            return way.phase(now);
+            return match way.phase(now) {
+                Phase::Well if self.refused => Phase::Doubted,
+                phase => phase,
+            };
         }
         let silent = self.last + cycle * 4;
         let told = self.told(now).min().or(self.unwatched);
         match told.or_else(|| (now >= silent).then_some(silent)) {
             Some(since) => Phase::Suspected(since),
-            None if self.told_doubt.is_some_and(|told| now < told + TOLD_DOUBT) => Phase::Doubted,
+            None if self.refused || self.told_doubt.is_some_and(|told| now < told + TOLD_DOUBT) => Phase::Doubted,
             None => Phase::Well,
         }
     }
@@ -238,6 +244,7 @@ impl Peers {
         peer.told
             .retain(|_, (_, on_lan)| path == Path::Node && on_lan.is_some());
         peer.told_doubt = None;
+        peer.refused = false;
         peer.unwatched = None;
         match path {
             Path::Node => {
@@ -328,6 +335,21 @@ impl Peers {
         if let Some(peer) = self.heard.get_mut(node) {
             peer.told_doubt = Some(now);
         }
+    }
+
+    /// The node has said that nobody listens there. Gives back whether that is worth a look: not again before something is heard of it.
+    pub fn refused(&mut self, now: Instant, node: &NodeName) -> bool {
+        let cycle = self.cycle;
+        self.heard.get_mut(node).is_some_and(|peer| {
+            let silent = matches!(peer.phase(now, cycle), Phase::Suspected(_));
+            !silent && !std::mem::replace(&mut peer.refused, true)
+        })
+    }
+
+    /// Whether the node has said so since it was last heard.
+    #[must_use]
+    pub fn is_refused(&self, node: &NodeName) -> bool {
+        self.heard.get(node).is_some_and(|peer| peer.refused)
     }
 
     /// Nobody that this node hears watches `node`: nobody would tell that it is silent.

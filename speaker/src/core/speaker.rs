@@ -7,6 +7,7 @@ mod asking;
 mod describe;
 mod frames;
 mod hearing;
+mod looking;
 mod output;
 mod ownership;
 mod standing_in;
@@ -32,6 +33,7 @@ use super::{
     interface::Interface,
     link::HEARTBEAT,
     peers::{Peers, Phase, cycle},
+    preflight::{Kernel, Problem},
     probe::Probes,
     ring::Ring,
     settings::Settings,
@@ -84,6 +86,9 @@ pub struct Speaker {
     /// Whose MAC is whose.
     macs: BTreeMap<[u8; 6], NodeName>,
     neighbours: Neighbours,
+    /// How the kernel is set, and what was last said to be wrong with the node.
+    kernel: Kernel,
+    problems: Option<BTreeSet<Problem>>,
     /// How often somebody was asked after.
     asked: usize,
     /// What was known of those that are watched, to notice what changes.
@@ -153,6 +158,8 @@ impl Speaker {
             on_wire: BTreeSet::new(),
             macs: BTreeMap::new(),
             neighbours: Neighbours::default(),
+            kernel: Kernel::default(),
+            problems: None,
             asked: 0,
             phases: BTreeMap::new(),
             retell: BTreeMap::new(),
@@ -213,6 +220,20 @@ impl Speaker {
         }
     }
 
+    /// Takes in how the kernel of this node is set.
+    pub fn kernel(&mut self, now: Instant, kernel: Kernel) {
+        self.kernel = kernel;
+        self.look_at_node(now);
+    }
+
+    /// The kernel of another node has said that nobody listens there: its speaker is away, most likely, and the node lives. This may be
+    /// forged, so it is worth a doubt and no more.
+    pub fn unreachable(&mut self, now: Instant, node: &NodeName) {
+        if self.peers.refused(now, node) {
+            self.notice(now, node);
+        }
+    }
+
     /// The process is about to end. Others stand in for this node until it is back, or take over if it does not stay. What nobody answers for
     /// stays announced until the end.
     pub fn leave(&mut self, now: Instant) {
@@ -224,10 +245,10 @@ impl Speaker {
         self.changed(now);
     }
 
-    /// Whether everything that is owned is answered for by others.
+    /// Whether everything that is announced is answered for by others.
     #[must_use]
     pub fn may_end(&self) -> bool {
-        self.owned.keys().all(|address| self.covered.contains(address))
+        self.announced().all(|owned| self.covered.contains(&owned.address))
     }
 
     /// Does what is due.

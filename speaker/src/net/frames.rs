@@ -15,7 +15,7 @@ use super::packet;
 use crate::core::{Interface, Kind};
 
 /// Longer frames are cut: nothing that is read lies behind this. A solicitation with its options is shorter.
-const FRAME: usize = 256;
+pub const FRAME: usize = 256;
 
 const fn ethertype(kind: Kind) -> u16 {
     match kind {
@@ -89,6 +89,12 @@ impl FrameSockets {
             Err(error) if error.kind() != io::ErrorKind::WouldBlock => Err(error),
             _ => Ok(()),
         }
+    }
+
+    /// The socket that hears ARP on an interface: for whoever reads it without a reactor.
+    #[must_use]
+    pub fn arp(&self, interface: u32) -> Option<&Socket> {
+        self.sockets.get(&(interface, Kind::Arp)).map(AsyncFd::get_ref)
     }
 
     /// Waits for a frame, and gives the index of the interface, what it is, and how much of `buffer` it fills.

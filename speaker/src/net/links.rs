@@ -16,7 +16,12 @@ use rtnetlink::{
 };
 use tokio::sync::watch;
 
-use crate::core::Interface;
+use super::kernel;
+use crate::core::{
+    Interface,
+    exclude::{Pattern, is_excluded},
+    preflight::Kernel,
+};
 use lodestone_daemon::task::spawn;
 
 /// Changes come in swarms: a moment is waited for the rest.
@@ -24,17 +29,26 @@ const SETTLE: Duration = Duration::from_millis(10);
 /// Everything is read anew this often even without a change.
 const RESYNC: Duration = Duration::from_secs(60);
 
-/// Tells the interfaces whenever they change, for ever.
-pub async fn follow(interfaces: watch::Sender<Vec<Interface>>) {
+/// The interfaces, and what the kernel does with packets on them.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Links {
+    /// All interfaces.
+    pub interfaces: Vec<Interface>,
+    /// How the kernel is set.
+    pub kernel: Kernel,
+}
+
+/// Tells the links whenever they change, for ever; `exclude` are those that are never announced on.
+pub async fn follow(links: watch::Sender<Links>, exclude: Vec<Pattern>) {
     loop {
-        if let Err(error) = follow_once(&interfaces).await {
+        if let Err(error) = follow_once(&links, &exclude).await {
             tracing::error!(error = format!("{error:#}"), "netlink has failed; trying again");
         }
         tokio::time::sleep(Duration::from_secs(1)).await;
     }
 }
 
-async fn follow_once(interfaces: &watch::Sender<Vec<Interface>>) -> Result<()> {
+async fn follow_once(links: &watch::Sender<Links>, exclude: &[Pattern]) -> Result<()> {
     let groups = [
         MulticastGroup::Link,
         MulticastGroup::Ipv4Ifaddr,
@@ -43,8 +57,10 @@ async fn follow_once(interfaces: &watch::Sender<Vec<Interface>>) -> Result<()> {
     let (connection, handle, mut messages) = new_multicast_connection(&groups).context("no netlink socket")?;
     let _connection = spawn(connection);
     loop {
-        let read = read(&handle).await?;
-        interfaces.send_if_modified(|known| {
+        let interfaces = read(&handle, exclude).await?;
+        let kernel = kernel::read(&interfaces);
+        let read = Links { interfaces, kernel };
+        links.send_if_modified(|known| {
             let changed = *known != read;
             *known = read;
             changed
@@ -59,7 +75,7 @@ async fn follow_once(interfaces: &watch::Sender<Vec<Interface>>) -> Result<()> {
     }
 }
 
-async fn read(handle: &Handle) -> Result<Vec<Interface>> {
+async fn read(handle: &Handle, exclude: &[Pattern]) -> Result<Vec<Interface>> {
     let mut addresses: BTreeMap<u32, Vec<IpNet>> = BTreeMap::new();
     let mut stream = handle.address().get().execute();
     while let Some(message) = stream.try_next().await.context("can't read the addresses")? {
@@ -83,13 +99,13 @@ async fn read(handle: &Handle) -> Result<Vec<Interface>> {
     while let Some(link) = stream.try_next().await.context("can't read the links")? {
         let mut addresses = addresses.remove(&link.header.index).unwrap_or_default();
         addresses.sort();
-        interfaces.push(interface(&link, addresses));
+        interfaces.push(interface(&link, addresses, exclude));
     }
     interfaces.sort_by_key(|interface| interface.index);
     Ok(interfaces)
 }
 
-fn interface(link: &LinkMessage, addresses: Vec<IpNet>) -> Interface {
+fn interface(link: &LinkMessage, addresses: Vec<IpNet>, exclude: &[Pattern]) -> Interface {
     let flags = link.header.flags;
     let mut interface = Interface {
         index: link.header.index,
@@ -98,11 +114,15 @@ fn interface(link: &LinkMessage, addresses: Vec<IpNet>) -> Interface {
         running: flags.contains(LinkFlags::Up | LinkFlags::LowerUp),
         asks: flags.contains(LinkFlags::Broadcast) && !flags.contains(LinkFlags::Noarp),
         enslaved: false,
+        excluded: false,
         addresses,
     };
     for attribute in &link.attributes {
         match attribute {
-            LinkAttribute::IfName(name) => interface.name.clone_from(name),
+            LinkAttribute::IfName(name) => {
+                interface.excluded = is_excluded(exclude, name);
+                interface.name.clone_from(name);
+            }
             LinkAttribute::Address(bytes) => {
                 interface.mac = <[u8; 6]>::try_from(bytes.as_slice()).ok().map(MacAddr::from)
             }

@@ -1,11 +1,16 @@
 //! Messages between speakers: sealed datagrams over UDP.
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::{
+    io,
+    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
+};
 
-use anyhow::{Context, Result};
+use anyhow::{Context as _, Result};
+use lodestone_daemon::clock;
 use rand::{TryRng, rngs::SysRng};
 use tokio::net::UdpSocket;
 
+use super::{heartbeats::Heartbeats, keys::Keys};
 use crate::wire::{
     envelope::{Key, OpenError, Sealer},
     message::{Datagram, Message, NodeName},
@@ -14,15 +19,25 @@ use crate::wire::{
 /// The longest datagram of UDP.
 const LONGEST: usize = 65536;
 
-/// The socket of this speaker, and what goes into every message of its own.
+/// What was heard.
+#[derive(Debug)]
+pub enum Heard {
+    /// A message that is sealed with our key, and the address that it came from.
+    Datagram(IpAddr, Datagram),
+    /// A node has answered that nobody listens there.
+    Unreachable(NodeName),
+    /// Something that is no message.
+    Refused,
+}
+
+/// The sockets of this speaker, and what goes into every message of its own.
 #[derive(Debug)]
 pub struct PeerSocket {
     socket: UdpSocket,
+    heartbeats: Heartbeats,
     port: u16,
     ipv6: bool,
-    key: Key,
-    /// The one before: others may not have heard of the new one yet.
-    previous: Option<Key>,
+    keys: Keys,
     buffer: Vec<u8>,
     sealer: Sealer,
     me: NodeName,
@@ -51,10 +66,10 @@ impl PeerSocket {
         };
         Ok(Self {
             socket,
+            heartbeats: Heartbeats::default(),
             port,
             ipv6,
-            key,
-            previous: None,
+            keys: Keys::new(key),
             buffer: vec![0; LONGEST],
             sealer: Sealer::new(random),
             me,
@@ -66,7 +81,7 @@ impl PeerSocket {
 
     /// Takes another key.
     pub fn set_key(&mut self, key: Key) {
-        self.previous = Some(std::mem::replace(&mut self.key, key));
+        self.keys.change(clock::now(), key);
     }
 
     /// Says from now on that it was started later than `boot`: the clock has gone back since an earlier start.
@@ -81,47 +96,53 @@ impl PeerSocket {
     pub fn send(&mut self, node: NodeName, to: IpAddr, message: Message) {
         self.sequence += 1;
         let (boot, sequence) = (self.boot, self.sequence);
+        let is_heartbeat = message == Message::Heartbeat;
         let datagram = Datagram {
             from: self.me.clone(),
-            to: node,
+            to: node.clone(),
             boot,
             sequence,
             message,
         };
-        let sealed = datagram
-            .write()
-            .ok()
-            .and_then(|bytes| self.sealer.seal(&self.key, &bytes));
+        let key = self.keys.for_peer(clock::now(), &node);
+        let sealed = datagram.write().ok().and_then(|bytes| self.sealer.seal(key, &bytes));
+        let Some(sealed) = sealed else { return };
+        if is_heartbeat && self.heartbeats.send(&node, SocketAddr::new(to, self.port), &sealed) {
+            return;
+        }
         let address = match to {
             IpAddr::V4(v4) if self.ipv6 => IpAddr::V6(v4.to_ipv6_mapped()),
             address => address,
         };
-        if let Some(sealed) = sealed
-            && let Err(error) = self.socket.try_send_to(&sealed, SocketAddr::new(address, self.port))
-        {
+        if let Err(error) = self.socket.try_send_to(&sealed, SocketAddr::new(address, self.port)) {
             tracing::trace!(%to, %error, "a message could not be sent");
         }
     }
 
-    /// Waits for a message that is sealed with our key, and gives the address that it came from. This can be given up at any time without
-    /// losing one.
-    pub async fn receive(&mut self) -> (IpAddr, Datagram) {
-        loop {
-            // An error is about something that was sent: a node without a speaker answers that nobody listens.
-            let Ok((length, from)) = self.socket.recv_from(&mut self.buffer).await else {
-                continue;
-            };
-            let bytes = self.buffer.get(..length).unwrap_or_default();
-            let opened = self
-                .key
-                .open(bytes)
-                .or_else(|error| self.previous.as_ref().ok_or(error)?.open(bytes));
-            match opened.map(|message| Datagram::read(&message)) {
-                Ok(Ok(datagram)) => return (from.ip().to_canonical(), datagram),
-                Ok(Err(_)) => self.refuse(from, OpenError::Malformed),
-                Err(error) => self.refuse(from, error),
-            }
-        }
+    /// Waits until something is heard. This can be given up at any time without losing anything.
+    pub async fn receive(&mut self) -> Heard {
+        // Messages first: the rest are hints.
+        let received = tokio::select! {
+            biased;
+            received = self.socket.recv_from(&mut self.buffer) => received,
+            node = self.heartbeats.refused() => return Heard::Unreachable(node),
+        };
+        // An error can't be about a message of this socket, which is not connected: the kernel tells it of none.
+        let Ok((length, from)) = received else {
+            return Heard::Refused;
+        };
+        self.read(length, from).unwrap_or_else(|error| {
+            self.refuse(from, error);
+            Heard::Refused
+        })
+    }
+
+    fn read(&mut self, length: usize, from: SocketAddr) -> Result<Heard, OpenError> {
+        let bytes = self.buffer.get(..length).unwrap_or_default();
+        let (message, key) = self.keys.open(clock::now(), bytes)?;
+        let datagram = Datagram::read(&message).map_err(|_| OpenError::Malformed)?;
+        self.keys.used_by(&datagram.from, key);
+        Ok(Heard::Datagram(from.ip().to_canonical(), datagram))
     }
 
     /// Tells of the first message that is refused, and of each tenfold: never one line for each.
@@ -131,4 +152,9 @@ impl PeerSocket {
             tracing::warn!(from = %from.ip(), %error, refused = self.refused, "a message was refused");
         }
     }
+}
+
+/// Whether an error of a connected socket says that nobody listens at its other end (ICMP: port unreachable).
+pub(super) fn is_refusal(error: &io::Error) -> bool {
+    error.kind() == io::ErrorKind::ConnectionRefused
 }

@@ -18,6 +18,9 @@ pub struct Claim {
     pub address: IpAddr,
     /// Grows with each change of owner: of two claims the higher one holds.
     pub epoch: u64,
+    /// Whether the owner does not answer for it: it is being probed for, or a foreign host has it. Then nobody stands in, and whoever takes it
+    /// probes first.
+    pub held_back: bool,
 }
 
 /// A network that a node can announce on.
@@ -125,6 +128,7 @@ mod tests {
         let claim = |index: u64| Claim {
             address: "2001:db8:ffff:ffff::1".parse().unwrap(),
             epoch: u64::from(u32::MAX) + index,
+            held_back: false,
         };
         let message = Message::Claims {
             claims: (0..44).map(claim).collect(),

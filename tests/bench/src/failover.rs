@@ -6,13 +6,15 @@ mod probe;
 
 use std::{net::IpAddr, path::PathBuf, thread, time::Duration};
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 use clap::{Parser, ValueEnum};
-use lodestone_tests::{Cluster, NAMESPACE, Spec, checkout, images, wait_for, wait_until};
-use probe::{Noticed, watch};
+use lodestone_tests::{Cluster, NAMESPACE, Spec, Topology, checkout, images, wait_for, wait_until};
+use probe::{Noticed, first_answer, watch};
 use serde_json::json;
 
 const LIMIT: Duration = Duration::from_secs(120);
+
+const EXCLUDE: &str = "node.kubernetes.io/exclude-from-external-load-balancers";
 
 /// How many connections are open while something happens.
 const CONNECTIONS: usize = 50;
@@ -32,6 +34,9 @@ struct Args {
     /// Only some of the figures
     #[arg(long, value_enum, value_delimiter = ',')]
     only: Vec<Figure>,
+    /// The nodes talk over another network than the LAN
+    #[arg(long)]
+    split: bool,
 }
 
 /// What happens.
@@ -47,23 +52,21 @@ enum Figure {
     Power,
     /// The same while the API server is down.
     PowerWithoutApi,
+    /// The owner's cable on the LAN is pulled out, while the nodes still hear each other.
+    Carrier,
+    /// The owner is excluded from load balancing: the address moves as planned.
+    Planned,
+    /// A new Service is applied with kubectl.
+    Applied,
     /// 30 % of all packets between the nodes and on the LAN are lost for a minute.
     Loss,
 }
-
-const FIGURES: [Figure; 6] = [
-    Figure::Killed,
-    Figure::Deleted,
-    Figure::Rollout,
-    Figure::Power,
-    Figure::PowerWithoutApi,
-    Figure::Loss,
-];
 
 fn main() -> Result<()> {
     let args = Args::parse();
     let spec = Spec {
         workers: 3,
+        topology: if args.split { Topology::Split } else { Topology::Flat },
         images: images()?,
         ..Spec::new(&format!("f{}", std::process::id()))
     };
@@ -80,15 +83,26 @@ fn main() -> Result<()> {
     });
     cluster.apply(&service.to_string())?;
     cluster.kubectl(&["rollout", "status", "deployment/nginx-deployment", "--timeout=60s"])?;
+    // Its node is not to lose its power: the API server is there.
+    cluster.kubectl(&["label", "node", "cp", &format!("{EXCLUDE}=")])?;
     let address: IpAddr = cluster.address_of("default", "bench")?.parse()?;
     let client = cluster.host("client1");
     wait_for("the first answer", LIMIT, || {
         client.http(&address.to_string(), 80).map(Some)
     })?;
-    for figure in FIGURES
-        .into_iter()
-        .filter(|figure| args.only.is_empty() || args.only.contains(figure))
-    {
+    wait_until("the address to be on a worker", LIMIT, || {
+        cluster.owner_of(&address.to_string()).is_ok_and(|node| node != "cp")
+    })?;
+    let wanted = |figure: &Figure| args.only.is_empty() || args.only.contains(figure);
+    for figure in Figure::value_variants().iter().copied().filter(wanted) {
+        if figure == Figure::Carrier && !args.split {
+            println!("{figure:?}: only with --split");
+            continue;
+        }
+        if figure == Figure::Applied {
+            applied(&cluster, args.rounds)?;
+            continue;
+        }
         let rounds = if figure == Figure::Loss {
             args.rounds.min(2)
         } else {
@@ -112,11 +126,11 @@ fn main() -> Result<()> {
 /// Lets something happen once, and says what was noticed, and who owned the address before and after.
 fn round(cluster: &Cluster, figure: Figure, address: IpAddr) -> Result<(Noticed, String)> {
     let client = cluster.host("client1");
-    let before = owner(cluster, address)?;
+    let before = cluster.owner_of(&address.to_string())?;
     let (connections, after) = match figure {
-        Figure::Power | Figure::PowerWithoutApi => (0, Duration::from_secs(3)),
-        Figure::Killed | Figure::Deleted => (CONNECTIONS, Duration::from_secs(6)),
-        Figure::Rollout | Figure::Loss => (CONNECTIONS, Duration::from_secs(2)),
+        Figure::Power | Figure::PowerWithoutApi | Figure::Carrier => (0, Duration::from_secs(3)),
+        Figure::Killed | Figure::Deleted | Figure::Planned => (CONNECTIONS, Duration::from_secs(6)),
+        Figure::Rollout | Figure::Loss | Figure::Applied => (CONNECTIONS, Duration::from_secs(2)),
     };
     let pod = cluster.pod_of("speaker", Some(&before))?;
     if figure == Figure::PowerWithoutApi {
@@ -145,6 +159,11 @@ fn round(cluster: &Cluster, figure: Figure, address: IpAddr) -> Result<(Noticed,
             cluster.kubectl(&status).map(drop)
         }
         Figure::Power | Figure::PowerWithoutApi => cluster.power_off(&before),
+        Figure::Carrier => cluster.plug(&before, false),
+        Figure::Planned => cluster
+            .kubectl(&["label", "node", &before, &format!("{EXCLUDE}=")])
+            .map(drop),
+        Figure::Applied => Ok(()),
         Figure::Loss => {
             for host in &hosts {
                 cluster.lose_on_lan(host, lodestone_tests::Loss::Percent(30))?;
@@ -159,7 +178,7 @@ fn round(cluster: &Cluster, figure: Figure, address: IpAddr) -> Result<(Noticed,
     if figure == Figure::PowerWithoutApi {
         cluster.start_api_server()?;
     }
-    let new = owner(cluster, address)?;
+    let new = cluster.owner_of(&address.to_string())?;
     let moved = if new == before {
         format!("owned by {before} throughout")
     } else {
@@ -174,6 +193,11 @@ fn round(cluster: &Cluster, figure: Figure, address: IpAddr) -> Result<(Noticed,
             "--timeout=120s",
         ])?;
     }
+    match figure {
+        Figure::Carrier => cluster.plug(&before, true)?,
+        Figure::Planned => drop(cluster.kubectl(&["label", "node", &before, &format!("{EXCLUDE}-")])?),
+        _ => {}
+    }
     cluster.wait_for_lodestone()?;
     let client = cluster.host("client1");
     wait_until("the answers", LIMIT, || client.http(&address.to_string(), 80).is_ok())?;
@@ -182,33 +206,43 @@ fn round(cluster: &Cluster, figure: Figure, address: IpAddr) -> Result<(Noticed,
     Ok((noticed, moved))
 }
 
-/// The node that answers for an address.
-fn owner(cluster: &Cluster, address: IpAddr) -> Result<String> {
+/// From the start of `kubectl apply` to the first ARP answer for a new Service.
+fn applied(cluster: &Cluster, rounds: usize) -> Result<()> {
     let client = cluster.host("client1");
-    let macs = wait_for("an answer", LIMIT, || {
-        Ok(Some(client.who_has(&address.to_string())?).filter(|macs| macs.len() == 1))
-    })?;
-    let has = |node: &String| {
-        cluster
-            .host(node)
-            .mac(cluster.lan_interface())
-            .is_ok_and(|mac| macs.contains(&mac))
-    };
-    cluster
-        .spec()
-        .nodes()
-        .into_iter()
-        .find(has)
-        .context("no node has this MAC")
+    let (mut answered, mut kubectl) = (Vec::new(), Vec::new());
+    for round in 0..rounds {
+        let address = format!("192.168.122.{}", 112 + round % 8);
+        let service = json!({
+            "apiVersion": "v1", "kind": "Service", "metadata": {"name": "applied"},
+            "spec": {
+                "type": "LoadBalancer", "loadBalancerIP": address, "selector": {"app": "nginx-deployment"}, "ports": [{"port": 80}],
+            },
+        });
+        let (first, took) = first_answer(&client, address.parse()?, || {
+            cluster.apply(&service.to_string()).map(drop)
+        })?;
+        println!(
+            "Applied: first answer after {} ms, kubectl took {} ms",
+            first.as_millis(),
+            took.as_millis()
+        );
+        answered.push(first);
+        kubectl.push(took);
+        cluster.kubectl(&["delete", "service", "applied"])?;
+        wait_until("the address to be given up", LIMIT, || {
+            client.who_has(&address).is_ok_and(|macs| macs.is_empty())
+        })?;
+    }
+    println!(
+        "Applied, {rounds} rounds: first answer after {}; kubectl took {}",
+        median_and_most(answered),
+        median_and_most(kubectl)
+    );
+    Ok(())
 }
 
 fn report(figure: Figure, all: &[Noticed]) {
-    let ms = |of: fn(&Noticed) -> Duration| {
-        let mut times: Vec<u128> = all.iter().map(|noticed| of(noticed).as_millis()).collect();
-        times.sort_unstable();
-        let median = times.get(times.len() / 2).copied().unwrap_or_default();
-        format!("{median} ms, at most {} ms", times.last().copied().unwrap_or_default())
-    };
+    let ms = |of: fn(&Noticed) -> Duration| median_and_most(all.iter().map(of).collect());
     let sum = |of: fn(&Noticed) -> usize| all.iter().map(of).sum::<usize>();
     println!(
         "{figure:?}, {} rounds: longest time without an answer by UDP {}; by ARP {}; {} of {} ARP requests unanswered; {} connections broken; {} of {} attempts failed",
@@ -221,4 +255,14 @@ fn report(figure: Figure, all: &[Noticed]) {
         sum(|noticed| noticed.refused.0),
         sum(|noticed| noticed.refused.1),
     );
+}
+
+fn median_and_most(mut times: Vec<Duration>) -> String {
+    times.sort_unstable();
+    let ms = |index: usize| times.get(index).map_or(0, Duration::as_millis);
+    format!(
+        "{} ms, at most {} ms",
+        ms(times.len() / 2),
+        ms(times.len().saturating_sub(1))
+    )
 }

@@ -10,16 +10,25 @@ use anyhow::{Context, Result, bail};
 use futures::{StreamExt, future::try_join_all};
 use k8s_openapi::api::core::v1::Service;
 use kube::{
-    Api, Client, ResourceExt,
+    Api, Client, Config, ResourceExt,
     api::{DeleteParams, ListParams, PostParams},
+    config::{KubeConfigOptions, Kubeconfig},
     runtime::watcher,
 };
 use lodestone_daemon::{
     clock,
     task::{Task, spawn},
 };
+use lodestone_tests::Cluster;
 use serde_json::json;
 use tokio::sync::watch;
+
+/// A client for the API server of a cluster, with the rights of its administrator.
+pub async fn client(cluster: &Cluster) -> Result<Client> {
+    let file = Kubeconfig::read_from(cluster.state().kubeconfig())?;
+    let config = Config::from_custom_kubeconfig(file, &KubeConfigOptions::default()).await?;
+    Ok(Client::try_from(config)?)
+}
 
 /// How many write at a time.
 const WRITERS: usize = 8;
@@ -28,14 +37,14 @@ const WRITERS: usize = 8;
 const STUCK: Duration = Duration::from_secs(120);
 
 /// When each Service was first seen with an address.
-pub(crate) struct Served {
+pub struct Served {
     seen: watch::Receiver<Arc<HashMap<String, Instant>>>,
     _watch: Task,
 }
 
 impl Served {
     /// Watches from now on.
-    pub(crate) async fn watch(client: &Client) -> Result<Self> {
+    pub async fn watch(client: &Client) -> Result<Self> {
         let (told, mut seen) = watch::channel(Arc::new(HashMap::new()));
         let (begun, mut ready) = watch::channel(false);
         let mut events = watcher(api(client), watcher::Config::default()).boxed();
@@ -62,7 +71,7 @@ impl Served {
     }
 
     /// Waits until so many have an address.
-    pub(crate) async fn all(&mut self, count: usize) -> Result<Arc<HashMap<String, Instant>>> {
+    pub async fn all(&mut self, count: usize) -> Result<Arc<HashMap<String, Instant>>> {
         loop {
             let seen = self.seen.borrow_and_update().clone();
             if seen.len() >= count {
@@ -87,17 +96,20 @@ fn api(client: &Client) -> Api<Service> {
     Api::namespaced(client.clone(), "bench")
 }
 
-/// Makes Services `s0` … with eight writers, and gives when each was asked for.
-pub(crate) async fn create(client: &Client, count: usize) -> Result<HashMap<String, Instant>> {
+/// Makes Services `s0` … with eight writers, for the pods of `app` if there is one, and gives when each was asked for.
+pub async fn create(client: &Client, count: usize, app: Option<&str>) -> Result<HashMap<String, Instant>> {
     let writers = (0..WRITERS).map(|writer| {
         let api = api(client);
         async move {
             let mut asked = Vec::new();
             for number in (writer..count).step_by(WRITERS) {
                 let name = format!("s{number}");
-                let object = json!({
+                let mut object = json!({
                     "metadata": {"name": name}, "spec": {"type": "LoadBalancer", "ports": [{"port": 80}], "allocateLoadBalancerNodePorts": false},
                 });
+                if let Some(app) = app {
+                    object["spec"]["selector"] = json!({"app": app});
+                }
                 asked.push((name.clone(), clock::now()));
                 api.create(&PostParams::default(), &serde_json::from_value(object)?)
                     .await
@@ -110,7 +122,7 @@ pub(crate) async fn create(client: &Client, count: usize) -> Result<HashMap<Stri
 }
 
 /// Deletes them all.
-pub(crate) async fn clear(client: &Client) -> Result<()> {
+pub async fn clear(client: &Client) -> Result<()> {
     let api = api(client);
     loop {
         let names: Vec<String> = api
@@ -134,7 +146,7 @@ pub(crate) async fn clear(client: &Client) -> Result<()> {
 }
 
 /// The time below which so many in a hundred of `times` are.
-pub(crate) fn percentile(times: &mut [Duration], percent: usize) -> Duration {
+pub fn percentile(times: &mut [Duration], percent: usize) -> Duration {
     times.sort_unstable();
     let index = (times.len() * percent).div_ceil(100).saturating_sub(1);
     times.get(index).copied().unwrap_or_default()

@@ -1,8 +1,6 @@
 //! `bench`: figures of the controller on a real cluster, installed by the chart, and of a bare loop beside it in the same run.
 #![forbid(unsafe_code)]
 
-mod load;
-mod process;
 mod subject;
 
 use std::{
@@ -15,12 +13,8 @@ use anyhow::{Context, Result};
 use clap::{Parser, ValueEnum};
 use futures::StreamExt;
 use k8s_openapi::api::coordination::v1::Lease;
-use kube::{
-    Api, Client, Config,
-    config::{KubeConfigOptions, Kubeconfig},
-    runtime::watcher,
-};
-use load::{Served, clear, create, percentile};
+use kube::{Api, Client, runtime::watcher};
+use lodestone_bench::load::{Served, clear, client, create, percentile};
 use lodestone_daemon::clock;
 use lodestone_tests::{Cluster, NAMESPACE, Spec, checkout, images};
 use serde_json::{Value, json};
@@ -86,10 +80,8 @@ async fn main() -> Result<()> {
     });
     cluster.apply(&pool.to_string())?;
     cluster.kubectl(&["create", "namespace", "bench"])?;
-    let file = Kubeconfig::read_from(cluster.state().kubeconfig())?;
-    let config = Config::from_custom_kubeconfig(file, &KubeConfigOptions::default()).await?;
     let bench = Bench {
-        client: Client::try_from(config)?,
+        client: client(&cluster).await?,
         cluster,
         args,
     };
@@ -125,7 +117,7 @@ impl Bench {
             let renewals = self.renewals(WATCHED).await;
             let used = (process.cpu()? - cpu).as_secs_f64() / WATCHED.as_secs_f64() * 100.0;
             let written = self.writes()? - writes;
-            let mb = megabytes(process.resident()?);
+            let mb = process.megabytes()?;
             println!(
                 "{}: idle: {mb:.1} MB resident, {used:.2} % CPU, {written} writes to the API and {renewals} to its Lease in {WATCHED:?}",
                 subject.name()
@@ -190,7 +182,7 @@ impl Bench {
                 let process = subject.process(&self.cluster)?;
                 sleep(Duration::from_secs(3)).await;
                 let mut served = Served::watch(&self.client).await?;
-                let asked = create(&self.client, count).await?;
+                let asked = create(&self.client, count, None).await?;
                 let seen = served.all(count).await?;
                 let mut times: Vec<Duration> = asked
                     .iter()
@@ -198,7 +190,7 @@ impl Bench {
                     .collect();
                 p50s.push(percentile(&mut times, 50));
                 p99s.push(percentile(&mut times, 99));
-                let (mb, cpu) = (megabytes(process.resident()?), process.cpu()?);
+                let (mb, cpu) = (process.megabytes()?, process.cpu()?);
                 println!(
                     "{}: {count} made, round {}: p50 {} ms, p99 {} ms, {mb:.1} MB resident, {} ms of CPU",
                     subject.name(),
@@ -234,7 +226,7 @@ impl Bench {
             let mut times = Vec::new();
             let rounds = if count > 2000 { 1 } else { self.args.rounds };
             for _ in 0..rounds {
-                create(&self.client, count).await?;
+                create(&self.client, count, None).await?;
                 // kube-proxy and the speakers have their own work with them.
                 sleep(Duration::from_secs(if count > 2000 { 30 } else { 5 })).await;
                 let mut served = Served::watch(&self.client).await?;
@@ -250,7 +242,7 @@ impl Bench {
                     subject.name(),
                     ms(first),
                     ms(times[times.len() - 1]),
-                    megabytes(process.resident()?),
+                    process.megabytes()?,
                     process.cpu()?.as_millis()
                 );
                 clear(&self.client).await?;
@@ -281,7 +273,7 @@ impl Bench {
             let spec: Value = self.cluster.get(&["-n", NAMESPACE, "lease", "lodestone-controller"])?["spec"].clone();
             let seconds = spec["leaseDurationSeconds"].as_u64().unwrap_or(15);
             let mut served = Served::watch(&self.client).await?;
-            create(&self.client, 1).await?;
+            create(&self.client, 1, None).await?;
             let seen = served.all(1).await?;
             let took = seen.values().max().context("none")?.saturating_duration_since(frozen);
             println!(
@@ -298,9 +290,4 @@ impl Bench {
 
 fn ms(time: Duration) -> u128 {
     time.as_millis()
-}
-
-#[expect(clippy::cast_precision_loss, reason = "megabytes are far below 2⁵² kilobytes")]
-fn megabytes(kilobytes: u64) -> f64 {
-    kilobytes as f64 / 1024.0
 }

@@ -1,23 +1,25 @@
 //! What clients on the LAN notice while something happens to the cluster.
 
 use std::{
-    collections::VecDeque,
+    collections::{BTreeMap, VecDeque},
     io::{Read, Write},
-    net::{IpAddr, SocketAddr, TcpStream, UdpSocket},
+    net::{IpAddr, Ipv4Addr, SocketAddr, TcpStream, UdpSocket},
     sync::atomic::{AtomicBool, Ordering},
     thread,
     time::{Duration, Instant},
 };
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 use lodestone_daemon::clock;
 use lodestone_speaker::{
-    core::{Interface, Kind},
-    net::frames::FrameSockets,
+    core::Kind,
+    net::frames::{FRAME, FrameSockets},
     wire::arp,
 };
 use lodestone_tests::Netns;
 use pnet_base::MacAddr;
+
+use lodestone_bench::packets::{mac, runtime, sockets};
 
 /// How often is asked.
 const PACE: Duration = Duration::from_millis(5);
@@ -49,11 +51,11 @@ pub(crate) fn watch(
     happen: impl FnOnce() -> Result<()>,
 ) -> Result<Noticed> {
     let stop = AtomicBool::new(false);
-    let (mac, index) = (client.mac("eth0")?, interface_index(client)?);
+    let mac = mac(client)?;
     let open: Vec<TcpStream> = client.within(|| (0..connections).map(|_| connect(address)).collect())?;
     thread::scope(|scope| {
         let udp = scope.spawn(|| client.within(|| ask_by_udp(address, &stop)));
-        let arp = scope.spawn(|| client.within(|| ask_by_arp(address, &mac, index, &stop)));
+        let arp = scope.spawn(|| client.within(|| ask_by_arp(address, mac, &stop)));
         let attempts = scope.spawn(|| client.within(|| attempt(address, &stop)));
         let held: Vec<_> = open
             .into_iter()
@@ -66,10 +68,7 @@ pub(crate) fn watch(
         let happened = happen();
         thread::sleep(after);
         stop.store(true, Ordering::Relaxed);
-        let broken = held
-            .into_iter()
-            .filter(|_| true)
-            .map(|thread| thread.join().unwrap_or(true));
+        let broken = held.into_iter().map(|thread| thread.join().unwrap_or(true));
         let broken = broken.filter(|broken| *broken).count();
         let gone = || anyhow::anyhow!("a thread has panicked");
         let (arp, unanswered) = arp.join().map_err(|_| gone())??;
@@ -81,18 +80,6 @@ pub(crate) fn watch(
             refused: attempts.join().map_err(|_| gone())??,
         };
         happened.map(|()| noticed)
-    })
-}
-
-fn interface_index(client: &Netns) -> Result<u32> {
-    client.within(|| {
-        let text = std::fs::read_to_string("/proc/net/dev_mcast").unwrap_or_default();
-        let found = text.lines().find_map(|line| {
-            let mut words = line.split_whitespace();
-            let (index, name) = (words.next()?, words.next()?);
-            (name == "eth0").then(|| index.parse().ok())?
-        });
-        found.context("the client has no eth0")
     })
 }
 
@@ -127,49 +114,137 @@ fn ask_by_udp(address: IpAddr, stop: &AtomicBool) -> Result<Duration> {
     Ok(longest.max(clock::now() - last))
 }
 
-/// Asks for the address every five milliseconds; gives the longest time between two answers, and how many had none.
-fn ask_by_arp(address: IpAddr, mac: &str, index: u32, stop: &AtomicBool) -> Result<(Duration, (usize, usize))> {
+/// An answer that comes later than this counts as none.
+const LATEST: Duration = Duration::from_millis(500);
+
+/// An address of the LAN that no host has.
+const NOBODY: Ipv4Addr = Ipv4Addr::new(192, 168, 122, 250);
+
+/// ARP requests of a client, each from a MAC of its own, so that every answer tells which of them it is for.
+struct Asker {
+    sockets: FrameSockets,
+    index: u32,
+    mac: MacAddr,
+    sender: Ipv4Addr,
+    target: Ipv4Addr,
+    asked: u32,
+    buffer: [u8; FRAME],
+}
+
+impl Asker {
+    /// To be made within the client's network. Without a sender's address nobody learns anything from the requests, but where two ask for one
+    /// address before they use it they are in each other's way.
+    fn open(mac: MacAddr, sender: Ipv4Addr, target: Ipv4Addr) -> Result<Self> {
+        let (sockets, index) = sockets(mac)?;
+        Ok(Self {
+            sockets,
+            index,
+            mac,
+            sender,
+            target,
+            asked: 0,
+            buffer: FrameSockets::buffer(),
+        })
+    }
+
+    /// Asks once more; gives the number of the request.
+    fn ask(&mut self) -> Result<u32> {
+        self.asked += 1;
+        let mut frame = arp::request(self.mac, self.sender, self.target);
+        frame[22..24].copy_from_slice(&[2, 0xaa]);
+        frame[24..28].copy_from_slice(&self.asked.to_be_bytes());
+        self.sockets.send(self.index, &frame)?;
+        Ok(self.asked)
+    }
+
+    /// Waits for an answer; gives the number of the request that it is for.
+    async fn answer(&mut self) -> u32 {
+        loop {
+            let (_, kind, length) = self.sockets.receive(&mut self.buffer).await;
+            let frame = self.buffer.get(..length).unwrap_or_default();
+            let packet = (kind == Kind::Arp).then(|| arp::Packet::read(frame)).flatten();
+            if let Some(packet) = packet.filter(|packet| packet.reply && packet.sender == self.target)
+                && let [2, 0xaa, a, b, c, d] = <[u8; 6]>::from(packet.destination)
+            {
+                return u32::from_be_bytes([a, b, c, d]);
+            }
+        }
+    }
+}
+
+/// Asks for the address every five milliseconds; gives the longest time between two answers, and how many requests had none.
+fn ask_by_arp(address: IpAddr, mac: MacAddr, stop: &AtomicBool) -> Result<(Duration, (usize, usize))> {
     let IpAddr::V4(target) = address else {
         return Ok((Duration::ZERO, (0, 0)));
     };
-    let mac: MacAddr = mac.parse().ok().context("no MAC")?;
-    let interface = Interface {
-        index,
-        name: "eth0".to_owned(),
-        mac: Some(mac),
-        running: true,
-        asks: true,
-        enslaved: false,
-        addresses: vec![],
-    };
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    runtime.block_on(async {
-        let mut sockets = FrameSockets::default();
-        anyhow::ensure!(sockets.follow(&[interface]).is_empty(), "no packet socket");
-        let request = arp::request(mac, std::net::Ipv4Addr::UNSPECIFIED, target);
-        let (mut last, mut longest, mut asked, mut answered) = (clock::now(), Duration::ZERO, 0, 0);
-        let mut buffer = FrameSockets::buffer();
+    runtime()?.block_on(async {
+        let mut asker = Asker::open(mac, Ipv4Addr::UNSPECIFIED, target)?;
+        let (mut last, mut longest) = (clock::now(), Duration::ZERO);
+        let mut waiting: BTreeMap<u32, Instant> = BTreeMap::new();
+        let mut unanswered = 0;
         let mut pace = tokio::time::interval(PACE);
-        let mut pending = false;
-        while !stop.load(Ordering::Relaxed) {
+        let stopped = || stop.load(Ordering::Relaxed);
+        while !(stopped() && waiting.is_empty()) {
             tokio::select! {
                 _ = pace.tick() => {
-                    sockets.send(index, &request)?;
-                    asked += 1;
-                    pending = true;
+                    let now = clock::now();
+                    let before = waiting.len();
+                    waiting.retain(|_, asked| now < *asked + LATEST);
+                    unanswered += before - waiting.len();
+                    if !stopped() {
+                        waiting.insert(asker.ask()?, now);
+                    }
                 }
-                (_, kind, length) = sockets.receive(&mut buffer) => {
-                    let packet = (kind == Kind::Arp).then(|| arp::Packet::read(buffer.get(..length)?)).flatten();
-                    if packet.is_some_and(|packet| packet.reply && packet.sender == target && packet.destination == mac) {
+                number = asker.answer() => {
+                    if waiting.remove(&number).is_some() {
                         let now = clock::now();
                         longest = longest.max(now - last);
                         last = now;
-                        answered += usize::from(std::mem::take(&mut pending));
                     }
                 }
             }
         }
-        Ok((longest.max(clock::now() - last), (asked - answered, asked)))
+        let asked = usize::try_from(asker.asked)?;
+        Ok((longest, (unanswered, asked)))
+    })
+}
+
+/// Asks for an address that nobody has yet while `happen` runs; gives when the first answer came, from its beginning, and how long it took
+/// itself.
+pub(crate) fn first_answer(
+    client: &Netns,
+    address: IpAddr,
+    happen: impl FnOnce() -> Result<()>,
+) -> Result<(Duration, Duration)> {
+    const LIMIT: Duration = Duration::from_secs(30);
+    let mac = mac(client)?;
+    let IpAddr::V4(target) = address else {
+        anyhow::bail!("{address} is not asked for by ARP");
+    };
+    thread::scope(|scope| {
+        let asking = scope.spawn(|| {
+            client.within(|| {
+                runtime()?.block_on(async {
+                    let mut asker = Asker::open(mac, NOBODY, target)?;
+                    let mut pace = tokio::time::interval(Duration::from_millis(1));
+                    let end = clock::now() + LIMIT;
+                    while clock::now() < end {
+                        tokio::select! {
+                            _ = pace.tick() => drop(asker.ask()?),
+                            _ = asker.answer() => return Ok(clock::now()),
+                        }
+                    }
+                    anyhow::bail!("no answer for {address}")
+                })
+            })
+        });
+        thread::sleep(Duration::from_millis(200));
+        let began = clock::now();
+        let happened = happen();
+        let took = clock::now() - began;
+        let answered = asking.join().map_err(|_| anyhow::anyhow!("a thread has panicked"))??;
+        happened?;
+        Ok((answered.saturating_duration_since(began), took))
     })
 }
 

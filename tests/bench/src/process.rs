@@ -9,11 +9,20 @@ const HZ: u64 = 100;
 
 /// A process.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Process(pub(crate) u32);
+pub struct Process(
+    /// Its pid.
+    pub u32,
+);
 
 impl Process {
-    /// Memory that it has resident, in kilobytes.
-    pub(crate) fn resident(self) -> Result<u64> {
+    /// Memory that it has resident.
+    #[expect(clippy::cast_precision_loss, reason = "megabytes are far below 2⁵² kilobytes")]
+    pub fn megabytes(self) -> Result<f64> {
+        Ok(self.resident()? as f64 / 1024.0)
+    }
+
+    /// The same in kilobytes.
+    fn resident(self) -> Result<u64> {
         let text = fs::read_to_string(format!("/proc/{}/status", self.0))?;
         let line = text
             .lines()
@@ -23,12 +32,12 @@ impl Process {
     }
 
     /// CPU time that it has used.
-    pub(crate) fn cpu(self) -> Result<Duration> {
+    pub fn cpu(self) -> Result<Duration> {
         Ok(ticks(self.field(13)? + self.field(14)?))
     }
 
     /// How long ago it was started.
-    pub(crate) fn age(self) -> Result<Duration> {
+    pub fn age(self) -> Result<Duration> {
         let text = fs::read_to_string("/proc/uptime")?;
         let uptime: f64 = text.split(' ').next().context("no uptime")?.parse()?;
         Ok(Duration::from_secs_f64(uptime).saturating_sub(ticks(self.field(21)?)))

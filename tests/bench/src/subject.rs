@@ -6,7 +6,7 @@ use anyhow::{Context, Result};
 use lodestone_tests::{Cluster, NAMESPACE, wait_for, wait_until};
 use serde_json::json;
 
-use crate::process::Process;
+use lodestone_bench::process::Process;
 
 const LIMIT: Duration = Duration::from_secs(120);
 

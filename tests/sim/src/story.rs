@@ -42,9 +42,10 @@ enum Fault {
     Mute,
     Loss,
     Late,
+    Forged,
 }
 
-const FAULTS: [Fault; 12] = [
+const FAULTS: [Fault; 13] = [
     Fault::Kill,
     Fault::Restart,
     Fault::Freeze,
@@ -57,6 +58,7 @@ const FAULTS: [Fault; 12] = [
     Fault::Mute,
     Fault::Loss,
     Fault::Late,
+    Fault::Forged,
 ];
 
 /// Plays the story of a seed: a small cluster, and some faults, each of which ends before the next begins.
@@ -119,7 +121,9 @@ pub fn play(seed: u64, record: Option<Box<dyn std::io::Write>>, aloud: bool, sta
 
 fn happen(world: &mut World, judge: &mut Judge, random: &mut StdRng, fault: Fault, node: usize, long: Duration) {
     judge.disturbed(world.now);
-    judge.unwell(world.now, node);
+    if fault != Fault::Forged {
+        judge.unwell(world.now, node);
+    }
     match fault {
         Fault::Kill => {
             world.kill(node);
@@ -201,6 +205,16 @@ fn happen(world: &mut World, judge: &mut Judge, random: &mut StdRng, fault: Faul
             (world.lan, world.between) = (loss, loss);
             judge.watch(world, long);
             (world.lan, world.between) = before;
+        }
+        Fault::Forged => {
+            // Everybody is told all the time that nobody listens on a node that is well.
+            let end = world.now + long;
+            while world.now < end {
+                for index in (0..world.nodes.len()).filter(|index| *index != node) {
+                    world.forge_unreachable(index, node);
+                }
+                judge.watch(world, Duration::from_millis(10));
+            }
         }
         Fault::Late => {
             // A Service goes, and comes back, and one node hears nothing of it until later.

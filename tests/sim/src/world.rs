@@ -31,6 +31,9 @@ use crate::net::Weather;
 /// The interface that addresses are announced on, at every node.
 const LAN: u32 = 2;
 
+/// How long the answer takes that nobody listens on a node.
+const ICMP: Duration = Duration::from_micros(200);
+
 /// The MAC of the client.
 pub const CLIENT: MacAddr = MacAddr(2, 0xc, 0, 0, 0, 1);
 
@@ -103,6 +106,7 @@ enum Event {
     Frame(usize, Vec<u8>),
     ToClient(Vec<u8>),
     Facts(usize, Arc<Facts>),
+    Unreachable(usize, NodeName),
 }
 
 #[derive(Debug)]
@@ -267,6 +271,7 @@ impl World {
             running: self.nodes[index].carrier,
             asks: true,
             enslaved: false,
+            excluded: false,
             addresses: addresses.iter().take(2).filter_map(|text| text.parse().ok()).collect(),
         }]
     }
@@ -325,6 +330,12 @@ impl World {
         self.nodes[index].stalled_until = Some(self.now + time);
     }
 
+    /// Somebody tells a node, in the name of another, that nobody listens there.
+    pub fn forge_unreachable(&mut self, index: usize, of: usize) {
+        let name = self.nodes[of].name.clone();
+        self.push(self.now, Event::Unreachable(index, name));
+    }
+
     /// Tells the speakers that are told of changes what the API server has, each at its own time.
     pub fn tell_facts(&mut self) {
         let facts = Arc::new(self.facts.clone());
@@ -361,7 +372,11 @@ impl World {
     fn handle(&mut self, event: Event) {
         let now = self.now;
         let index = match &event {
-            Event::Turn(index) | Event::Datagram(index, ..) | Event::Frame(index, _) | Event::Facts(index, _) => *index,
+            Event::Turn(index)
+            | Event::Datagram(index, ..)
+            | Event::Frame(index, _)
+            | Event::Facts(index, _)
+            | Event::Unreachable(index, _) => *index,
             Event::ToClient(frame) => return self.client_hears(frame),
         };
         let node = &mut self.nodes[index];
@@ -393,7 +408,16 @@ impl World {
             }
             return;
         }
-        let Some(speaker) = &mut node.speaker else { return };
+        let Some(speaker) = &mut node.speaker else {
+            // Nobody listens there: its kernel says so.
+            if let Event::Datagram(_, _, datagram) = event
+                && datagram.message == Message::Heartbeat
+                && let Some(sender) = self.nodes.iter().position(|node| node.name == datagram.from)
+            {
+                self.push(now + ICMP, Event::Unreachable(sender, datagram.to));
+            }
+            return;
+        };
         match event {
             Event::Turn(_) => speaker.turn(now),
             Event::Datagram(_, source, datagram) => {
@@ -413,6 +437,7 @@ impl World {
                 }
             }
             Event::Facts(_, facts) => speaker.facts(now, facts),
+            Event::Unreachable(_, node) => speaker.unreachable(now, &node),
             Event::ToClient(_) => {}
         }
         self.act(index);
@@ -434,7 +459,7 @@ impl World {
                     node: index,
                     happening,
                 }),
-                Output::Groups(_) | Output::Ownership(_) => {}
+                Output::Groups(_) | Output::Ownership(_) | Output::Problems(_) => {}
             }
         }
         let node = &self.nodes[index];

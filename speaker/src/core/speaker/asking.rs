@@ -35,11 +35,33 @@ pub(super) struct Neighbours {
     hosts: Vec<(u32, IpAddr)>,
     /// When anything was last heard on each interface.
     heard: BTreeMap<u32, Instant>,
+    /// When a broadcast was last heard on each interface where some are sent, or since when they are.
+    broadcasts: BTreeMap<u32, Instant>,
 }
 
 impl Neighbours {
     pub(super) fn heard(&mut self, now: Instant, interface: u32) {
         self.heard.insert(interface, now);
+    }
+
+    pub(super) fn heard_broadcast(&mut self, now: Instant, interface: u32) {
+        if let Some(last) = self.broadcasts.get_mut(&interface) {
+            *last = now;
+        }
+    }
+
+    /// On these interfaces others send broadcasts.
+    pub(super) fn expect_broadcasts(&mut self, now: Instant, interfaces: &BTreeSet<u32>) {
+        self.broadcasts.retain(|interface, _| interfaces.contains(interface));
+        for interface in interfaces {
+            self.broadcasts.entry(*interface).or_insert(now);
+        }
+    }
+
+    /// The interfaces on which no broadcast was heard for so long, although some are sent.
+    pub(super) fn without_broadcast(&self, now: Instant, time: Duration) -> BTreeSet<u32> {
+        let silent = self.broadcasts.iter().filter(|(_, last)| now >= **last + time);
+        silent.map(|(interface, _)| *interface).collect()
     }
 
     fn learn(&mut self, interface: u32, address: IpAddr) {
@@ -131,6 +153,7 @@ impl Speaker {
         }
         if self.next_baseline <= now {
             self.next_baseline = now + BASELINE;
+            self.look_at_node(now);
             let watched: Vec<NodeName> = self
                 .peers
                 .nodes()
@@ -216,7 +239,9 @@ impl Speaker {
 
     /// Asks for one of a node's own addresses, and for one of those that it owns.
     fn ask_after(&mut self, node: &NodeName, also_owned: bool) {
-        let owned: Vec<IpAddr> = self.claims.of(node).into_iter().map(|claim| claim.address).collect();
+        // Of what it holds back it is as silent as one that is gone.
+        let answered = self.claims.of(node).into_iter().filter(|claim| !claim.held_back);
+        let owned: Vec<IpAddr> = answered.map(|claim| claim.address).collect();
         let facing: Vec<(Port, Option<IpAddr>)> = self
             .facing_where_it_announces(node)
             .map(|(port, network)| (port, own_address(network)))
@@ -293,7 +318,10 @@ impl Speaker {
     }
 
     /// The same, without the network between the nodes where addresses are announced on another one, too.
-    fn facing_where_it_announces<'a>(&'a self, node: &'a NodeName) -> impl Iterator<Item = (Port, &'a Network)> {
+    pub(super) fn facing_where_it_announces<'a>(
+        &'a self,
+        node: &'a NodeName,
+    ) -> impl Iterator<Item = (Port, &'a Network)> {
         let apart = self.peers.has_lan(node);
         self.facing(node)
             .filter(move |(_, network)| !(apart && self.is_node_network(node, network)))

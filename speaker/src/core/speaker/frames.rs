@@ -61,6 +61,9 @@ impl Speaker {
     }
 
     fn arp(&mut self, now: Instant, interface: u32, packet: &arp::Packet) -> Option<Vec<u8>> {
+        if packet.destination.is_broadcast() {
+            self.neighbours.heard_broadcast(now, interface);
+        }
         if packet.sender != Ipv4Addr::UNSPECIFIED {
             self.said(
                 now,
@@ -196,12 +199,15 @@ impl Speaker {
                 });
             }
         }
+        let mut proven = Vec::new();
         for address in clear {
             if self.owned.contains_key(&address) {
                 self.announcements.begin(now, address);
                 self.soon(now);
+                proven.extend(self.claims.clear(&self.me, address));
             }
         }
+        self.tell_claims(&proven);
     }
 
     /// Says unasked where an address is.

@@ -233,7 +233,7 @@ impl Speaker {
     }
 
     /// Looks at one, and takes in what has changed.
-    fn notice(&mut self, now: Instant, node: &NodeName) {
+    pub(super) fn notice(&mut self, now: Instant, node: &NodeName) {
         let phase = self.peers.phase(node, now).unwrap_or(Phase::Well);
         let before = self.phases.insert(node.clone(), phase).unwrap_or(Phase::Well);
         let watched = self.peers.watches(node);
@@ -251,7 +251,7 @@ impl Speaker {
             Phase::Doubted => {
                 self.counts.doubts = self.counts.doubts.saturating_add(u64::from(watched));
                 // In a small cluster everybody sees it.
-                if watched && !self.ring.is_small() {
+                if (watched || self.peers.is_refused(node)) && !self.ring.is_small() {
                     self.tell_deputies(now, node);
                 }
             }

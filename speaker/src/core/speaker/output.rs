@@ -10,7 +10,7 @@ use lodestone_daemon::ObjectKey;
 use pnet_base::MacAddr;
 
 use crate::{
-    core::eligibility::Reason,
+    core::{eligibility::Reason, preflight::Problem},
     wire::message::{Message, NodeName},
 };
 
@@ -41,6 +41,8 @@ pub enum Output {
     Ownership(Vec<Owned>),
     /// Something has happened that a user wants to know of.
     Happening(Happening),
+    /// This is all that is wrong with the node itself now.
+    Problems(BTreeSet<Problem>),
 }
 
 /// An address that this node announces.

@@ -21,7 +21,7 @@ use crate::{
         settings::{Caretaker, Ownership},
     },
     wire::{
-        message::{CLAIMS_PER_MESSAGE, Claim, Message, NodeName},
+        message::{Claim, NodeName},
         ndp::solicited_node,
     },
 };
@@ -248,6 +248,8 @@ impl Speaker {
         if !away && !always && !matches!(self.phase_for(now, address, owner), Some(Phase::Suspected(_))) {
             return;
         }
+        // Of what its owner does not answer for itself nobody is to answer in its place.
+        let held_back = self.claims.holder(address).is_some_and(|holder| holder.held_back);
         if self.leaving.is_some() {
             return;
         }
@@ -262,6 +264,7 @@ impl Speaker {
         if rank == 0 {
             if (away || always)
                 && self.settings.caretaker != Caretaker::Off
+                && !held_back
                 && let Some(Ok(standing)) = verdicts.get(&self.me)
             {
                 outcome.stood_in.insert(address, self.in_place_of(owner, standing));
@@ -397,8 +400,9 @@ impl Speaker {
             earlier(&mut outcome.recheck, Some(turn));
             return;
         }
-        let never_owned = holder.is_none() && recorded.is_empty();
-        self.take(now, address, cause, never_owned);
+        // What nobody has answered for yet may be a foreign host's.
+        let unproven = holder.map_or_else(|| recorded.is_empty(), |holder| holder.held_back);
+        self.take(now, address, cause, unproven);
     }
 
     /// Takes over from an owner that is there, when this node has been the better one for a while.
@@ -425,26 +429,20 @@ impl Speaker {
         }
         let due = *self.better.entry(address).or_insert(now) + STABLE;
         if now >= due {
-            self.take(
-                now,
-                address,
-                if preferred { Cause::Preferred } else { Cause::Hash },
-                false,
-            );
+            let unproven = self.claims.holder(address).is_some_and(|holder| holder.held_back);
+            let cause = if preferred { Cause::Preferred } else { Cause::Hash };
+            self.take(now, address, cause, unproven);
         } else {
             earlier(&mut outcome.recheck, Some(due));
         }
     }
 
-    fn take(&mut self, now: Instant, address: IpAddr, cause: Cause, never_owned: bool) {
+    fn take(&mut self, now: Instant, address: IpAddr, cause: Cause, unproven: bool) {
         let from = self.holder_of(address).filter(|node| *node != self.me);
         self.unowned.remove(&address);
         self.better.remove(&address);
-        self.claims.take(now, &self.me, address);
+        self.claims.take(now, &self.me, address, unproven);
         self.causes.insert(address, (from, cause));
-        if never_owned {
-            self.probes.begin(now, address);
-        }
     }
 
     /// What this node may no longer own it goes on announcing until another one begins, if there is another one that may.
@@ -510,18 +508,16 @@ impl Speaker {
         }
         let is_new = |claim: &Claim| mine.contains_key(&claim.address) && !self.owned.contains_key(&claim.address);
         let gained: Vec<Claim> = self.claims.of(&self.me).into_iter().filter(is_new).collect();
+        // Also what this node had claimed before it was started anew.
+        for claim in gained.iter().filter(|claim| claim.held_back) {
+            self.probes.begin(now, claim.address);
+        }
         self.owned = mine;
         self.listen_to_groups();
         for address in begun.into_iter().filter(|address| self.probes.is_clear(*address)) {
             self.announcements.begin(now, address);
         }
-        for claims in gained.chunks(CLAIMS_PER_MESSAGE) {
-            // It is no whole list of our claims, and so no answer to whoever listens.
-            self.tell_everybody(&Message::Claims {
-                claims: claims.to_vec(),
-                last: false,
-            });
-        }
+        self.tell_claims(&gained);
         self.report(&gained);
         self.probe(now);
         for address in self.announcements.due(now) {

@@ -124,10 +124,7 @@ impl Speaker {
         let Some(holder) = self.claims.holder(address).cloned() else {
             return;
         };
-        let claim = Claim {
-            address,
-            epoch: holder.epoch,
-        };
+        let claim = holder.claim(address);
         if holder.node == self.me {
             self.tell(
                 node,
@@ -170,6 +167,16 @@ impl Speaker {
         messages(&claims)
     }
 
+    /// Tells everybody some of this node's claims: it is no whole list of them, and so no answer to whoever listens.
+    pub(super) fn tell_claims(&mut self, claims: &[Claim]) {
+        for some in claims.chunks(CLAIMS_PER_MESSAGE) {
+            self.tell_everybody(&Message::Claims {
+                claims: some.to_vec(),
+                last: false,
+            });
+        }
+    }
+
     /// Tells those who own now what this node has announced until now, and everybody what nobody owns now.
     pub(super) fn let_go(&mut self, lost: Vec<IpAddr>) {
         let mut by_node: BTreeMap<NodeName, Vec<IpAddr>> = BTreeMap::new();
@@ -177,8 +184,7 @@ impl Speaker {
         for address in lost {
             match self.claims.holder(address).cloned() {
                 Some(holder) if holder.node == self.me => {
-                    let epoch = holder.epoch;
-                    let claim = Claim { address, epoch };
+                    let claim = holder.claim(address);
                     self.claims.release(&holder.node, claim);
                     released.push(claim);
                 }

@@ -1,6 +1,8 @@
 //! Several speakers on a virtual LAN, with a virtual clock.
 
-use std::collections::BTreeSet;
+mod foreign;
+
+use std::{collections::BTreeSet, net::Ipv4Addr};
 
 use lodestone_crds::Labels;
 use lodestone_daemon::ObjectKey;
@@ -37,6 +39,9 @@ struct World {
     /// Each change of what a node says that it owns: node, number of addresses.
     history: Vec<(String, usize)>,
     frames: usize,
+    /// A host that is none of the cluster's, and has the address that is asked for.
+    foreign: Option<(Ipv4Addr, MacAddr)>,
+    settings: Settings,
 }
 
 impl World {
@@ -83,13 +88,15 @@ impl World {
             deaf: BTreeSet::new(),
             history: Vec::new(),
             frames: 0,
+            foreign: None,
+            settings: Settings::default(),
         };
         nodes.iter().for_each(|node| world.start(node));
         world
     }
 
     fn start(&mut self, node: &str) {
-        let mut speaker = Speaker::new(self.now, node.into(), Settings::default());
+        let mut speaker = Speaker::new(self.now, node.into(), self.settings);
         let index = u32::try_from(self.facts.nodes.keys().position(|name| &**name == node).unwrap()).unwrap() + 1;
         speaker.interfaces(
             self.now,
@@ -128,6 +135,7 @@ impl World {
 
     fn deliver(&mut self) -> bool {
         let mut sent = Vec::new();
+        let foreign = self.foreign;
         for (node, speaker) in &mut self.running {
             while let Some(output) = speaker.poll() {
                 match output {
@@ -135,8 +143,16 @@ impl World {
                     Output::Boot(boot) => {
                         self.boots.insert(node.clone(), boot + 1);
                     }
-                    Output::Frame { .. } => self.frames += 1,
-                    Output::Groups(_) | Output::Happening(_) => {}
+                    Output::Frame { interface, frame } => {
+                        self.frames += 1;
+                        let asked = arp::Packet::read(&frame).filter(|packet| !packet.reply);
+                        if let Some((packet, (_, mac))) = asked.zip(foreign)
+                            && foreign.is_some_and(|(address, _)| address == packet.target && packet.sender != address)
+                        {
+                            speaker.frame(self.now, interface, Kind::Arp, &packet.answer(mac, mac));
+                        }
+                    }
+                    Output::Groups(_) | Output::Happening(_) | Output::Problems(_) => {}
                     Output::Ownership(owned) => self.history.push((node.clone(), owned.len())),
                 }
             }
@@ -534,6 +550,7 @@ fn messages_for_another_node_mean_nothing() {
     let claims = vec![Claim {
         address: ADDRESS.parse().unwrap(),
         epoch: 9,
+        held_back: false,
     }];
     let datagram = Datagram {
         from: "b".into(),

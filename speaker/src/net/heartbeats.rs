@@ -1,0 +1,120 @@
+//! Heartbeats go out by sockets of their own, one for each that they go to, connected: so the kernel tells when the other node answers that
+//! nobody listens there. That is a hint, which can be forged, and costs nothing when it is lost or wrong.
+
+use std::{
+    collections::{BTreeMap, btree_map::Entry},
+    future::poll_fn,
+    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
+    task::{Context, Poll},
+};
+
+use socket2::SockRef;
+use tokio::{io::ReadBuf, net::UdpSocket};
+
+use super::peers::is_refusal;
+use crate::wire::message::NodeName;
+
+/// Far more than a node has watchers; the sockets of earlier ones go when there are more.
+const MOST: usize = 64;
+
+/// All of them, by the address that they are connected to.
+#[derive(Debug, Default)]
+pub(super) struct Heartbeats {
+    sockets: BTreeMap<IpAddr, (NodeName, UdpSocket)>,
+    /// Those who were found out to refuse while something was sent.
+    refused: Vec<NodeName>,
+}
+
+impl Heartbeats {
+    /// Sends a heartbeat; gives back whether that is done.
+    pub(super) fn send(&mut self, node: &NodeName, to: SocketAddr, bytes: &[u8]) -> bool {
+        if self.sockets.len() > MOST {
+            self.sockets.clear();
+        }
+        let (named, socket) = match self.sockets.entry(to.ip()) {
+            Entry::Occupied(known) => known.into_mut(),
+            Entry::Vacant(place) => {
+                let Ok(socket) = connect(to) else { return false };
+                place.insert((node.clone(), socket))
+            }
+        };
+        named.clone_from(node);
+        // Without asking the reactor, which knows nothing of a new socket yet.
+        let socket = SockRef::from(&*socket);
+        match socket.send(bytes) {
+            Ok(_) => true,
+            Err(error) if is_refusal(&error) => {
+                // It is about an earlier one, and this one was not sent.
+                self.refused.push(node.clone());
+                socket.send(bytes).is_ok()
+            }
+            Err(_) => {
+                // The route or our address has changed: the next one gets a new socket.
+                self.sockets.remove(&to.ip());
+                false
+            }
+        }
+    }
+
+    /// Waits until a node answers that nobody listens there.
+    pub(super) async fn refused(&mut self) -> NodeName {
+        poll_fn(|context| self.poll(context)).await
+    }
+
+    fn poll(&mut self, context: &mut Context<'_>) -> Poll<NodeName> {
+        if let Some(node) = self.refused.pop() {
+            return Poll::Ready(node);
+        }
+        for (node, socket) in self.sockets.values() {
+            // No speaker sends anything to these; what is there all the same is thrown away.
+            let mut byte = [0; 1];
+            while let Poll::Ready(read) = socket.poll_recv(context, &mut ReadBuf::new(&mut byte)) {
+                if read.is_err_and(|error| is_refusal(&error)) {
+                    return Poll::Ready(node.clone());
+                }
+            }
+        }
+        Poll::Pending
+    }
+}
+
+fn connect(to: SocketAddr) -> std::io::Result<UdpSocket> {
+    let any: IpAddr = if to.is_ipv4() {
+        Ipv4Addr::UNSPECIFIED.into()
+    } else {
+        Ipv6Addr::UNSPECIFIED.into()
+    };
+    let socket = std::net::UdpSocket::bind((any, 0))?;
+    socket.connect(to)?;
+    socket.set_nonblocking(true)?;
+    UdpSocket::from_std(socket)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn who_refuses_is_told_and_who_listens_is_not() {
+        let listener = UdpSocket::bind("127.0.0.1:0").await.unwrap();
+        let listens = listener.local_addr().unwrap();
+        let refuses = {
+            let gone = UdpSocket::bind("127.0.0.2:0").await.unwrap();
+            gone.local_addr().unwrap()
+        };
+        let mut heartbeats = Heartbeats::default();
+        for _ in 0..3 {
+            assert!(heartbeats.send(&"there".into(), listens, b"beat"));
+            heartbeats.send(&"away".into(), refuses, b"beat");
+        }
+        assert_eq!(&*heartbeats.refused().await, "away");
+        let mut buffer = [0; 10];
+        for _ in 0..3 {
+            assert_eq!(
+                listener.recv(&mut buffer).await.unwrap(),
+                4,
+                "none is lost for another's refusal"
+            );
+        }
+    }
+}

@@ -1,0 +1,156 @@
+//! Five workers: enemies on the network of the speakers, nodes that come and go, and a cluster that falls apart. The tests share one cluster,
+//! one after another, and leave it as they found it.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "this crate is tests only"
+)]
+
+#[path = "peers/enemies.rs"]
+mod enemies;
+#[path = "peers/nodes.rs"]
+mod nodes;
+
+use std::{
+    path::Path,
+    sync::{Mutex, MutexGuard, OnceLock, PoisonError},
+    time::Duration,
+};
+
+use lodestone_tests::{Cluster, NAMESPACE, Netns, Spec, checkout, images, wait_until};
+use serde_json::{Value, json};
+
+const LIMIT: Duration = Duration::from_secs(60);
+
+/// For so long it is looked whether nothing happens: many times what it takes to notice that a node is gone.
+const LOOKS: usize = 8;
+
+/// The cluster of this file, for one test at a time.
+fn cluster() -> MutexGuard<'static, Cluster> {
+    static CLUSTER: OnceLock<Mutex<Cluster>> = OnceLock::new();
+    let cluster = CLUSTER.get_or_init(|| {
+        let spec = Spec {
+            workers: 5,
+            images: images().unwrap(),
+            clients: 2,
+            ..Spec::new(&format!("p{}", std::process::id()))
+        };
+        let cluster = Cluster::up(spec, Path::new(env!("CARGO_BIN_EXE_cluster"))).unwrap();
+        cluster.install_lodestone(&[]).unwrap();
+        let quickstart = std::fs::read_to_string(checkout().join("examples/quickstart.yaml")).unwrap();
+        cluster.apply(&quickstart).unwrap();
+        // The API server is there: its node is neither to lose its power nor to be parted from the others.
+        let exclude = "node.kubernetes.io/exclude-from-external-load-balancers=";
+        cluster.kubectl(&["label", "node", "cp", exclude]).unwrap();
+        let ready = ["rollout", "status", "deployment/nginx-deployment", "--timeout=60s"];
+        cluster.kubectl(&ready).unwrap();
+        Mutex::new(cluster)
+    });
+    cluster.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn client(cluster: &Cluster) -> Netns {
+    cluster.host("client1")
+}
+
+fn owner(cluster: &Cluster, address: &str) -> String {
+    cluster.owner_of(address).unwrap()
+}
+
+/// A Service of a test, which goes with it.
+struct Service<'a> {
+    cluster: &'a Cluster,
+    name: &'static str,
+    address: String,
+    owner: String,
+}
+
+impl<'a> Service<'a> {
+    fn new(cluster: &'a Cluster, name: &'static str, more: &Value) -> Self {
+        let mut service = json!({
+            "apiVersion": "v1", "kind": "Service", "metadata": {"name": name, "namespace": "default"},
+            "spec": {"type": "LoadBalancer", "selector": {"app": "nginx-deployment"}, "ports": [{"port": 80}]},
+        });
+        for (key, value) in more.as_object().unwrap() {
+            service["spec"][key] = value.clone();
+        }
+        cluster.apply(&service.to_string()).unwrap();
+        let address = cluster.address_of("default", name).unwrap();
+        let owner = if address.contains(':') {
+            String::new()
+        } else {
+            owner(cluster, &address)
+        };
+        Self {
+            cluster,
+            name,
+            address,
+            owner,
+        }
+    }
+
+    /// The owner stays what it was, however often it is looked.
+    fn stays(&self) {
+        for _ in 0..LOOKS {
+            assert_eq!(owner(self.cluster, &self.address), self.owner);
+        }
+    }
+
+    /// Waits until another node owns the address, and gives that.
+    fn moves(&self) -> String {
+        let mut other = String::new();
+        wait_until(&format!("{} to move from {}", self.address, self.owner), LIMIT, || {
+            other = owner(self.cluster, &self.address);
+            other != self.owner
+        })
+        .unwrap();
+        other
+    }
+}
+
+impl Drop for Service<'_> {
+    fn drop(&mut self) {
+        if let Err(error) = self.cluster.kubectl(&["delete", "service", self.name]) {
+            eprintln!("{error:#}");
+        }
+    }
+}
+
+/// A line of a speaker's metrics.
+fn metric(cluster: &Cluster, node: &str, what: &str) -> Option<String> {
+    let pod = cluster.pod_of("speaker", Some(node)).ok()?;
+    let path = format!("/api/v1/namespaces/{NAMESPACE}/pods/{pod}:9120/proxy/metrics");
+    let text = cluster.kubectl(&["get", "--raw", &path]).ok()?;
+    text.lines().find(|line| line.starts_with(what)).map(str::to_owned)
+}
+
+/// Waits until every speaker hears every other one.
+fn all_hear_all(cluster: &Cluster) {
+    let nodes = cluster.spec().nodes();
+    wait_until("all speakers to hear each other", LIMIT, || {
+        nodes.iter().all(|node| {
+            let others = nodes.iter().filter(|other| *other != node);
+            let heard = |other: &String| {
+                let line = format!("lodestone_speaker_peer_silent{{node=\"{other}\"}} 0");
+                metric(cluster, node, &line).is_some()
+            };
+            others.clone().all(heard)
+        })
+    })
+    .unwrap();
+}
+
+/// Gives a node its power back, and waits until all is well.
+fn power_on(cluster: &Cluster, node: &str) {
+    cluster.power_on(node).unwrap();
+    let ready = [
+        "wait",
+        "--for=condition=Ready",
+        &format!("node/{node}"),
+        "--timeout=120s",
+    ];
+    cluster.kubectl(&ready).unwrap();
+    cluster.wait_for_lodestone().unwrap();
+    all_hear_all(cluster);
+}
