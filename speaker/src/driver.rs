@@ -15,7 +15,7 @@ use crate::{
     metrics,
     net::{
         frames::FrameSockets,
-        groups::{Groups, Membership},
+        groups::Groups,
         links::{self, Links},
         peers::{Heard, PeerSocket},
     },
@@ -77,7 +77,10 @@ impl Driver {
         let mut peers = PeerSocket::open(self.port, key, self.node.clone(), clock::wall_nanoseconds()).await?;
         let (told, mut links) = watch::channel(Links::default());
         let _links = spawn(links::follow(told, std::mem::take(&mut self.exclude)));
-        let mut network = Network::default();
+        let mut network = Network {
+            sockets: FrameSockets::default(),
+            groups: Groups::start().context("no thread")?,
+        };
         let mut buffer = FrameSockets::buffer();
         let mut core = Speaker::new(clock::now(), self.node.clone(), self.settings);
         let (mut farewell, mut retry): (Option<Instant>, Option<Instant>) = (None, None);
@@ -89,9 +92,6 @@ impl Driver {
             }
             while let Some(output) = core.poll() {
                 self.act(output, &mut network, &mut peers);
-            }
-            if network.incomplete && retry.is_none() {
-                retry = Some(Instant::from_std(clock::now() + RETRY));
             }
             if farewell.is_some() && core.may_end() {
                 return Ok(());
@@ -151,7 +151,7 @@ impl Driver {
             Output::Send { to, address, message } => peers.send(to, address, message),
             Output::Boot(boot) => peers.raise_boot(boot),
             Output::Frame { interface, frame } => network.send(interface, &frame),
-            Output::Groups(groups) => network.listen_to(groups),
+            Output::Groups(groups) => network.groups.follow(groups),
             Output::Happening(happening) => {
                 match happening {
                     Happening::StandsIn { .. } => tracing::debug!("{happening}"),
@@ -176,13 +176,9 @@ impl Driver {
 }
 
 /// The LAN, as far as this node is on it.
-#[derive(Default)]
 struct Network {
     sockets: FrameSockets,
     groups: Groups,
-    wanted: BTreeSet<Membership>,
-    /// Whether it could not become a member of a group that it should be in.
-    incomplete: bool,
 }
 
 impl Network {
@@ -199,23 +195,15 @@ impl Network {
         }
     }
 
-    fn listen_to(&mut self, groups: BTreeSet<Membership>) {
-        self.wanted = groups;
-        self.incomplete = !self.groups.follow(&self.wanted);
-    }
-
     /// Takes in the interfaces as they are. Those that can't be announced on are not the core's to count on; gives back when to try them
     /// again.
     fn follow(&mut self, links: &mut watch::Receiver<Links>, core: &mut Speaker) -> Option<Instant> {
         let Links { mut interfaces, kernel } = links.borrow_and_update().clone();
         let failed = self.sockets.follow(&interfaces);
         interfaces.retain(|interface| !failed.contains(&interface.index));
-        let there: BTreeSet<u32> = interfaces.iter().map(|interface| interface.index).collect();
-        self.wanted.retain(|(interface, _)| there.contains(interface));
-        self.incomplete = !self.groups.follow(&self.wanted);
         core.interfaces(clock::now(), interfaces);
         core.kernel(clock::now(), kernel);
-        (!failed.is_empty() || self.incomplete).then(|| Instant::from_std(clock::now() + RETRY))
+        (!failed.is_empty()).then(|| Instant::from_std(clock::now() + RETRY))
     }
 }
 

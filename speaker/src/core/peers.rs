@@ -165,7 +165,7 @@ impl Peer {
         let way = self.way();
         if way.expected {
             return match way.phase(now) {
-                Phase::Well if self.refused => Phase::Doubted,
+                Phase::Well if self.is_told_doubted(now) => Phase::Doubted,
                 phase => phase,
             };
         }
@@ -173,9 +173,14 @@ impl Peer {
         let told = self.told(now).min().or(self.unwatched);
         match told.or_else(|| (now >= silent).then_some(silent)) {
             Some(since) => Phase::Suspected(since),
-            None if self.refused || self.told_doubt.is_some_and(|told| now < told + TOLD_DOUBT) => Phase::Doubted,
+            None if self.is_told_doubted(now) => Phase::Doubted,
             None => Phase::Well,
         }
+    }
+
+    /// Whether its node, or another one, has said that it may be away, since it was last heard.
+    fn is_told_doubted(&self, now: Instant) -> bool {
+        self.refused || self.told_doubt.is_some_and(|told| now < told + TOLD_DOUBT)
     }
 
     /// Whether it is heard by any way.

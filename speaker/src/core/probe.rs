@@ -25,13 +25,12 @@ enum State {
     Probing { sent: u32, next: Instant },
     /// A foreign host has it; it is asked for again then.
     Taken { by: MacAddr, until: Instant },
-    /// It is ours.
-    Clear,
 }
 
-/// All addresses that were ever probed for or fought for.
+/// All addresses that are not to be answered for, or not yet, and when others were defended.
 #[derive(Clone, Debug, Default)]
 pub struct Probes {
+    /// Of one that is not here nothing speaks against it.
     states: BTreeMap<IpAddr, State>,
     defended: BTreeMap<IpAddr, Instant>,
     conflicts: u64,
@@ -46,12 +45,13 @@ impl Probes {
     /// `address` is not ours any more.
     pub fn forget(&mut self, address: IpAddr) {
         self.states.remove(&address);
+        self.defended.remove(&address);
     }
 
     /// Whether it may be answered for.
     #[must_use]
     pub fn is_clear(&self, address: IpAddr) -> bool {
-        self.states.get(&address).is_none_or(|state| *state == State::Clear)
+        !self.states.contains_key(&address)
     }
 
     /// The foreign host that has it.
@@ -102,11 +102,10 @@ impl Probes {
     #[must_use]
     pub fn next(&self) -> Option<Instant> {
         let due = |state: &State| match state {
-            State::Probing { next, .. } => Some(*next),
-            State::Taken { until, .. } => Some(*until),
-            State::Clear => None,
+            State::Probing { next, .. } => *next,
+            State::Taken { until, .. } => *until,
         };
-        self.states.values().filter_map(due).min()
+        self.states.values().map(due).min()
     }
 
     /// The addresses that are to be asked for now, and those that have just turned out to be free.
@@ -114,10 +113,7 @@ impl Probes {
         let (mut ask, mut clear) = (Vec::new(), Vec::new());
         for (address, state) in &mut self.states {
             match *state {
-                State::Probing { sent, next } if next <= now && sent >= PROBES => {
-                    *state = State::Clear;
-                    clear.push(*address);
-                }
+                State::Probing { sent, next } if next <= now && sent >= PROBES => clear.push(*address),
                 State::Probing { sent, next } if next <= now => {
                     let (sent, next) = (sent + 1, now + INTERVAL);
                     *state = State::Probing { sent, next };
@@ -130,6 +126,9 @@ impl Probes {
                 }
                 _ => {}
             }
+        }
+        for address in &clear {
+            self.states.remove(address);
         }
         (ask, clear)
     }

@@ -103,17 +103,15 @@ impl FrameSockets {
     }
 
     fn poll(&mut self, context: &mut Context<'_>, buffer: &mut [u8; FRAME]) -> Poll<(u32, Kind, usize)> {
-        let (before, after): (Vec<_>, Vec<_>) = self.sockets.keys().partition(|place| Some(**place) < self.next);
-        for place in after.into_iter().chain(before) {
-            if let Some(socket) = self.sockets.get(&place)
-                && let Poll::Ready(length) = poll_socket(socket, context, buffer)
-            {
-                let (index, kind) = place;
+        let next = self.next.unwrap_or((0, Kind::Arp));
+        let turn = self.sockets.range(next..).chain(self.sockets.range(..next));
+        for ((index, kind), socket) in turn {
+            if let Poll::Ready(length) = poll_socket(socket, context, buffer) {
                 self.next = Some(match kind {
-                    Kind::Arp => (index, Kind::Ndp),
+                    Kind::Arp => (*index, Kind::Ndp),
                     Kind::Ndp => (index.wrapping_add(1), Kind::Arp),
                 });
-                return Poll::Ready((index, kind, length));
+                return Poll::Ready((*index, *kind, length));
             }
         }
         Poll::Pending

@@ -5,6 +5,9 @@ use std::{
     collections::BTreeSet,
     io,
     net::{Ipv6Addr, UdpSocket},
+    sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel},
+    thread,
+    time::Duration,
 };
 
 /// A group on an interface, by its index.
@@ -13,18 +16,58 @@ pub type Membership = (u32, Ipv6Addr);
 /// How many groups one socket is a member of: the kernel limits the memory that memberships of a socket may take (`net.core.optmem_max`).
 const PER_SOCKET: usize = 64;
 
-/// All memberships. They end with the process.
+/// How long a group that could not be joined waits for the next try.
+const RETRY: Duration = Duration::from_secs(1);
+
+/// All memberships, held by a thread of its own: to join the kernel waits for a lock (RTNL) that whoever makes an interface may hold for long.
+/// They end with the process.
+#[derive(Debug)]
+pub struct Groups(Sender<BTreeSet<Membership>>);
+
+impl Groups {
+    /// A member of no group.
+    ///
+    /// # Errors
+    /// When there are no threads.
+    pub fn start() -> io::Result<Self> {
+        let (sender, wanted) = channel();
+        thread::Builder::new()
+            .name("groups".to_owned())
+            .spawn(move || Members::default().run(&wanted))?;
+        Ok(Self(sender))
+    }
+
+    /// Becomes a member of these groups, and of no others.
+    pub fn follow(&self, wanted: BTreeSet<Membership>) {
+        if self.0.send(wanted).is_err() {
+            tracing::error!("the thread that listens to solicited-node groups is gone");
+        }
+    }
+}
+
 #[derive(Debug, Default)]
-pub struct Groups {
+struct Members {
     sockets: Vec<(UdpSocket, BTreeSet<Membership>)>,
     /// Whether the last try failed: it is told once.
     failing: bool,
 }
 
-impl Groups {
-    /// Becomes a member of the groups that are wanted, and leaves the others. Gives back whether all went well: what failed may be tried
-    /// again.
-    pub fn follow(&mut self, wanted: &BTreeSet<Membership>) -> bool {
+impl Members {
+    fn run(mut self, wanted: &Receiver<BTreeSet<Membership>>) {
+        let mut groups = BTreeSet::new();
+        loop {
+            let time = if self.failing { RETRY } else { Duration::MAX };
+            match wanted.recv_timeout(time) {
+                Ok(new) => groups = wanted.try_iter().last().unwrap_or(new),
+                Err(RecvTimeoutError::Timeout) => {}
+                Err(RecvTimeoutError::Disconnected) => return,
+            }
+            self.follow(&groups);
+        }
+    }
+
+    /// Becomes a member of the groups that are wanted, and leaves the others. What failed may be tried again.
+    fn follow(&mut self, wanted: &BTreeSet<Membership>) {
         for (socket, members) in &mut self.sockets {
             members.retain(|(interface, group)| {
                 let stays = wanted.contains(&(*interface, *group));
@@ -46,7 +89,6 @@ impl Groups {
             tracing::warn!(interface, %group, %error, "can't listen to a solicited-node group; trying again");
         }
         self.failing = failure.is_some();
-        !self.failing
     }
 
     fn join(&mut self, (interface, group): Membership) -> io::Result<()> {
@@ -65,5 +107,31 @@ impl Groups {
         socket.join_multicast_v6(&group, interface)?;
         members.insert((interface, group));
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn groups_are_joined_and_left() {
+        let (first, second): (Membership, Membership) = (
+            (1, "ff02::1:ff00:1".parse().unwrap()),
+            (1, "ff02::1:ff00:2".parse().unwrap()),
+        );
+        let mut members = Members::default();
+        members.follow(&[first, second].into());
+        members.follow(&[second].into());
+        let held: BTreeSet<Membership> = members
+            .sockets
+            .iter()
+            .flat_map(|(_, members)| members)
+            .copied()
+            .collect();
+        assert_eq!((members.failing, held), (false, [second].into()));
+        // There is no such interface.
+        members.follow(&[second, (u32::MAX, first.1)].into());
+        assert!(members.failing);
     }
 }

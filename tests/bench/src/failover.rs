@@ -112,7 +112,7 @@ fn main() -> Result<()> {
         for _ in 0..rounds {
             match round(&cluster, figure, address) {
                 Ok((noticed, moved)) => {
-                    println!("{figure:?}: {noticed:?}, {moved}");
+                    println!("{figure:?}: {noticed}, {moved}");
                     all.push(noticed);
                 }
                 Err(error) => println!("{figure:?}: this round could not be measured: {error:#}"),

@@ -2,6 +2,7 @@
 
 use std::{
     collections::{BTreeMap, VecDeque},
+    fmt,
     io::{Read, Write},
     net::{IpAddr, Ipv4Addr, SocketAddr, TcpStream, UdpSocket},
     sync::atomic::{AtomicBool, Ordering},
@@ -34,12 +35,30 @@ pub(crate) struct Noticed {
     pub(crate) udp: Duration,
     /// Of ARP requests.
     pub(crate) arp: Duration,
+    /// When that ended, from the beginning of what happened.
+    pub(crate) arp_at: Duration,
     /// How many ARP requests had no answer, of how many.
     pub(crate) unanswered: (usize, usize),
     /// How many connections that were open broke.
     pub(crate) broken: usize,
     /// How many attempts to connect failed, of how many.
     pub(crate) refused: (usize, usize),
+}
+
+impl fmt::Display for Noticed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let ms = |time: Duration| time.as_millis();
+        let ((unanswered, asked), (failed, attempts)) = (self.unanswered, self.refused);
+        write!(
+            f,
+            "UDP {} ms, ARP {} ms (until {} ms after it began), {unanswered} of {asked} ARP requests unanswered, \
+             {} connections broken, {failed} of {attempts} attempts failed",
+            ms(self.udp),
+            ms(self.arp),
+            ms(self.arp_at),
+            self.broken
+        )
+    }
 }
 
 /// Looks at `address` from `client` while `happen` runs, and for `after` it.
@@ -65,16 +84,18 @@ pub(crate) fn watch(
             })
             .collect();
         thread::sleep(Duration::from_millis(500));
+        let began = clock::now();
         let happened = happen();
         thread::sleep(after);
         stop.store(true, Ordering::Relaxed);
         let broken = held.into_iter().map(|thread| thread.join().unwrap_or(true));
         let broken = broken.filter(|broken| *broken).count();
         let gone = || anyhow::anyhow!("a thread has panicked");
-        let (arp, unanswered) = arp.join().map_err(|_| gone())??;
+        let (arp, ended, unanswered) = arp.join().map_err(|_| gone())??;
         let noticed = Noticed {
             udp: udp.join().map_err(|_| gone())??,
             arp,
+            arp_at: ended.saturating_duration_since(began),
             unanswered,
             broken,
             refused: attempts.join().map_err(|_| gone())??,
@@ -172,14 +193,16 @@ impl Asker {
     }
 }
 
-/// Asks for the address every five milliseconds; gives the longest time between two answers, and how many requests had none.
-fn ask_by_arp(address: IpAddr, mac: MacAddr, stop: &AtomicBool) -> Result<(Duration, (usize, usize))> {
+/// Asks for the address every five milliseconds; gives the longest time between two answers and when that ended, and how many requests had
+/// none.
+fn ask_by_arp(address: IpAddr, mac: MacAddr, stop: &AtomicBool) -> Result<(Duration, Instant, (usize, usize))> {
     let IpAddr::V4(target) = address else {
-        return Ok((Duration::ZERO, (0, 0)));
+        return Ok((Duration::ZERO, clock::now(), (0, 0)));
     };
     runtime()?.block_on(async {
         let mut asker = Asker::open(mac, Ipv4Addr::UNSPECIFIED, target)?;
         let (mut last, mut longest) = (clock::now(), Duration::ZERO);
+        let mut ended = last;
         let mut waiting: BTreeMap<u32, Instant> = BTreeMap::new();
         let mut unanswered = 0;
         let mut pace = tokio::time::interval(PACE);
@@ -198,14 +221,16 @@ fn ask_by_arp(address: IpAddr, mac: MacAddr, stop: &AtomicBool) -> Result<(Durat
                 number = asker.answer() => {
                     if waiting.remove(&number).is_some() {
                         let now = clock::now();
-                        longest = longest.max(now - last);
+                        if now - last > longest {
+                            (longest, ended) = (now - last, now);
+                        }
                         last = now;
                     }
                 }
             }
         }
         let asked = usize::try_from(asker.asked)?;
-        Ok((longest, (unanswered, asked)))
+        Ok((longest, ended, (unanswered, asked)))
     })
 }
 

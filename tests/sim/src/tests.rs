@@ -194,6 +194,49 @@ fn p2_a_speaker_that_is_restarted_moves_nothing() {
     }
 }
 
+/// P2: one that ends has somebody who answers in its place before it does, and until it is back: nobody asks in vain at any moment.
+#[test]
+fn p2_a_speaker_that_ends_leaves_no_request_unanswered() {
+    for seed in 0..20 {
+        let mut world = world(3, 3, seed);
+        world.run(Duration::from_secs(4));
+        let addresses: Vec<_> = world.facts.addresses.keys().copied().collect();
+        for node in 0..3 {
+            world.leave(node);
+            let mut asked = 0;
+            let mut ask = |world: &mut World, time: Duration| {
+                let end = world.now + time;
+                while world.now < end {
+                    let before = world.cache.clone();
+                    addresses.iter().for_each(|address| world.client_asks(*address));
+                    world.run(Duration::from_millis(2));
+                    asked += 1;
+                    for address in &addresses {
+                        let answers = world.answers.get(address).cloned().unwrap_or_default();
+                        assert_eq!(
+                            answers,
+                            [before[address]].into(),
+                            "seed {seed}, {address}, question {asked}"
+                        );
+                    }
+                }
+            };
+            // It may still be there for a while, and answer too.
+            ask(&mut world, Duration::from_millis(10 + seed * 10));
+            assert!(
+                world.nodes[node]
+                    .speaker
+                    .as_ref()
+                    .is_some_and(|speaker| speaker.may_end())
+            );
+            world.kill(node);
+            ask(&mut world, Duration::from_millis(1500));
+            world.start(node);
+            ask(&mut world, Duration::from_secs(2));
+        }
+    }
+}
+
 /// A seed plays the same story each time: that is how a failure is looked into.
 #[test]
 fn a_seed_can_be_played_again() {

@@ -250,8 +250,8 @@ impl Speaker {
             }
             Phase::Doubted => {
                 self.counts.doubts = self.counts.doubts.saturating_add(u64::from(watched));
-                // In a small cluster everybody sees it.
-                if (watched || self.peers.is_refused(node)) && !self.ring.is_small() {
+                // In a small cluster everybody sees it; but who is told that nobody listens knows it before the others.
+                if self.peers.is_refused(node) || (watched && !self.ring.is_small()) {
                     self.tell_deputies(now, node);
                 }
             }

@@ -204,7 +204,8 @@ impl Speaker {
             silent,
         ];
         match away.into_iter().flatten().min() {
-            Some(_) if self.found(now, &node) == Found::Lives => Owner::Present(node),
+            // One that is about to end answers until it does.
+            Some(_) if leaving.is_none() && self.found(now, &node) == Found::Lives => Owner::Present(node),
             Some(since)
                 if self.settings.caretaker == Caretaker::Off
                     && self.found(now, &node) == Found::SpeakerGone
