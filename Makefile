@@ -1,8 +1,11 @@
-# What is here: test (everything, as CI does), lint, unit, e2e, bench, images, crds, sandbox, sandbox-down, deps.
+# What is here: test (everything, as CI does), lint, unit, e2e, sim-long, sim-mutations, fuzz, bench, images, crds, sandbox, sandbox-down, deps.
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 
 TARGET := $(shell uname -m)-unknown-linux-gnu
+# Static, so that an image holds nothing else; relocations packed where the C library of this machine can unpack them (from 2.36 on).
+RELR := $(shell printf '2.36\n%s' "$$(getconf GNU_LIBC_VERSION | cut -d' ' -f2)" | sort -CV && echo ' -C link-arg=-Wl,-z,pack-relative-relocs')
+STATIC_FLAGS := -C target-feature=+crt-static$(RELR)
 STATIC := target/$(TARGET)/release
 VERSION := v$(shell sed -n '/^\[workspace.package\]/,/^\[/s/^version = "\(.*\)"/\1/p' Cargo.toml)
 CLUSTER := target/debug/cluster
@@ -41,7 +44,7 @@ e2e: deps images
 # Archives that `ctr images import` and `docker load` take: those of Lodestone in target/images, those of the tests beside them.
 .PHONY: images
 images:
-	RUSTFLAGS="-C target-feature=+crt-static" cargo build --locked --release --target $(TARGET) \
+	RUSTFLAGS="$(STATIC_FLAGS)" cargo build --locked --release --target $(TARGET) \
 	  -p lodestone-controller -p lodestone-speaker -p lodestone-tests --bin controller --bin speaker --bin testserver --bin pause
 	cargo build --locked -p lodestone-tests --bin cluster
 	mkdir -p target/images target/test-images
@@ -50,13 +53,32 @@ images:
 	$(CLUSTER) image localhost/pause:1 $(STATIC)/pause target/test-images/pause.tar
 	$(CLUSTER) image nginx:1.29 $(STATIC)/testserver target/test-images/testserver.tar
 
-# Figures: the pure parts by criterion, the controller on a real cluster beside a bare loop that allocates nothing.
-.PHONY: bench
-bench: deps images
-	RUSTFLAGS="-C target-feature=+crt-static" cargo build --locked --release --target $(TARGET) -p lodestone-bench --bins
+# Figures, on real clusters: of the controller, of failover, and of what the speakers cost. FAILOVER="--rounds 3", for example, for fewer of them.
+.PHONY: bench bench-bins bench-controller bench-failover bench-cost
+bench: bench-controller bench-failover bench-cost
+
+bench-bins: deps images
+	RUSTFLAGS="$(STATIC_FLAGS)" cargo build --locked --release --target $(TARGET) -p lodestone-bench --bins
 	$(CLUSTER) image localhost/bareloop:1 $(STATIC)/bareloop target/test-images/bareloop.tar
+
+bench-controller: bench-bins
 	cargo bench --locked -p lodestone-controller
 	$(STATIC)/bench --cluster $(abspath $(CLUSTER)) $(BENCH)
+
+bench-failover: bench-bins
+	$(STATIC)/failover --cluster $(abspath $(CLUSTER)) $(FAILOVER)
+	$(STATIC)/failover --cluster $(abspath $(CLUSTER)) --set speaker.caretaker=always --only killed $(FAILOVER)
+	$(STATIC)/failover --cluster $(abspath $(CLUSTER)) --split --only carrier $(FAILOVER)
+
+bench-cost: bench-bins
+	$(STATIC)/cost --cluster $(abspath $(CLUSTER)) $(COST)
+
+# Bytes of enemies for a minute a target (cargo-fuzz; the instrumentation asks for switches of a nightly compiler).
+.PHONY: fuzz
+fuzz:
+	cargo fuzz --version >/dev/null 2>&1 || cargo install --quiet --locked cargo-fuzz
+	cd speaker && for target in $$(cargo fuzz list); do \
+	  RUSTC_BOOTSTRAP=1 cargo fuzz run --sanitizer none $$target -- -max_total_time=$(or $(FUZZ),60) -max_len=2000; done
 
 # The CustomResourceDefinitions of the chart, from the types in crds/.
 .PHONY: crds

@@ -11,6 +11,7 @@
 //! | [`flags`] | command line and environment, the same for both |
 //! | [`guarded`] | objects that may be bad without harm to others |
 //! | [`lease`] | which of several replicas works |
+//! | [`node`] | Nodes without what nobody looks at |
 //! | [`readiness`] | what a process waits for before it is ready |
 //! | [`service`] | Services without what nobody looks at |
 //! | [`task`] | tasks that end with their owner |
@@ -25,8 +26,10 @@ pub mod configuration_state;
 pub mod events;
 pub mod flags;
 pub mod guarded;
+mod lean;
 pub mod lease;
 pub mod log;
+pub mod node;
 pub mod readiness;
 pub mod service;
 pub mod shutdown;

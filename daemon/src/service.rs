@@ -1,13 +1,13 @@
 //! Services without what nobody looks at: of their metadata the record of who wrote which field is the larger part of their text.
 
-use std::collections::BTreeMap;
-
 use k8s_openapi::{
     api::core::v1::{ServiceSpec, ServiceStatus},
-    apimachinery::pkg::apis::meta::v1::{ObjectMeta, Time},
+    apimachinery::pkg::apis::meta::v1::ObjectMeta,
 };
 use kube::Resource;
-use serde::{Deserialize, Deserializer, Serialize};
+use serde::{Deserialize, Serialize};
+
+use crate::lean::lean;
 
 /// A Service as the API server tells it, without its managed fields.
 #[derive(Resource, Clone, Debug, Default, Deserialize, Serialize)]
@@ -20,33 +20,6 @@ pub struct Service {
     pub spec: Option<ServiceSpec>,
     /// What it has.
     pub status: Option<ServiceStatus>,
-}
-
-/// The fields of the metadata that are looked at.
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct Lean {
-    name: Option<String>,
-    namespace: Option<String>,
-    uid: Option<String>,
-    resource_version: Option<String>,
-    creation_timestamp: Option<Time>,
-    labels: Option<BTreeMap<String, String>>,
-    annotations: Option<BTreeMap<String, String>>,
-}
-
-fn lean<'de, D: Deserializer<'de>>(deserializer: D) -> Result<ObjectMeta, D::Error> {
-    let lean = Lean::deserialize(deserializer)?;
-    Ok(ObjectMeta {
-        name: lean.name,
-        namespace: lean.namespace,
-        uid: lean.uid,
-        resource_version: lean.resource_version,
-        creation_timestamp: lean.creation_timestamp,
-        labels: lean.labels,
-        annotations: lean.annotations,
-        ..ObjectMeta::default()
-    })
 }
 
 #[cfg(test)]

@@ -40,6 +40,15 @@ fn cluster() -> MutexGuard<'static, Cluster> {
         cluster.install_lodestone(&[]).unwrap();
         let quickstart = std::fs::read_to_string(checkout().join("examples/quickstart.yaml")).unwrap();
         cluster.apply(&quickstart).unwrap();
+        for (kind, spec) in [
+            ("IPAddressPool", json!({"addresses": ["fd00:122::a0-fd00:122::af"]})),
+            ("L2Advertisement", json!({"ipAddressPools": ["six"]})),
+        ] {
+            let object = json!({
+                "apiVersion": "metallb.io/v1beta1", "kind": kind, "metadata": {"name": "six", "namespace": NAMESPACE}, "spec": spec,
+            });
+            cluster.apply(&object.to_string()).unwrap();
+        }
         // The API server is there: its node is neither to lose its power nor to be parted from the others.
         let exclude = "node.kubernetes.io/exclude-from-external-load-balancers=";
         cluster.kubectl(&["label", "node", "cp", exclude]).unwrap();
@@ -93,7 +102,8 @@ impl<'a> Service<'a> {
     /// The owner stays what it was, however often it is looked.
     fn stays(&self) {
         for _ in 0..LOOKS {
-            assert_eq!(owner(self.cluster, &self.address), self.owner);
+            let now = owner(self.cluster, &self.address);
+            assert_eq!(now, self.owner, "{}", last_words(self.cluster));
         }
     }
 
@@ -115,6 +125,20 @@ impl Drop for Service<'_> {
             eprintln!("{error:#}");
         }
     }
+}
+
+/// What the speakers have said of late.
+fn last_words(cluster: &Cluster) -> String {
+    let logs = [
+        "logs",
+        "daemonset/lodestone-speaker",
+        "--all-pods",
+        "--prefix",
+        "--tail=40",
+    ];
+    cluster
+        .kubectl(&[&["-n", NAMESPACE], &logs[..]].concat())
+        .unwrap_or_default()
 }
 
 /// A line of a speaker's metrics.
@@ -144,6 +168,11 @@ fn all_hear_all(cluster: &Cluster) {
 /// Gives a node its power back, and waits until all is well.
 fn power_on(cluster: &Cluster, node: &str) {
     cluster.power_on(node).unwrap();
+    // One that was removed meanwhile registers anew.
+    wait_until(&format!("{node} to be there"), LIMIT, || {
+        cluster.get(&["node", node]).is_ok()
+    })
+    .unwrap();
     let ready = [
         "wait",
         "--for=condition=Ready",

@@ -13,12 +13,13 @@ use futures::{
     future::{Either, select},
     stream::{BoxStream, SelectAll},
 };
-use k8s_openapi::api::{core::v1::Node as KubeNode, discovery::v1::EndpointSlice};
+use k8s_openapi::api::discovery::v1::EndpointSlice;
 use kube::{Api, Client, ResourceExt, runtime::watcher};
 use lodestone_crds::{Config, Family, IPAddressPool, L2Advertisement, Resources};
 use lodestone_daemon::{
     ObjectKey, clock,
     guarded::Guarded,
+    node::Node as KubeNode,
     readiness::Gate,
     service::Service,
     watch::{Change, changes},

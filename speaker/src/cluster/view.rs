@@ -2,10 +2,10 @@
 
 use std::{collections::BTreeSet, net::IpAddr};
 
-use k8s_openapi::api::{core::v1::Node as KubeNode, discovery::v1::EndpointSlice};
+use k8s_openapi::api::discovery::v1::EndpointSlice;
 use kube::ResourceExt;
 use lodestone_crds::{Family, Labels, annotation};
-use lodestone_daemon::{ObjectKey, flags::serves_class, service::Service};
+use lodestone_daemon::{ObjectKey, flags::serves_class, node::Node as KubeNode, service::Service};
 
 use crate::{
     core::facts::{Endpoints, Node},

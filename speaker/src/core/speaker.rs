@@ -5,11 +5,13 @@
 
 mod asking;
 mod describe;
+mod electing;
 mod frames;
 mod hearing;
 mod looking;
 mod output;
 mod ownership;
+mod owning;
 mod standing_in;
 mod talk;
 

@@ -3,13 +3,14 @@
 
 use std::{
     collections::{BTreeMap, btree_map::Entry},
-    future::poll_fn,
+    future::pending,
+    io,
     net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
-    task::{Context, Poll},
 };
 
+use futures::future::select_all;
 use socket2::SockRef;
-use tokio::{io::ReadBuf, net::UdpSocket};
+use tokio::{io::Interest, net::UdpSocket};
 
 use super::peers::is_refusal;
 use crate::wire::message::NodeName;
@@ -58,27 +59,30 @@ impl Heartbeats {
 
     /// Waits until a node answers that nobody listens there.
     pub(super) async fn refused(&mut self) -> NodeName {
-        poll_fn(|context| self.poll(context)).await
-    }
-
-    fn poll(&mut self, context: &mut Context<'_>) -> Poll<NodeName> {
         if let Some(node) = self.refused.pop() {
-            return Poll::Ready(node);
+            return node;
         }
-        for (node, socket) in self.sockets.values() {
-            // No speaker sends anything to these; what is there all the same is thrown away.
-            let mut byte = [0; 1];
-            while let Poll::Ready(read) = socket.poll_recv(context, &mut ReadBuf::new(&mut byte)) {
-                if read.is_err_and(|error| is_refusal(&error)) {
-                    return Poll::Ready(node.clone());
-                }
+        loop {
+            // Only errors are waited for: no speaker sends anything to these sockets, and what is sent all the same is not read.
+            let errors = self.sockets.values().map(|(node, socket)| {
+                Box::pin(async move {
+                    let error = || socket.take_error()?.ok_or_else(|| io::ErrorKind::WouldBlock.into());
+                    (node, socket.async_io(Interest::ERROR, error).await)
+                })
+            });
+            let errors: Vec<_> = errors.collect();
+            if errors.is_empty() {
+                return pending().await;
+            }
+            let ((node, error), ..) = select_all(errors).await;
+            if error.is_ok_and(|error| is_refusal(&error)) {
+                return node.clone();
             }
         }
-        Poll::Pending
     }
 }
 
-fn connect(to: SocketAddr) -> std::io::Result<UdpSocket> {
+fn connect(to: SocketAddr) -> io::Result<UdpSocket> {
     let any: IpAddr = if to.is_ipv4() {
         Ipv4Addr::UNSPECIFIED.into()
     } else {
@@ -103,9 +107,13 @@ mod tests {
             gone.local_addr().unwrap()
         };
         let mut heartbeats = Heartbeats::default();
-        for _ in 0..3 {
-            assert!(heartbeats.send(&"there".into(), listens, b"beat"));
+        assert!(heartbeats.send(&"there".into(), listens, b"beat"));
+        // After the first one already, while nothing else is sent.
+        assert!(heartbeats.send(&"away".into(), refuses, b"beat"));
+        assert_eq!(&*heartbeats.refused().await, "away");
+        for _ in 0..2 {
             heartbeats.send(&"away".into(), refuses, b"beat");
+            assert!(heartbeats.send(&"there".into(), listens, b"beat"));
         }
         assert_eq!(&*heartbeats.refused().await, "away");
         let mut buffer = [0; 10];

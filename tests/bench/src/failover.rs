@@ -245,10 +245,11 @@ fn report(figure: Figure, all: &[Noticed]) {
     let ms = |of: fn(&Noticed) -> Duration| median_and_most(all.iter().map(of).collect());
     let sum = |of: fn(&Noticed) -> usize| all.iter().map(of).sum::<usize>();
     println!(
-        "{figure:?}, {} rounds: longest time without an answer by UDP {}; by ARP {}; {} of {} ARP requests unanswered; {} connections broken; {} of {} attempts failed",
+        "{figure:?}, {} rounds: longest time without an answer by UDP {}; by ARP {}, in vain for {}; {} of {} ARP requests unanswered; {} connections broken; {} of {} attempts failed",
         all.len(),
         ms(|noticed| noticed.udp),
         ms(|noticed| noticed.arp),
+        ms(|noticed| noticed.silent),
         sum(|noticed| noticed.unanswered.0),
         sum(|noticed| noticed.unanswered.1),
         sum(|noticed| noticed.broken),

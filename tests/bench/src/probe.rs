@@ -1,7 +1,7 @@
 //! What clients on the LAN notice while something happens to the cluster.
 
 use std::{
-    collections::{BTreeMap, VecDeque},
+    collections::VecDeque,
     fmt,
     io::{Read, Write},
     net::{IpAddr, Ipv4Addr, SocketAddr, TcpStream, UdpSocket},
@@ -35,8 +35,8 @@ pub(crate) struct Noticed {
     pub(crate) udp: Duration,
     /// Of ARP requests.
     pub(crate) arp: Duration,
-    /// When that ended, from the beginning of what happened.
-    pub(crate) arp_at: Duration,
+    /// The longest time for which ARP requests had no answer at all, neither soon nor later.
+    pub(crate) silent: Duration,
     /// How many ARP requests had no answer, of how many.
     pub(crate) unanswered: (usize, usize),
     /// How many connections that were open broke.
@@ -51,11 +51,11 @@ impl fmt::Display for Noticed {
         let ((unanswered, asked), (failed, attempts)) = (self.unanswered, self.refused);
         write!(
             f,
-            "UDP {} ms, ARP {} ms (until {} ms after it began), {unanswered} of {asked} ARP requests unanswered, \
+            "UDP {} ms, ARP {} ms, in vain for {} ms, {unanswered} of {asked} ARP requests unanswered, \
              {} connections broken, {failed} of {attempts} attempts failed",
             ms(self.udp),
             ms(self.arp),
-            ms(self.arp_at),
+            ms(self.silent),
             self.broken
         )
     }
@@ -84,18 +84,17 @@ pub(crate) fn watch(
             })
             .collect();
         thread::sleep(Duration::from_millis(500));
-        let began = clock::now();
         let happened = happen();
         thread::sleep(after);
         stop.store(true, Ordering::Relaxed);
         let broken = held.into_iter().map(|thread| thread.join().unwrap_or(true));
         let broken = broken.filter(|broken| *broken).count();
         let gone = || anyhow::anyhow!("a thread has panicked");
-        let (arp, ended, unanswered) = arp.join().map_err(|_| gone())??;
+        let (arp, silent, unanswered) = arp.join().map_err(|_| gone())??;
         let noticed = Noticed {
             udp: udp.join().map_err(|_| gone())??,
             arp,
-            arp_at: ended.saturating_duration_since(began),
+            silent,
             unanswered,
             broken,
             refused: attempts.join().map_err(|_| gone())??,
@@ -193,45 +192,59 @@ impl Asker {
     }
 }
 
-/// Asks for the address every five milliseconds; gives the longest time between two answers and when that ended, and how many requests had
-/// none.
-fn ask_by_arp(address: IpAddr, mac: MacAddr, stop: &AtomicBool) -> Result<(Duration, Instant, (usize, usize))> {
+/// Asks for the address every five milliseconds; gives the longest time between two answers, the longest for which requests had none, and how
+/// many had none.
+fn ask_by_arp(address: IpAddr, mac: MacAddr, stop: &AtomicBool) -> Result<(Duration, Duration, (usize, usize))> {
     let IpAddr::V4(target) = address else {
-        return Ok((Duration::ZERO, clock::now(), (0, 0)));
+        return Ok(Default::default());
     };
     runtime()?.block_on(async {
         let mut asker = Asker::open(mac, Ipv4Addr::UNSPECIFIED, target)?;
         let (mut last, mut longest) = (clock::now(), Duration::ZERO);
-        let mut ended = last;
-        let mut waiting: BTreeMap<u32, Instant> = BTreeMap::new();
-        let mut unanswered = 0;
+        // When each was sent, and whether it was answered.
+        let mut sent: Vec<(Instant, bool)> = Vec::new();
         let mut pace = tokio::time::interval(PACE);
-        let stopped = || stop.load(Ordering::Relaxed);
-        while !(stopped() && waiting.is_empty()) {
+        let mut end = None;
+        while end.is_none_or(|end| clock::now() < end) {
             tokio::select! {
                 _ = pace.tick() => {
-                    let now = clock::now();
-                    let before = waiting.len();
-                    waiting.retain(|_, asked| now < *asked + LATEST);
-                    unanswered += before - waiting.len();
-                    if !stopped() {
-                        waiting.insert(asker.ask()?, now);
+                    if end.is_none() {
+                        asker.ask()?;
+                        sent.push((clock::now(), false));
+                    }
+                    if stop.load(Ordering::Relaxed) {
+                        end.get_or_insert_with(|| clock::now() + LATEST);
                     }
                 }
                 number = asker.answer() => {
-                    if waiting.remove(&number).is_some() {
+                    let place = usize::try_from(number)?.saturating_sub(1);
+                    if let Some((asked, answered @ false)) = sent.get_mut(place) {
                         let now = clock::now();
-                        if now - last > longest {
-                            (longest, ended) = (now - last, now);
-                        }
+                        *answered = now < *asked + LATEST;
+                        longest = longest.max(now - last);
                         last = now;
                     }
                 }
             }
         }
-        let asked = usize::try_from(asker.asked)?;
-        Ok((longest, ended, (unanswered, asked)))
+        let unanswered = sent.iter().filter(|(_, answered)| !answered).count();
+        Ok((longest, longest_silence(&sent), (unanswered, sent.len())))
     })
+}
+
+/// The longest time from a request without an answer to the next that has one.
+fn longest_silence(sent: &[(Instant, bool)]) -> Duration {
+    let (mut longest, mut since) = (Duration::ZERO, None);
+    for (asked, answered) in sent {
+        if *answered {
+            longest = longest.max(since.map_or(Duration::ZERO, |since| *asked - since));
+            since = None;
+        } else {
+            since.get_or_insert(*asked);
+        }
+    }
+    let open = sent.last().zip(since).map(|((last, _), since)| *last - since);
+    longest.max(open.unwrap_or_default())
 }
 
 /// Asks for an address that nobody has yet while `happen` runs; gives when the first answer came, from its beginning, and how long it took

@@ -5,16 +5,6 @@ use super::*;
 #[test]
 fn p1_p3_a_node_without_power_is_replaced_in_both_families_and_gets_nothing_back_when_it_returns() {
     let cluster = cluster();
-    let pool = json!({
-        "apiVersion": "metallb.io/v1beta1", "kind": "IPAddressPool", "metadata": {"name": "six", "namespace": NAMESPACE},
-        "spec": {"addresses": ["fd00:122::a0-fd00:122::af"]},
-    });
-    let advertisement = json!({
-        "apiVersion": "metallb.io/v1beta1", "kind": "L2Advertisement", "metadata": {"name": "six", "namespace": NAMESPACE},
-        "spec": {"ipAddressPools": ["six"]},
-    });
-    cluster.apply(&pool.to_string()).unwrap();
-    cluster.apply(&advertisement.to_string()).unwrap();
     let service = Service::new(&cluster, "power", &json!({}));
     let six = Service::new(
         &cluster,

@@ -237,6 +237,36 @@ fn p2_a_speaker_that_ends_leaves_no_request_unanswered() {
     }
 }
 
+/// P2: speakers that stand still, are killed and start anew, one soon after the other, move nothing.
+#[test]
+fn p2_speakers_that_are_killed_one_after_another_move_nothing() {
+    for seed in 0..60 {
+        let mut world = world(6, 4, seed);
+        world.run(Duration::from_secs(4));
+        world.told.clear();
+        let pause = |of: u64| Duration::from_millis(200 + seed * of % 2900);
+        for turn in 0..4 {
+            let node = usize::try_from(seed).unwrap() * 7 % 6 + turn % 2;
+            let node = node % 6;
+            world.nodes[node].frozen = true;
+            world.run(pause(131));
+            world.kill(node);
+            world.run(pause(57));
+            world.start(node);
+            world.run(pause(211));
+        }
+        world.run(Duration::from_secs(70));
+        let taken = world
+            .told
+            .iter()
+            .filter(|told| matches!(told.happening, Happening::Taken { .. }));
+        let taken: Vec<String> = taken
+            .map(|told| format!("{:?} node-{}: {}", told.at - world.start, told.node, told.happening))
+            .collect();
+        assert!(taken.is_empty(), "seed {seed}: {taken:#?}");
+    }
+}
+
 /// A seed plays the same story each time: that is how a failure is looked into.
 #[test]
 fn a_seed_can_be_played_again() {

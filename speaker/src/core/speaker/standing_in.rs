@@ -1,18 +1,97 @@
 //! Standing in: while an owner's speaker is away and its node lives, the deputy answers for it, with the owner's MAC. Deputy and owner give
 //! the same answer, so both may.
 
-use std::{collections::BTreeMap, net::IpAddr, time::Instant};
+use std::{
+    collections::BTreeMap,
+    net::IpAddr,
+    time::{Duration, Instant},
+};
 
-use super::{Happening, Output, Speaker, StandIn};
+use super::{
+    Happening, Output, Speaker, StandIn,
+    ownership::{AWAY, Case, Outcome, PATIENCE, earlier},
+};
 use crate::{
-    core::{election::order, eligibility::Standing},
+    core::{
+        election::{Load, order},
+        eligibility::Standing,
+        peers::Phase,
+        settings::Caretaker,
+    },
     wire::message::{Message, NodeName},
 };
+
+/// How often it is looked again whether a silent node is gone, or this one cut off.
+const WAVER: Duration = Duration::from_millis(20);
 
 /// How many addresses go into one message.
 const PER_MESSAGE: usize = 64;
 
 impl Speaker {
+    /// Answers for an owner that is away, and asks after it, if that is this node's turn.
+    pub(super) fn stand_by(&self, case: Case<'_>, owner: &NodeName, away: bool, load: &Load, outcome: &mut Outcome) {
+        let Case {
+            now, address, verdicts, ..
+        } = case;
+        let always = self.settings.caretaker == Caretaker::Always;
+        if !away && !always && !matches!(self.phase_for(now, address, owner), Some(Phase::Suspected(_))) {
+            return;
+        }
+        // Of what its owner does not answer for itself nobody is to answer in its place.
+        let held_back = self.claims.holder(address).is_some_and(|holder| holder.held_back);
+        if self.leaving.is_some() {
+            return;
+        }
+        let order = self.ranked(address, verdicts, load, Some(owner));
+        let Some(rank) = order.iter().position(|node| **node == self.me) else {
+            return;
+        };
+        let silent = match self.phase_for(now, address, owner) {
+            Some(Phase::Suspected(since)) => Some(since),
+            _ => None,
+        };
+        if rank == 0 {
+            if (away || always)
+                && self.settings.caretaker != Caretaker::Off
+                && !held_back
+                && let Some(Ok(standing)) = verdicts.get(&self.me)
+            {
+                outcome.stood_in.insert(address, self.in_place_of(owner, standing));
+            }
+            if away || silent.is_some() {
+                outcome.checks.insert(owner.clone());
+            }
+            // Silent on the wire, too, and yet not taken for gone: as long as that is so it is looked at again and again.
+            if silent.is_some() && self.is_unheard_on_wire(owner) {
+                earlier(&mut outcome.recheck, Some(now + WAVER));
+            }
+        } else if let Some(since) = silent {
+            // Those before have not done anything for so long.
+            let turn = since + PATIENCE * u32::try_from(rank).unwrap_or(u32::MAX);
+            // The next one asks as well: when much fails at once, who is the first changes.
+            if rank == 1 || now >= turn {
+                outcome.checks.insert(owner.clone());
+            }
+            if now < turn {
+                earlier(&mut outcome.recheck, Some(turn));
+            }
+        }
+        let since = [
+            self.peers.leaving(owner).map(|leaving| leaving.since),
+            self.peers.silent_on_claims(owner),
+            silent,
+        ];
+        earlier(
+            &mut outcome.recheck,
+            since
+                .into_iter()
+                .flatten()
+                .min()
+                .map(|since| since + AWAY)
+                .filter(|at| *at > now),
+        );
+    }
+
     /// How this node would answer for `address` in place of `owner`.
     pub(super) fn in_place_of(&self, owner: &NodeName, standing: &Standing) -> StandIn {
         let allowed = |index: u32| {

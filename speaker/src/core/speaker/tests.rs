@@ -1,6 +1,7 @@
 //! Several speakers on a virtual LAN, with a virtual clock.
 
 mod foreign;
+mod soup;
 
 use std::{collections::BTreeSet, net::Ipv4Addr};
 
