@@ -59,17 +59,23 @@ pub struct Driver {
 }
 
 impl Driver {
-    /// Starts the thread.
+    /// Starts the thread, and gives what its outcome comes by.
     ///
     /// # Errors
     /// When there are no threads.
     #[expect(clippy::disallowed_methods, reason = "this is the one thread beside the main one")]
-    pub fn start(self) -> Result<thread::JoinHandle<Result<()>>> {
+    pub fn start(self) -> Result<oneshot::Receiver<Result<()>>> {
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
             .build()
             .context("no runtime")?;
-        Ok(thread::spawn(move || runtime.block_on(self.run())))
+        let (finished, outcome) = oneshot::channel();
+        thread::spawn(move || {
+            let outcome = runtime.block_on(self.run());
+            // Nobody listens any more when the process is about to end.
+            let _ = finished.send(outcome);
+        });
+        Ok(outcome)
     }
 
     async fn run(mut self) -> Result<()> {

@@ -7,7 +7,7 @@ use std::{
     time::Duration,
 };
 
-use anyhow::{Context, Result, anyhow};
+use anyhow::{Context, Result};
 use clap::Parser;
 use kube::Client;
 use lodestone_daemon::{
@@ -144,18 +144,7 @@ async fn main() -> Result<()> {
         questions,
         end: ended,
     };
-    let (finished, mut finish) = oneshot::channel();
-    let thread = driver.start()?;
-    let _watchdog = spawn(async move {
-        while !thread.is_finished() {
-            tokio::time::sleep(Duration::from_millis(20)).await;
-        }
-        let outcome = thread
-            .join()
-            .unwrap_or_else(|_| Err(anyhow!("the driver has panicked")));
-        // Nobody listens any more when the process is about to end.
-        let _ = finished.send(outcome);
-    });
+    let mut finish = driver.start()?;
 
     let recorded = recorded(&client, &common.namespace).await;
     let gatherer = Gatherer::new(common.lb_class.clone(), ignore_exclude_lb, recorded);
@@ -189,13 +178,13 @@ async fn main() -> Result<()> {
         }
     });
     tokio::select! {
-        outcome = &mut finish => outcome.context("the driver is lost")?,
+        outcome = &mut finish => outcome.context("the driver has panicked")?,
         told = shutdown::requested() => {
             told?;
             tracing::info!("the speaker ends; others take over");
             // A driver that has ended already needs no telling.
             let _ = end.send(());
-            finish.await.context("the driver is lost")?
+            finish.await.context("the driver has panicked")?
         }
     }
 }

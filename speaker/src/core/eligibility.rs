@@ -4,6 +4,7 @@ use std::{
     collections::{BTreeMap, BTreeSet},
     fmt,
     net::IpAddr,
+    sync::Arc,
 };
 
 use ipnet::IpNet;
@@ -72,6 +73,9 @@ pub struct Standing {
 
 /// The verdict on every node, for one address.
 pub type Verdicts = BTreeMap<NodeName, Result<Standing, Reason>>;
+
+/// The verdicts for all addresses.
+pub type AllVerdicts = Vec<(IpAddr, Arc<Verdicts>)>;
 
 /// Says of every node whether it may own `address`. `networks` are those of each node whose speaker is alive.
 #[must_use]

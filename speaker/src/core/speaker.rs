@@ -30,7 +30,7 @@ use super::{
     announce::Announcements,
     check::Check,
     claims::Claims,
-    eligibility::Verdicts,
+    eligibility::AllVerdicts,
     facts::Facts,
     interface::Interface,
     link::HEARTBEAT,
@@ -66,7 +66,7 @@ pub struct Speaker {
     stood_in: BTreeMap<IpAddr, StandIn>,
     groups: BTreeSet<(u32, Ipv6Addr)>,
     /// The verdicts on all addresses, until something changes that they depend on.
-    verdicts: Option<Arc<Vec<(IpAddr, Verdicts)>>>,
+    verdicts: Option<Arc<AllVerdicts>>,
     /// Those who could take an address when the verdicts were made.
     takers: BTreeSet<NodeName>,
     /// Since when an address that somebody could own has had no owner.

@@ -9,6 +9,9 @@ use std::io;
 use socket2::{Domain, Protocol, SockAddr, SockFilter, Socket, Type};
 use tokio::io::unix::AsyncFd;
 
+/// How much may wait to be read: a packet takes almost a kilobyte of it.
+const RECEIVE_BUFFER: usize = 1 << 20;
+
 /// Opens a socket that hears, on one interface, the frames of one EtherType that `filter` (classic BPF) accepts.
 pub(super) fn open(interface: u32, ethertype: u16, filter: &[SockFilter]) -> io::Result<AsyncFd<Socket>> {
     // Protocol 0: nothing is queued before the filter is in force and the interface chosen.
@@ -18,6 +21,8 @@ pub(super) fn open(interface: u32, ethertype: u16, filter: &[SockFilter]) -> io:
         Some(Protocol::from(0)),
     )?;
     socket.attach_filter(filter)?;
+    // What comes while this thread does not run waits here; the kernel takes it for as much as `net.core.rmem_max` allows, twice.
+    socket.set_recv_buffer_size(RECEIVE_BUFFER)?;
     socket.bind(&address(interface, ethertype)?)?;
     // SAFETY: the socket owns its descriptor, keeps it open and the same for as long as it lives, and the reactor owns the socket.
     unsafe { AsyncFd::register(socket) }.map_err(io::Error::from)

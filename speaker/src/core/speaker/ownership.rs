@@ -15,7 +15,7 @@ use crate::{
         check::Found,
         claims::stale_after,
         election::Load,
-        eligibility::{Reason, Verdicts, verdicts},
+        eligibility::{AllVerdicts, Reason, Verdicts, verdicts},
         facts::Facts,
         peers::{Path, Phase},
         settings::{Caretaker, Ownership},
@@ -121,7 +121,7 @@ impl Speaker {
     }
 
     /// The verdicts on all addresses. They depend on what is known from Kubernetes, on the networks, and on who can take an address.
-    pub(super) fn verdicts(&mut self, now: Instant, facts: &Facts) -> Arc<Vec<(IpAddr, Verdicts)>> {
+    pub(super) fn verdicts(&mut self, now: Instant, facts: &Facts) -> Arc<AllVerdicts> {
         let takers: BTreeSet<NodeName> = self.peers.networks(now).map(|(node, _)| node.clone()).collect();
         if takers != self.takers {
             self.takers = takers;
@@ -131,14 +131,23 @@ impl Speaker {
             return known.clone();
         }
         let networks = self.networks(now);
-        let of = |address: &IpAddr| (*address, verdicts(facts, &networks, *address));
-        let made: Arc<Vec<_>> = Arc::new(facts.addresses.keys().map(of).collect());
+        let mut all = AllVerdicts::with_capacity(facts.addresses.len());
+        for address in facts.addresses.keys() {
+            let new = verdicts(facts, &networks, *address);
+            // Most addresses are alike: what is the same is kept once.
+            let shared = match all.last() {
+                Some((_, last)) if **last == new => last.clone(),
+                _ => Arc::new(new),
+            };
+            all.push((*address, shared));
+        }
+        let made = Arc::new(all);
         self.verdicts = Some(made.clone());
         made
     }
 
     /// How much everybody owns.
-    pub(super) fn load(&self, now: Instant, verdicts: &[(IpAddr, Verdicts)]) -> Load {
+    pub(super) fn load(&self, now: Instant, verdicts: &AllVerdicts) -> Load {
         if self.settings.ownership == Ownership::Hash {
             return Load::unlimited();
         }
