@@ -80,6 +80,12 @@ impl Claims {
         self.holders.get(&address)
     }
 
+    /// Every claim, and whose it is.
+    pub fn iter(&self) -> impl Iterator<Item = (&NodeName, Claim)> {
+        let claims = self.holders.iter();
+        claims.map(|(address, holder)| (&holder.node, holder.claim(*address)))
+    }
+
     /// The claims of one node.
     #[must_use]
     pub fn of(&self, node: &NodeName) -> Vec<Claim> {

@@ -237,6 +237,35 @@ fn p2_a_speaker_that_ends_leaves_no_request_unanswered() {
     }
 }
 
+/// P2: one that starts anew while another one is away hears of the others what that owns, and takes nothing of it.
+#[test]
+fn p2_a_speaker_that_starts_while_another_is_away_takes_nothing_of_that() {
+    for seed in 0..30 {
+        let mut world = world(5, 5, seed);
+        world.run(Duration::from_secs(4));
+        world.told.clear();
+        let first = usize::try_from(seed % 5).unwrap();
+        let second = (first + 1 + usize::try_from(seed / 5 % 4).unwrap()) % 5;
+        world.kill(first);
+        world.run(Duration::from_millis(700));
+        world.kill(second);
+        world.run(Duration::from_millis(700));
+        world.start(second);
+        // With the second half of the seeds both are starting at the same time.
+        world.run(Duration::from_millis(if seed < 15 { 8000 } else { 10 * seed }));
+        world.start(first);
+        world.run(Duration::from_secs(10));
+        let taken = world
+            .told
+            .iter()
+            .filter(|told| matches!(told.happening, Happening::Taken { .. }));
+        let taken: Vec<String> = taken
+            .map(|told| format!("{:?} node-{}: {}", told.at - world.start, told.node, told.happening))
+            .collect();
+        assert!(taken.is_empty(), "seed {seed}: {taken:#?}");
+    }
+}
+
 /// P2: speakers that stand still, are killed and start anew, one soon after the other, move nothing.
 #[test]
 fn p2_speakers_that_are_killed_one_after_another_move_nothing() {

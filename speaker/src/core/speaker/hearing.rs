@@ -50,13 +50,13 @@ impl Speaker {
             Heard::Appeared => {
                 self.soon(now);
                 self.tell(&from, Message::Suspected);
-                self.welcome(&from);
+                self.welcome(now, &from);
                 self.notice(now, &from);
             }
             Heard::Restarted => {
                 self.soon(now);
                 self.redraw_ring();
-                self.welcome(&from);
+                self.welcome(now, &from);
                 self.notice(now, &from);
             }
         }

@@ -16,6 +16,9 @@ use crate::{
     wire::message::{CLAIMS_PER_MESSAGE, Claim, Message, Network, NodeName},
 };
 
+/// How many claims of others, with the names of their nodes, go into one message.
+const OTHERS_PER_MESSAGE: usize = 12;
+
 impl Speaker {
     pub(super) fn own_networks(&self) -> Vec<Network> {
         let interfaces = self.interfaces.iter().flatten();
@@ -140,7 +143,7 @@ impl Speaker {
     }
 
     /// Tells a speaker that has just come all that it needs.
-    pub(super) fn welcome(&mut self, node: &NodeName) {
+    pub(super) fn welcome(&mut self, now: Instant, node: &NodeName) {
         if self.interfaces.is_some() {
             self.tell(node, Message::Hello(self.own_networks()));
         }
@@ -150,9 +153,24 @@ impl Speaker {
         if self.listening {
             return self.tell(node, Message::Listening);
         }
+        // Those who are away can't say themselves what they own. It goes before the answer that is waited for.
+        for some in self.claims_of_absent(now, node).chunks(OTHERS_PER_MESSAGE) {
+            self.tell(node, Message::Others(some.to_vec()));
+        }
         for message in self.own_claims() {
             self.tell(node, message);
         }
+    }
+
+    /// What those own whose speakers are away, or have just been started and have not said it yet; without what `newcomer` owned.
+    fn claims_of_absent(&self, now: Instant, newcomer: &NodeName) -> Vec<(NodeName, Claim)> {
+        let others = self
+            .claims
+            .iter()
+            .filter(|(owner, _)| *owner != newcomer && **owner != self.me);
+        let absent = others
+            .filter(|(owner, _)| !self.peers.can_take(owner, now) || self.peers.silent_on_claims(owner).is_some());
+        absent.map(|(owner, claim)| (owner.clone(), claim)).collect()
     }
 
     /// The claims to all that this node announces, in at least one message: that there are none is an answer, too. What it has claimed and
