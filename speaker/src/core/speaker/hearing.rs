@@ -50,13 +50,13 @@ impl Speaker {
             Heard::Appeared => {
                 self.soon(now);
                 self.tell(&from, Message::Suspected);
-                self.welcome(now, &from);
+                self.welcome(now, &from, false);
                 self.notice(now, &from);
             }
             Heard::Restarted => {
                 self.soon(now);
                 self.redraw_ring();
-                self.welcome(now, &from);
+                self.welcome(now, &from, true);
                 self.notice(now, &from);
             }
         }

@@ -142,8 +142,8 @@ impl Speaker {
         }
     }
 
-    /// Tells a speaker that has just come all that it needs.
-    pub(super) fn welcome(&mut self, now: Instant, node: &NodeName) {
+    /// Tells a speaker that has just come all that it needs; `starts`: it has just been started, as far as we know.
+    pub(super) fn welcome(&mut self, now: Instant, node: &NodeName, starts: bool) {
         if self.interfaces.is_some() {
             self.tell(node, Message::Hello(self.own_networks()));
         }
@@ -153,8 +153,14 @@ impl Speaker {
         if self.listening {
             return self.tell(node, Message::Listening);
         }
-        // Those who are away can't say themselves what they own. It goes before the answer that is waited for.
-        for some in self.claims_of_absent(now, node).chunks(OTHERS_PER_MESSAGE) {
+        // Those who are away can't say themselves what they own. It goes before the answer that is waited for. One that has not just been
+        // started has heard it before, and knows better who is there where it is: after a partition, say.
+        let absent = if starts {
+            self.claims_of_absent(now, node)
+        } else {
+            Vec::new()
+        };
+        for some in absent.chunks(OTHERS_PER_MESSAGE) {
             self.tell(node, Message::Others(some.to_vec()));
         }
         for message in self.own_claims() {
