@@ -46,7 +46,10 @@ impl Heartbeats {
             Ok(_) => true,
             Err(error) if is_refusal(&error) => {
                 // It is about an earlier one, and this one was not sent.
-                self.refused.push(node.clone());
+                // A flood of messages holds up those who ask for these.
+                if !self.refused.contains(node) {
+                    self.refused.push(node.clone());
+                }
                 socket.send(bytes).is_ok()
             }
             Err(_) => {

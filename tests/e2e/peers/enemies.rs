@@ -179,9 +179,10 @@ fn p6_garbage_as_fast_as_it_comes_moves_nothing() {
         let seen: Vec<_> = (0..LOOKS).map(|_| client(&cluster).who_has(&service.address)).collect();
         stop.store(true, Ordering::Relaxed);
         let mac = cluster.host(&service.owner).mac("eth0").unwrap();
-        for macs in seen {
-            assert!(macs.unwrap().iter().all(|seen| *seen == mac));
-        }
+        let seen: Vec<_> = seen.into_iter().map(Result::unwrap).collect();
+        assert!(seen.iter().flatten().all(|seen| *seen == mac), "{seen:?}");
+        // A question may be lost in it; not all of them.
+        assert!(seen.iter().any(|macs| !macs.is_empty()), "nobody has answered");
         sending.join().unwrap().unwrap()
     });
     assert!(sent > 10_000, "only {sent} datagrams were sent");

@@ -73,7 +73,7 @@ fn p5_one_that_ends_does_not_wait_for_others_to_answer_for_what_a_foreign_host_h
 }
 
 #[test]
-fn p5_what_is_ours_is_known_to_be_so_by_all_and_is_stood_in_for() {
+fn p5_what_is_ours_is_known_to_be_so_by_all() {
     let mut world = World::new(&["a", "b", "c"], &[ADDRESS]);
     world.run(seconds(3));
     let address = ADDRESS.parse().unwrap();
