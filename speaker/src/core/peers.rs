@@ -1,10 +1,15 @@
 //! Which speakers are alive, as far as is heard of them: by heartbeats of those that this node watches, by what others say of the rest.
 
+mod peer;
+
 use std::{
     collections::BTreeMap,
     net::IpAddr,
     time::{Duration, Instant},
 };
+
+pub use peer::{Leaving, Path, Phase};
+use peer::{Peer, Watched};
 
 use super::{facts::Facts, link::Link};
 use crate::wire::message::{Network, NodeName};
@@ -15,179 +20,14 @@ const REPEATS: u32 = 7;
 /// How often everything is said again in a small cluster.
 const CYCLE: Duration = Duration::from_secs(2);
 
-/// How long the word of another one holds that a node is cut off where it announces.
-const TOLD_ON_LAN: Duration = Duration::from_millis(3500);
-
-/// How long a doubt that another node has told of holds.
-const TOLD_DOUBT: Duration = Duration::from_millis(500);
+/// How long one that was heard though nobody seemed to watch it is taken for watched.
+const SPARED: Duration = Duration::from_secs(1);
 
 /// How often everything is said again to everybody, in a cluster of so many nodes.
 #[must_use]
 pub fn cycle(nodes: usize) -> Duration {
     let nodes = u32::try_from(nodes).unwrap_or(u32::MAX);
     CYCLE.max(Duration::from_secs(1) * nodes / REPEATS)
-}
-
-/// By which way a message came.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Path {
-    /// Between the addresses that the nodes have in Kubernetes.
-    Node,
-    /// Over a network that addresses are announced on, where that is another.
-    Lan,
-}
-
-/// How alive a speaker seems.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Phase {
-    /// It is heard.
-    Well,
-    /// It is late.
-    Doubted,
-    /// It is silent, since then.
-    Suspected(Instant),
-}
-
-/// That a speaker is about to end, or has ended with notice.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Leaving {
-    /// Since when.
-    pub since: Instant,
-    /// Whether others are to take what it owns.
-    pub handover: bool,
-}
-
-/// Another speaker.
-#[derive(Clone, Debug)]
-struct Peer {
-    address: IpAddr,
-    boot: u64,
-    /// The highest number of its messages, and which of the 64 before it have come: two ways may change the order.
-    sequence: u64,
-    before: u64,
-    /// When it was last heard, by whatever way.
-    last: Instant,
-    /// Since when it has not said what it owns: it has just been started.
-    silent_on_claims: Option<Instant>,
-    leaving: Option<Leaving>,
-    networks: Option<Vec<Network>>,
-    node: Watched,
-    lan: Watched,
-    /// Others that do not hear it: since when, and when they have last said so where they do not hear it only where it announces.
-    told: BTreeMap<NodeName, (Instant, Option<Instant>)>,
-    told_doubt: Option<Instant>,
-    /// Whether its node has said that nobody listens there, since it was last heard.
-    refused: bool,
-    /// Since when nobody that this node hears watches it.
-    unwatched: Option<Instant>,
-}
-
-/// A way that is watched, if heartbeats are expected on it.
-#[derive(Clone, Debug)]
-struct Watched {
-    link: Link,
-    expected: bool,
-}
-
-impl Watched {
-    fn new(now: Instant) -> Self {
-        Self {
-            link: Link::new(now),
-            expected: false,
-        }
-    }
-
-    fn phase(&self, now: Instant) -> Phase {
-        let from = self.link.suspected_from();
-        if now >= from {
-            Phase::Suspected(from)
-        } else if now >= self.link.doubted_from() {
-            Phase::Doubted
-        } else {
-            Phase::Well
-        }
-    }
-}
-
-impl Peer {
-    fn new(now: Instant, address: IpAddr, boot: u64, sequence: u64) -> Self {
-        Self {
-            address,
-            boot,
-            sequence,
-            before: 0,
-            last: now,
-            silent_on_claims: Some(now),
-            leaving: None,
-            networks: None,
-            node: Watched::new(now),
-            lan: Watched::new(now),
-            told: BTreeMap::new(),
-            told_doubt: None,
-            refused: false,
-            unwatched: None,
-        }
-    }
-
-    /// Whether a message with this number has not come yet.
-    fn accept(&mut self, sequence: u64) -> bool {
-        if let Some(ahead) = sequence.checked_sub(self.sequence).filter(|ahead| *ahead > 0) {
-            let shift = u32::try_from(ahead).unwrap_or(u32::MAX);
-            // The highest until now takes its place among those before.
-            self.before = self.before.checked_shl(shift).unwrap_or(0) | 1u64.checked_shl(shift - 1).unwrap_or(0);
-            self.sequence = sequence;
-            return true;
-        }
-        let behind = u32::try_from(self.sequence - sequence).unwrap_or(u32::MAX);
-        let bit = behind
-            .checked_sub(1)
-            .and_then(|place| 1u64.checked_shl(place))
-            .unwrap_or(0);
-        let is_new = bit != 0 && self.before & bit == 0;
-        self.before |= bit;
-        is_new
-    }
-
-    /// The way that matters for what it announces: the network that it announces on, where heartbeats come over it.
-    const fn way(&self) -> &Watched {
-        if self.lan.expected { &self.lan } else { &self.node }
-    }
-
-    /// Since when others say that they do not hear it.
-    fn told(&self, now: Instant) -> impl Iterator<Item = Instant> {
-        let holds = move |said: &Instant| now < *said + TOLD_ON_LAN;
-        let all = self.told.values();
-        all.filter(move |(_, said)| said.as_ref().is_none_or(holds))
-            .map(|(since, _)| *since)
-    }
-
-    fn phase(&self, now: Instant, cycle: Duration) -> Phase {
-        let way = self.way();
-        if way.expected {
-            return match way.phase(now) {
-                Phase::Well if self.is_told_doubted(now) => Phase::Doubted,
-                phase => phase,
-            };
-        }
-        let silent = self.last + cycle * 4;
-        let told = self.told(now).min().or(self.unwatched);
-        match told.or_else(|| (now >= silent).then_some(silent)) {
-            Some(since) => Phase::Suspected(since),
-            None if self.is_told_doubted(now) => Phase::Doubted,
-            None => Phase::Well,
-        }
-    }
-
-    /// Whether its node, or another one, has said that it may be away, since it was last heard.
-    fn is_told_doubted(&self, now: Instant) -> bool {
-        self.refused || self.told_doubt.is_some_and(|told| now < told + TOLD_DOUBT)
-    }
-
-    /// Whether it is heard by any way.
-    fn is_heard(&self, now: Instant, cycle: Duration) -> bool {
-        let by_node = self.node.expected && !matches!(self.node.phase(now), Phase::Suspected(_));
-        by_node || !matches!(self.phase(now, cycle), Phase::Suspected(_))
-    }
 }
 
 /// What a message tells about its sender.
@@ -250,7 +90,9 @@ impl Peers {
             .retain(|_, (_, on_lan)| path == Path::Node && on_lan.is_some());
         peer.told_doubt = None;
         peer.refused = false;
-        peer.unwatched = None;
+        if peer.unwatched.take().is_some() {
+            peer.heard_unwatched = Some(now);
+        }
         match path {
             Path::Node => {
                 peer.address = address;
@@ -357,10 +199,13 @@ impl Peers {
         self.heard.get(node).is_some_and(|peer| peer.refused)
     }
 
-    /// Nobody that this node hears watches `node`: nobody would tell that it is silent.
+    /// Nobody that this node hears watches `node`: nobody would tell that it is silent. Whoever was heard all the same is spared for a
+    /// while: else each word of it would be news, and the answer to it, too.
     pub fn set_unwatched(&mut self, now: Instant, node: &NodeName, unwatched: bool) {
         if let Some(peer) = self.heard.get_mut(node) {
-            peer.unwatched = unwatched.then(|| peer.unwatched.unwrap_or(now));
+            peer.heard_unwatched = peer.heard_unwatched.filter(|heard| now < *heard + SPARED);
+            let counts = unwatched && peer.heard_unwatched.is_none();
+            peer.unwatched = counts.then(|| peer.unwatched.unwrap_or(now));
         }
     }
 
@@ -495,10 +340,9 @@ impl Peers {
     pub fn next_change(&self, now: Instant) -> Option<Instant> {
         let of = |peer: &Peer| {
             let ways = [&peer.node, &peer.lan].into_iter().filter(|way| way.expected);
-            let ways: Vec<Instant> = ways
-                .flat_map(|way| [way.link.doubted_from(), way.link.suspected_from()])
-                .collect();
-            ways.into_iter().filter(|at| *at > now).min()
+            ways.flat_map(|way| [way.link.doubted_from(), way.link.suspected_from()])
+                .filter(|at| *at > now)
+                .min()
         };
         self.heard.values().filter_map(of).min()
     }

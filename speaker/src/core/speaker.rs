@@ -97,6 +97,9 @@ pub struct Speaker {
     phases: BTreeMap<NodeName, Phase>,
     /// Suspicions that are to be told once more.
     retell: BTreeMap<NodeName, (u32, Instant)>,
+    /// When this node last said that it lives since somebody doubted it, and when it is to say so again.
+    refuted: Option<Instant>,
+    refute_due: Option<Instant>,
     /// Those that were told to watch this node.
     watchers: BTreeSet<NodeName>,
     /// Those that are heard where they announce, and not at their addresses in Kubernetes.
@@ -165,6 +168,8 @@ impl Speaker {
             asked: 0,
             phases: BTreeMap::new(),
             retell: BTreeMap::new(),
+            refuted: None,
+            refute_due: None,
             watchers: BTreeSet::new(),
             only_on_lan: BTreeSet::new(),
             listen_until: None,
@@ -266,6 +271,9 @@ impl Speaker {
         if self.next_liveness.is_some_and(|at| at <= now) {
             self.watch(now);
         }
+        if self.refute_due.is_some_and(|at| at <= now) {
+            self.refute(now);
+        }
         self.probe(now);
         self.consider(now);
         self.ask(now);
@@ -335,7 +343,7 @@ impl Speaker {
         timers
             .into_iter()
             .chain([self.announcements.next(), self.probes.next(), self.next_ask()])
-            .chain([self.recheck, self.dirty])
+            .chain([self.recheck, self.dirty, self.refute_due])
             .flatten()
             .min()
     }

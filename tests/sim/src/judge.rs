@@ -13,6 +13,9 @@ use crate::world::{Told, World};
 /// How often it is looked.
 pub const LOOK: Duration = Duration::from_millis(10);
 
+/// So many packets of a node in a second are a storm, and no answer to anything that happens to a few nodes.
+const STORM: u64 = 2000;
+
 /// How often the client asks anew.
 const ASK: Duration = Duration::from_millis(50);
 
@@ -34,6 +37,8 @@ pub struct Judge {
     pub doubled: Duration,
     /// The longest time for which an address was not served.
     pub longest: Duration,
+    /// The most packets that a node's speaker sent and received in a second.
+    pub packets: u64,
     /// How often an address has moved although its owner was well.
     pub false_moves: u32,
     /// Whether to print what the speakers say.
@@ -48,6 +53,8 @@ pub struct Judge {
     twice: BTreeMap<IpAddr, Instant>,
     next_ask: Instant,
     asked: Option<Instant>,
+    /// When packets were last counted, and how many there were of each node.
+    counted: (Instant, Vec<u64>),
     found: Vec<Verdict>,
 }
 
@@ -59,6 +66,7 @@ impl Judge {
             outage: Duration::from_millis(500),
             doubled: Duration::from_millis(250),
             longest: Duration::ZERO,
+            packets: 0,
             false_moves: 0,
             aloud: false,
             state_at: None,
@@ -68,6 +76,7 @@ impl Judge {
             twice: BTreeMap::new(),
             next_ask: now,
             asked: None,
+            counted: (now, Vec::new()),
             found: Vec::new(),
         }
     }
@@ -114,6 +123,7 @@ impl Judge {
         for told in std::mem::take(&mut world.told) {
             self.hear(world, &told);
         }
+        self.count(world);
         let addresses: Vec<IpAddr> = world.facts.addresses.keys().copied().collect();
         // Somebody could serve it if there is a speaker that runs and is there for the client.
         let could = (0..world.nodes.len()).any(|index| {
@@ -159,6 +169,24 @@ impl Judge {
                 world.client_asks(*address);
             }
             self.asked = Some(now);
+        }
+    }
+
+    /// Whatever happens, speakers never talk each other to death.
+    fn count(&mut self, world: &World) {
+        let now = world.now;
+        if now < self.counted.0 + Duration::from_secs(1) {
+            return;
+        }
+        let all: Vec<u64> = world.nodes.iter().map(|node| node.packets.iter().sum()).collect();
+        let (_, before) = std::mem::replace(&mut self.counted, (now, all.clone()));
+        for (index, (all, before)) in all.iter().zip(before).enumerate() {
+            let packets = all - before;
+            self.packets = self.packets.max(packets);
+            if packets > STORM {
+                let node = &world.nodes[index].name;
+                self.fault(world, format!("{node} sent and received {packets} packets in a second"));
+            }
         }
     }
 

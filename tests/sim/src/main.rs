@@ -29,7 +29,7 @@ struct Args {
 
 fn main() -> Result<()> {
     let args = Args::parse();
-    let (mut wrong, mut longest) = (0u64, std::time::Duration::ZERO);
+    let (mut wrong, mut packets, mut longest) = (0u64, 0, std::time::Duration::ZERO);
     for seed in args.seed..args.seed + args.seeds {
         let record = match &args.record {
             Some(path) => Some(Box::new(BufWriter::new(File::create(path)?)) as Box<dyn std::io::Write>),
@@ -42,9 +42,10 @@ fn main() -> Result<()> {
             args.state_at.map(std::time::Duration::from_millis),
         );
         longest = longest.max(story.longest);
-        if !story.found.is_empty() {
-            wrong += 1;
-            println!("seed {seed}:");
+        packets = packets.max(story.packets);
+        wrong += u64::from(!story.found.is_empty());
+        if args.aloud || !story.found.is_empty() {
+            println!("seed {seed}, at most {} packets of a node in a second:", story.packets);
             story.chapters.iter().for_each(|chapter| println!("  {chapter}"));
             story
                 .found
@@ -54,7 +55,7 @@ fn main() -> Result<()> {
         }
     }
     println!(
-        "{} seeds, {wrong} wrong; the longest time without service was {longest:?}",
+        "{} seeds, {wrong} wrong; the longest time without service was {longest:?}; at most {packets} packets of a node in a second",
         args.seeds
     );
     if wrong > 0 {

@@ -25,6 +25,8 @@ pub struct Story {
     pub found: Vec<Verdict>,
     /// The longest time for which an address was not served.
     pub longest: Duration,
+    /// The most packets that a node's speaker sent and received in a second.
+    pub packets: u64,
 }
 
 /// What can happen.
@@ -116,6 +118,7 @@ pub fn play(seed: u64, record: Option<Box<dyn std::io::Write>>, aloud: bool, sta
         chapters,
         found: judge.found().to_vec(),
         longest: judge.longest,
+        packets: judge.packets,
     }
 }
 

@@ -27,6 +27,9 @@ const TELLINGS: u32 = 3;
 const RETELL: Duration = Duration::from_millis(100);
 const AGAIN: Duration = Duration::from_secs(1);
 
+/// How long it takes at least, beyond a millisecond for each node, until this node says once more that it lives.
+const REFUTES: Duration = Duration::from_millis(100);
+
 impl Speaker {
     /// Takes in a message of another speaker, that came from `source`. What follows for ownership is decided in the next turn, which is due at
     /// once: so many messages may come at one time.
@@ -66,7 +69,9 @@ impl Speaker {
                     self.next_baseline = self.next_baseline.min(now + SOON);
                 }
                 self.peers.beat(now, &from, path);
-                if self.next_liveness.is_none() || self.phases.get(&from) != Some(&Phase::Well) {
+                if self.phases.get(&from) == Some(&Phase::Well) {
+                    self.expect(now);
+                } else {
                     self.watch(now);
                 }
             }
@@ -82,7 +87,7 @@ impl Speaker {
                 self.peers.told_doubt(now, &node);
                 self.notice(now, &node);
             }
-            Message::Suspect { node, .. } if node == self.me => self.refute(),
+            Message::Suspect { node, .. } if node == self.me => self.refute(now),
             Message::Suspect { node, on_lan } => {
                 // What we hear ourselves, others can't tell us away.
                 if !self.peers.watches(&node) || self.peers.phase(&node, now) != Some(Phase::Well) {
@@ -101,7 +106,7 @@ impl Speaker {
                     }
                 }
             }
-            Message::Suspected => self.refute(),
+            Message::Suspected => self.refute(now),
             Message::Leaving { handover } => {
                 if self.peers.set_leaving(now, &from, handover) {
                     self.soon(now);
@@ -228,6 +233,11 @@ impl Speaker {
         for node in again {
             self.tell_suspicion(now, &node);
         }
+        self.expect(now);
+    }
+
+    /// Says when somebody is to be looked at again, unless something is heard before.
+    fn expect(&mut self, now: Instant) {
         let retell = self.retell.values().map(|(_, at)| *at).min();
         self.next_liveness = [self.peers.next_change(now), retell].into_iter().flatten().min();
     }
@@ -327,8 +337,15 @@ impl Speaker {
         self.tell_everybody(&Message::Suspect { node, on_lan });
     }
 
-    /// Somebody has taken us for dead: everybody is to hear that we are not.
-    fn refute(&mut self) {
+    /// Somebody has taken us for dead: everybody is to hear that we are not. Many may have at once, and one answer is enough for all.
+    pub(super) fn refute(&mut self, now: Instant) {
+        let others = u32::try_from(self.ring.len()).unwrap_or(u32::MAX);
+        let pause = REFUTES + Duration::from_millis(1) * others;
+        if let Some(due) = self.refuted.map(|last| last + pause).filter(|due| now < *due) {
+            self.refute_due.get_or_insert(due);
+            return;
+        }
+        (self.refuted, self.refute_due) = (Some(now), None);
         self.greet();
         if !self.listening {
             for message in self.own_claims() {
