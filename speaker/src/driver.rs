@@ -18,6 +18,7 @@ use crate::{
         groups::Groups,
         links::{self, Links},
         peers::{Heard, PeerSocket},
+        timer::Timer,
     },
     wire::{envelope::Key, message::NodeName},
 };
@@ -80,7 +81,7 @@ impl Driver {
 
     async fn run(mut self) -> Result<()> {
         let key = wait(&mut self.key).await.context("no key")?;
-        let mut peers = PeerSocket::open(self.port, key, self.node.clone(), clock::wall_nanoseconds()).await?;
+        let mut peers = PeerSocket::open(self.port, key, self.node.clone(), clock::wall_nanoseconds())?;
         let (told, mut links) = watch::channel(Links::default());
         let _links = spawn(links::follow(told, std::mem::take(&mut self.exclude)));
         let mut network = Network {
@@ -88,6 +89,7 @@ impl Driver {
             groups: Groups::start().context("no thread")?,
         };
         let mut buffer = FrameSockets::buffer();
+        let mut timer = Timer::open().context("no timer")?;
         let mut core = Speaker::new(clock::now(), self.node.clone(), self.settings);
         let (mut farewell, mut retry): (Option<Instant>, Option<Instant>) = (None, None);
         loop {
@@ -102,9 +104,9 @@ impl Driver {
             if farewell.is_some() && core.may_end() {
                 return Ok(());
             }
-            let deadline = core.next_deadline().map(Instant::from_std);
+            timer.set(clock::now(), core.next_deadline());
             tokio::select! {
-                () = sleep_until(deadline.unwrap_or_else(far)), if deadline.is_some() => {}
+                () = timer.due() => {}
                 (interface, kind, length) = network.sockets.receive(&mut buffer) => {
                     network.answer(&mut core, interface, kind, buffer.get(..length).unwrap_or_default());
                     for _ in 0..BATCH {

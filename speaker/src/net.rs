@@ -9,3 +9,5 @@ mod kernel;
 mod keys;
 pub mod links;
 pub mod peers;
+mod reactor;
+pub mod timer;

@@ -51,7 +51,9 @@ impl fmt::Display for Reason {
             Self::SharesAndIsSelected => {
                 "an L2Advertisement with serviceSelectors can't announce an address that is shared"
             }
-            Self::NoInterface => "it has no interface that is up, that an L2Advertisement allows, and that has IPv6 if the address is of that family",
+            Self::NoInterface => {
+                "it has no interface that is up, that is not excluded by its name, that an L2Advertisement allows, and that has IPv6 if the address is of that family"
+            },
             Self::NoPrefix => "the address is in no prefix of its interfaces, and is in one of other nodes'",
             Self::NoEndpoint => "no endpoint of the Service serves",
             Self::NoLocalEndpoint => "externalTrafficPolicy is Local and no endpoint serves on it",

@@ -36,8 +36,8 @@ pub struct Parameters {
 pub enum Problem {
     /// kube-proxy balances by IPVS: every node has all addresses, and its kernel answers for them.
     IpvsAnswers {
-        /// An interface on which it would.
-        interface: String,
+        /// The interfaces on which it would.
+        interfaces: BTreeSet<String>,
     },
     /// Packets of clients behind a router come in by an interface and are dropped, since the answers would leave by another.
     StrictReversePath {
@@ -56,11 +56,12 @@ pub enum Problem {
 impl fmt::Display for Problem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::IpvsAnswers { interface } => write!(
+            Self::IpvsAnswers { interfaces } => write!(
                 f,
-                "kube-proxy uses IPVS without strictARP: the kernel of every node answers on {interface} for the addresses of all Services. \
+                "kube-proxy uses IPVS without strictARP: the kernel of every node answers on {} for the addresses of all Services. \
                  Set ipvs.strictARP: true (kubectl -n kube-system edit configmap kube-proxy, then kubectl -n kube-system rollout restart daemonset kube-proxy), \
-                 or on the node: sysctl -w net.ipv4.conf.all.arp_ignore=1 net.ipv4.conf.all.arp_announce=2"
+                 or on the node: sysctl -w net.ipv4.conf.all.arp_ignore=1 net.ipv4.conf.all.arp_announce=2",
+                interfaces.iter().map(String::as_str).collect::<Vec<_>>().join(", ")
             ),
             Self::StrictReversePath { interface, default } => write!(
                 f,
@@ -86,14 +87,13 @@ pub fn problems<'a>(
 ) -> BTreeSet<Problem> {
     let mut problems = BTreeSet::new();
     let ipvs = interfaces.iter().any(|interface| interface.name == IPVS);
+    let mut answering = BTreeSet::new();
     for interface in interfaces.iter().filter(|interface| interface.can_announce()) {
         let Some(parameters) = kernel.parameters.get(&interface.name) else {
             continue;
         };
         if ipvs && (parameters.arp_ignore == 0 || parameters.arp_announce < 2) {
-            problems.insert(Problem::IpvsAnswers {
-                interface: interface.name.clone(),
-            });
+            answering.insert(interface.name.clone());
         }
         let default = kernel
             .default_routes
@@ -105,6 +105,9 @@ pub fn problems<'a>(
                 default: default.clone(),
             });
         }
+    }
+    if !answering.is_empty() {
+        problems.insert(Problem::IpvsAnswers { interfaces: answering });
     }
     problems.extend(deaf.into_iter().map(|interface| Problem::HearsNoBroadcast {
         interface: interface.to_owned(),
@@ -124,7 +127,7 @@ mod tests {
             rp_filter,
         };
         Kernel {
-            parameters: [("lan0".to_owned(), parameters)].into(),
+            parameters: ["lan0", "lan1"].map(|name| (name.to_owned(), parameters)).into(),
             default_routes: [default.to_owned()].into(),
         }
     }
@@ -146,8 +149,9 @@ mod tests {
             [(0, 0, true), (1, 0, true), (0, 2, true), (1, 2, false), (2, 2, false)]
         {
             let kernel = kernel(arp_ignore, arp_announce, 0, "lan0");
-            let found = found(&["lan0", IPVS], &kernel);
+            let found = found(&["lan0", "lan1", IPVS], &kernel);
             assert_eq!(found.len(), usize::from(wrong), "{arp_ignore} {arp_announce}");
+            assert!(found.iter().all(|text| text.contains("on lan0, lan1 for")), "{found:?}");
             let command = "sysctl -w net.ipv4.conf.all.arp_ignore=1 net.ipv4.conf.all.arp_announce=2";
             assert!(
                 found

@@ -5,14 +5,13 @@ use std::{
     collections::{BTreeMap, btree_map::Entry},
     future::pending,
     io,
-    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
+    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket},
 };
 
 use futures::future::select_all;
-use socket2::SockRef;
-use tokio::{io::Interest, net::UdpSocket};
+use tokio::io::{Interest, unix::AsyncFd};
 
-use super::peers::is_refusal;
+use super::{peers::is_refusal, reactor::register};
 use crate::wire::message::NodeName;
 
 /// Far more than a node has watchers; the sockets of earlier ones go when there are more.
@@ -21,7 +20,7 @@ const MOST: usize = 64;
 /// All of them, by the address that they are connected to.
 #[derive(Debug, Default)]
 pub(super) struct Heartbeats {
-    sockets: BTreeMap<IpAddr, (NodeName, UdpSocket)>,
+    sockets: BTreeMap<IpAddr, (NodeName, AsyncFd<UdpSocket>)>,
     /// Those who were found out to refuse while something was sent.
     refused: Vec<NodeName>,
 }
@@ -40,8 +39,7 @@ impl Heartbeats {
             }
         };
         named.clone_from(node);
-        // Without asking the reactor, which knows nothing of a new socket yet.
-        let socket = SockRef::from(&*socket);
+        let socket = socket.get_ref();
         match socket.send(bytes) {
             Ok(_) => true,
             Err(error) if is_refusal(&error) => {
@@ -69,7 +67,8 @@ impl Heartbeats {
             // Only errors are waited for: no speaker sends anything to these sockets, and what is sent all the same is not read.
             let errors = self.sockets.values().map(|(node, socket)| {
                 Box::pin(async move {
-                    let error = || socket.take_error()?.ok_or_else(|| io::ErrorKind::WouldBlock.into());
+                    let error =
+                        |socket: &UdpSocket| socket.take_error()?.ok_or_else(|| io::ErrorKind::WouldBlock.into());
                     (node, socket.async_io(Interest::ERROR, error).await)
                 })
             });
@@ -85,21 +84,22 @@ impl Heartbeats {
     }
 }
 
-fn connect(to: SocketAddr) -> io::Result<UdpSocket> {
+fn connect(to: SocketAddr) -> io::Result<AsyncFd<UdpSocket>> {
     let any: IpAddr = if to.is_ipv4() {
         Ipv4Addr::UNSPECIFIED.into()
     } else {
         Ipv6Addr::UNSPECIFIED.into()
     };
-    let socket = std::net::UdpSocket::bind((any, 0))?;
+    let socket = UdpSocket::bind((any, 0))?;
     socket.connect(to)?;
     socket.set_nonblocking(true)?;
-    UdpSocket::from_std(socket)
+    register(socket, Interest::ERROR)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use tokio::net::UdpSocket;
 
     #[tokio::test]
     async fn who_refuses_is_told_and_who_listens_is_not() {

@@ -1,13 +1,12 @@
 //! Packet sockets (packet(7)): whole Ethernet frames of one interface.
-#![expect(
-    unsafe_code,
-    reason = "the address of a packet socket and the registration with the reactor have no safe interface"
-)]
+#![expect(unsafe_code, reason = "the address of a packet socket has no safe interface")]
 
 use std::io;
 
 use socket2::{Domain, Protocol, SockAddr, SockFilter, Socket, Type};
-use tokio::io::unix::AsyncFd;
+use tokio::io::{Interest, unix::AsyncFd};
+
+use super::reactor::register;
 
 /// How much may wait to be read: a packet takes almost a kilobyte of it.
 const RECEIVE_BUFFER: usize = 1 << 20;
@@ -24,8 +23,7 @@ pub(super) fn open(interface: u32, ethertype: u16, filter: &[SockFilter]) -> io:
     // What comes while this thread does not run waits here; the kernel takes it for as much as `net.core.rmem_max` allows, twice.
     socket.set_recv_buffer_size(RECEIVE_BUFFER)?;
     socket.bind(&address(interface, ethertype)?)?;
-    // SAFETY: the socket owns its descriptor, keeps it open and the same for as long as it lives, and the reactor owns the socket.
-    unsafe { AsyncFd::register(socket) }.map_err(io::Error::from)
+    register(socket, Interest::READABLE)
 }
 
 fn address(interface: u32, ethertype: u16) -> io::Result<SockAddr> {

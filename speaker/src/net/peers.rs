@@ -2,15 +2,15 @@
 
 use std::{
     io,
-    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
+    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket},
 };
 
 use anyhow::{Context as _, Result};
 use lodestone_daemon::clock;
 use rand::{TryRng, rngs::SysRng};
-use tokio::net::UdpSocket;
+use tokio::io::{Interest, unix::AsyncFd};
 
-use super::{heartbeats::Heartbeats, keys::Keys};
+use super::{heartbeats::Heartbeats, keys::Keys, reactor::register};
 use crate::wire::{
     envelope::{Key, OpenError, Sealer},
     message::{Datagram, Message, NodeName},
@@ -33,7 +33,7 @@ pub enum Heard {
 /// The sockets of this speaker, and what goes into every message of its own.
 #[derive(Debug)]
 pub struct PeerSocket {
-    socket: UdpSocket,
+    socket: AsyncFd<UdpSocket>,
     heartbeats: Heartbeats,
     port: u16,
     ipv6: bool,
@@ -51,21 +51,21 @@ impl PeerSocket {
     ///
     /// # Errors
     /// When another process has the port.
-    pub async fn open(port: u16, key: Key, me: NodeName, boot: u64) -> Result<Self> {
+    pub fn open(port: u16, key: Key, me: NodeName, boot: u64) -> Result<Self> {
         let mut random = [0; 16];
         SysRng.try_fill_bytes(&mut random).context("no randomness")?;
         // One socket for both families; a node may have no IPv6 at all.
-        let (socket, ipv6) = match UdpSocket::bind((Ipv6Addr::UNSPECIFIED, port)).await {
+        let (socket, ipv6) = match UdpSocket::bind((Ipv6Addr::UNSPECIFIED, port)) {
             Ok(socket) => (socket, true),
             Err(_) => (
                 UdpSocket::bind((Ipv4Addr::UNSPECIFIED, port))
-                    .await
                     .with_context(|| format!("can't bind UDP port {port}"))?,
                 false,
             ),
         };
+        socket.set_nonblocking(true)?;
         Ok(Self {
-            socket,
+            socket: register(socket, Interest::READABLE)?,
             heartbeats: Heartbeats::default(),
             port,
             ipv6,
@@ -114,17 +114,22 @@ impl PeerSocket {
             IpAddr::V4(v4) if self.ipv6 => IpAddr::V6(v4.to_ipv6_mapped()),
             address => address,
         };
-        if let Err(error) = self.socket.try_send_to(&sealed, SocketAddr::new(address, self.port)) {
+        if let Err(error) = self
+            .socket
+            .get_ref()
+            .send_to(&sealed, SocketAddr::new(address, self.port))
+        {
             tracing::trace!(%to, %error, "a message could not be sent");
         }
     }
 
     /// Waits until something is heard. This can be given up at any time without losing anything.
     pub async fn receive(&mut self) -> Heard {
+        let buffer = &mut self.buffer;
         // Messages first: the rest are hints.
         let received = tokio::select! {
             biased;
-            received = self.socket.recv_from(&mut self.buffer) => received,
+            received = self.socket.async_io(Interest::READABLE, |socket| socket.recv_from(buffer)) => received,
             node = self.heartbeats.refused() => return Heard::Unreachable(node),
         };
         // An error can't be about a message of this socket, which is not connected: the kernel tells it of none.
