@@ -15,6 +15,7 @@ need iptables iptables
 need nft nftables
 need ping iputils-ping
 need runc runc
+need sysctl procps
 need tcpdump tcpdump
 if ((${#packages[@]})); then
   if [ "$(id -u)" != 0 ]; then

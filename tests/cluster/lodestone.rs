@@ -39,9 +39,21 @@ impl Cluster {
     /// # Errors
     /// When it does not come up.
     pub fn install_lodestone(&self, values: &[&str]) -> Result<()> {
+        self.release(&["install", "--create-namespace"], values)
+    }
+
+    /// `helm upgrade` to these values and no others, and waits until all of it runs.
+    ///
+    /// # Errors
+    /// When it does not come up.
+    pub fn upgrade_lodestone(&self, values: &[&str]) -> Result<()> {
+        self.release(&["upgrade", "--reset-values"], values)
+    }
+
+    fn release(&self, how: &[&str], values: &[&str]) -> Result<()> {
         let chart = checkout().join("charts/lodestone");
         let chart = chart.to_str().context("the path of the chart is no text")?;
-        let mut args = vec!["install", "lodestone", chart, "-n", NAMESPACE, "--create-namespace"];
+        let mut args = [how, &["lodestone", chart, "-n", NAMESPACE]].concat();
         for value in values {
             args.extend(["--set", value]);
         }

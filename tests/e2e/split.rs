@@ -7,6 +7,9 @@
     reason = "this crate is tests only"
 )]
 
+#[path = "split/preflight.rs"]
+mod preflight;
+
 use std::{
     path::Path,
     sync::{Mutex, MutexGuard, OnceLock, PoisonError},
@@ -78,6 +81,31 @@ fn moves_from(cluster: &Cluster, address: &str, node: &str) -> String {
     })
     .unwrap();
     other
+}
+
+/// Waits for an event on a Service that names each of these nodes with why it may not announce.
+fn says_of_each(cluster: &Cluster, service: &str, nodes: &[String], why: &str) -> anyhow::Result<()> {
+    let field = format!("involvedObject.name={service},reason=announceFailed");
+    // A speaker that has just been started may not have been heard at first: then there is another event later.
+    wait_for(&format!("{service} to say of each node: {why}"), LIMIT, || {
+        let events = cluster.get(&["-n", "default", "events", "--field-selector", &field])?;
+        let texts = events["items"].as_array().into_iter().flatten();
+        let mut texts = texts.filter_map(|event| event["message"].as_str());
+        let each = |text: &str| {
+            let of = |node: &String| {
+                text.split(&format!("{node}: "))
+                    .nth(1)
+                    .is_some_and(|rest| said(rest).contains(why))
+            };
+            nodes.iter().all(of)
+        };
+        Ok(texts.any(each).then_some(()))
+    })
+}
+
+/// What is said of one node, which ends where the next one's begins.
+fn said(text: &str) -> &str {
+    text.split("; ").next().unwrap_or_default()
 }
 
 #[test]
@@ -161,26 +189,24 @@ fn where_all_nodes_are_excluded_the_service_says_so_of_each() {
     let (_, _) = service(&cluster, "nobody");
     let nodes = cluster.spec().nodes();
     nodes.iter().for_each(|node| label(&cluster, node, "="));
-    // A speaker that has just been started may not have been heard at first: then there is another event later.
-    let of_service = [
-        "-n",
-        "default",
-        "events",
-        "--field-selector",
-        "involvedObject.name=nobody,reason=announceFailed",
-    ];
-    let event = wait_for("the event", LIMIT, || {
-        let events = cluster.get(&of_service)?;
-        let texts = events["items"].as_array().into_iter().flatten();
-        let mut texts = texts.filter_map(|event| event["message"].as_str().map(str::to_owned));
-        Ok(texts.find(|text| {
-            nodes
-                .iter()
-                .all(|node| text.contains(&format!("{node}: it has the label {EXCLUDE}")))
-        }))
-    });
+    let told = says_of_each(&cluster, "nobody", &nodes, &format!("it has the label {EXCLUDE}"));
     nodes.iter().for_each(|node| label(&cluster, node, "-"));
-    event.unwrap();
+    told.unwrap();
+}
+
+#[test]
+fn interfaces_that_helm_excludes_by_name_are_left_alone_and_the_service_says_so() {
+    let cluster = cluster();
+    let (address, _) = service(&cluster, "by-name");
+    let names = "speaker.excludeInterfaces.names={^lan,^eth}";
+    cluster.upgrade_lodestone(&[names]).unwrap();
+    let nodes = cluster.spec().nodes();
+    let told = says_of_each(&cluster, "by-name", &nodes, "not excluded by its name");
+    let answers = client(&cluster).who_has(&address);
+    cluster.upgrade_lodestone(&[]).unwrap();
+    told.unwrap();
+    assert!(answers.unwrap().is_empty());
+    owner(&cluster, &address);
 }
 
 #[test]

@@ -196,6 +196,8 @@ fn round(cluster: &Cluster, figure: Figure, address: IpAddr) -> Result<(Noticed,
     match figure {
         Figure::Carrier => cluster.plug(&before, true)?,
         Figure::Planned => drop(cluster.kubectl(&["label", "node", &before, &format!("{EXCLUDE}-")])?),
+        // kubelet starts a container that was killed often later and later; that of a new pod at once.
+        Figure::Killed => drop(cluster.kubectl(&["-n", NAMESPACE, "delete", "pod", &pod])?),
         _ => {}
     }
     cluster.wait_for_lodestone()?;

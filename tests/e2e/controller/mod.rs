@@ -282,20 +282,7 @@ pub(crate) fn with_setting(cluster: &Cluster, setting: &str, work: impl FnOnce()
 }
 
 fn upgrade(cluster: &Cluster, settings: &[&str]) {
-    let chart = lodestone_tests::checkout().join("charts/lodestone");
-    let mut args = vec![
-        "upgrade",
-        "lodestone",
-        chart.to_str().unwrap(),
-        "-n",
-        NAMESPACE,
-        "--reset-values",
-    ];
-    for setting in settings {
-        args.extend(["--set", setting]);
-    }
-    cluster.helm(&args).unwrap();
-    cluster.wait_for_lodestone().unwrap();
+    cluster.upgrade_lodestone(settings).unwrap();
     // The one before it has ended, too.
     scale(cluster, 1);
 }
