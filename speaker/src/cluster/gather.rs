@@ -1,7 +1,7 @@
 //! Watches everything that the speaker looks at, and tells it as whole facts.
 
 use std::{
-    collections::{BTreeMap, HashSet},
+    collections::{BTreeMap, HashSet, btree_map::Entry},
     net::IpAddr,
     pin::pin,
     sync::Arc,
@@ -34,7 +34,7 @@ use crate::{
 
 /// What the API server told.
 enum Told {
-    Service(Change<(ObjectKey, Option<ServiceView>)>),
+    Service(Change<(ObjectKey, Option<(ServiceView, String)>)>),
     Slice(Change<(ObjectKey, Option<SliceView>)>),
     Node(Change<(NodeName, Node)>),
     Pool(Change<IPAddressPool>),
@@ -66,7 +66,7 @@ pub struct Gatherer {
 pub struct Gathered {
     /// For the core.
     pub facts: watch::Sender<Option<Arc<Facts>>>,
-    /// The uids of Services, for events.
+    /// The uids of the Services that have addresses of ours, for events.
     pub uids: watch::Sender<BTreeMap<ObjectKey, String>>,
 }
 
@@ -88,14 +88,14 @@ impl Gatherer {
         let mut ready = Some(ready);
         let mut due = clock::now();
         while let Some(change) = told.next().await {
-            self.take(change);
+            self.take(change, &gathered);
             // What comes in quick succession is taken in one go.
             let mut pause = pin!(sleep_until(due.into()));
             while let Either::Left((Some(change), _)) = select(told.next(), &mut pause).await {
-                self.take(change);
+                self.take(change, &gathered);
             }
             while let Some(Some(change)) = told.next().now_or_never() {
-                self.take(change);
+                self.take(change, &gathered);
             }
             if self.synced.len() < KINDS {
                 continue;
@@ -108,25 +108,24 @@ impl Gatherer {
                 );
                 gate.open();
             }
-            let facts = Arc::new(self.facts());
+            let last = gathered.facts.borrow().clone().unwrap_or_default();
+            let facts = Arc::new(self.facts(&last));
             due = clock::now() + PAUSE.saturating_mul(u32::try_from(self.services.len()).unwrap_or(u32::MAX));
             gathered.facts.send_if_modified(|known| {
                 let changed = known.as_ref() != Some(&facts);
                 *known = Some(facts);
                 changed
             });
-            let uids = self
-                .services
-                .iter()
-                .map(|(key, service)| (key.clone(), service.uid.clone()))
-                .collect();
-            gathered.uids.send_replace(uids);
         }
     }
 
-    fn take(&mut self, told: Told) {
+    fn take(&mut self, told: Told, gathered: &Gathered) {
         match told {
-            Told::Service(change) => self.synced.extend(follow_some(&mut self.services, "Service", change)),
+            Told::Service(change) => {
+                gathered.uids.send_if_modified(|uids| follow_uid(uids, &change));
+                let change = change.map(|(key, view)| (key, view.map(|(view, _)| view)));
+                self.synced.extend(follow_some(&mut self.services, "Service", change));
+            }
             Told::Slice(change) => self
                 .synced
                 .extend(follow_some(&mut self.slices, "EndpointSlice", change)),
@@ -167,49 +166,42 @@ impl Gatherer {
         }
     }
 
-    fn facts(&self) -> Facts {
+    /// Everything as it is now. What is as it was in `last` is shared with that: there are thousands of addresses, and one of them changes.
+    fn facts(&self, last: &Facts) -> Facts {
         // An address is served by endpoints of its family; a slice of host names says nothing of families.
-        let mut endpoints: BTreeMap<(&ObjectKey, Family), Endpoints> = BTreeMap::new();
+        let mut endpoints: BTreeMap<(&ObjectKey, Family), Arc<Endpoints>> = BTreeMap::new();
         for slice in self.slices.values() {
             let families = slice
                 .family
                 .map_or_else(|| vec![Family::V4, Family::V6], |family| vec![family]);
             for family in families {
-                let all = endpoints.entry((&slice.service, family)).or_default();
-                // One that stays in any slice stays.
-                let stays = |endpoints: &Endpoints, node: &NodeName| {
-                    endpoints.nodes.contains(node) && !endpoints.ending.contains(node)
-                };
-                all.ending.retain(|node| !stays(&slice.endpoints, node));
-                let ending = slice
-                    .endpoints
-                    .ending
-                    .iter()
-                    .filter(|node| !stays(all, node))
-                    .cloned()
-                    .collect::<Vec<_>>();
-                all.ending.extend(ending);
-                all.nodes.extend(slice.endpoints.nodes.iter().cloned());
-                all.elsewhere |= slice.endpoints.elsewhere;
+                match endpoints.entry((&slice.service, family)) {
+                    Entry::Vacant(place) => drop(place.insert(slice.endpoints.clone())),
+                    Entry::Occupied(mut all) => Arc::make_mut(all.get_mut()).add(&slice.endpoints),
+                }
             }
         }
         let mut addresses: BTreeMap<IpAddr, Vec<Tenant>> = BTreeMap::new();
-        for service in self.services.values() {
+        for (key, service) in &self.services {
             for address in &service.addresses {
                 let family = Family::of(*address);
                 addresses.entry(*address).or_default().push(Tenant {
-                    service: service.key.clone(),
+                    service: key.clone(),
                     labels: service.labels.clone(),
                     local: service.local,
                     shares: service.shares,
                     pool: service.pool.clone(),
-                    endpoints: endpoints.get(&(&service.key, family)).cloned().unwrap_or_default(),
+                    endpoints: endpoints.get(&(key, family)).cloned().unwrap_or_default(),
                 });
             }
         }
+        let shared = addresses.into_iter().map(|(address, tenants)| {
+            let same = last.addresses.get(&address).filter(|known| ***known == tenants);
+            (address, same.cloned().unwrap_or_else(|| Arc::new(tenants)))
+        });
         Facts {
             nodes: self.nodes.clone(),
-            addresses,
+            addresses: shared.collect(),
             config: self.config.clone(),
             recorded: self.recorded.clone(),
             ignore_exclude_label: self.ignore_exclude_label,
@@ -230,6 +222,20 @@ fn follow_some<V>(
         Change::Synced => return Some(kind),
     }
     None
+}
+
+/// Takes in the uid of a Service. Gives back whether anything has changed.
+fn follow_uid(
+    uids: &mut BTreeMap<ObjectKey, String>,
+    change: &Change<(ObjectKey, Option<(ServiceView, String)>)>,
+) -> bool {
+    match change {
+        Change::Applied((key, Some((_, uid)))) => {
+            uids.get(key) != Some(uid) && uids.insert(key.clone(), uid.clone()).as_ref() != Some(uid)
+        }
+        Change::Applied((key, None)) | Change::Gone(key) => uids.remove(key).is_some(),
+        Change::Undecodable(..) | Change::Synced => false,
+    }
 }
 
 /// Takes in a change of configuration. One that can't be read is not in use.
@@ -257,7 +263,13 @@ fn watches(client: &Client, namespace: &str, class: &str) -> SelectAll<BoxStream
     let class: Arc<str> = class.into();
     let all = watcher::Config::default;
     let services = changes(Api::<Guarded<Service>>::all(client.clone()), all()).map(move |change| {
-        Told::Service(change.map(|service| (ObjectKey::of(&service), ServiceView::new(&service, &class))))
+        Told::Service(change.map(|service| {
+            let view = ServiceView::new(&service, &class);
+            (
+                ObjectKey::of(&service),
+                view.map(|view| (view, service.uid().unwrap_or_default())),
+            )
+        }))
     });
     let slices = changes(Api::<Guarded<EndpointSlice>>::all(client.clone()), all())
         .map(|change| Told::Slice(change.map(|slice| (ObjectKey::of(&slice), SliceView::new(&slice)))));
@@ -294,7 +306,7 @@ mod tests {
             "status": {"loadBalancer": {"ingress": [{"ip": "192.0.2.1"}, {"ip": "2001:db8::1"}]}},
         });
         let service = ServiceView::new(&serde_json::from_value(service).unwrap(), "").unwrap();
-        gatherer.services.insert(service.key.clone(), service);
+        gatherer.services.insert(ObjectKey::new("n", "a"), service);
         for (family, node) in [("IPv4", "w1"), ("IPv6", "w2"), ("FQDN", "w3")] {
             let slice = json!({
                 "metadata": {"name": family, "namespace": "n", "labels": {"kubernetes.io/service-name": "a"}}, "addressType": family,
@@ -303,7 +315,7 @@ mod tests {
             let slice = SliceView::new(&serde_json::from_value(slice).unwrap()).unwrap();
             gatherer.slices.insert(ObjectKey::new("n", family), slice);
         }
-        let facts = gatherer.facts();
+        let facts = gatherer.facts(&Facts::default());
         let nodes = |address: &str| {
             let nodes = &facts.addresses[&address.parse::<IpAddr>().unwrap()][0].endpoints.nodes;
             nodes.iter().map(|node| node.to_string()).collect::<Vec<_>>()

@@ -1,6 +1,6 @@
 //! Objects of Kubernetes, reduced to what the speaker looks at. Only these fields are kept in memory.
 
-use std::{collections::BTreeSet, net::IpAddr};
+use std::{collections::BTreeSet, net::IpAddr, sync::Arc};
 
 use k8s_openapi::api::discovery::v1::EndpointSlice;
 use kube::ResourceExt;
@@ -18,10 +18,6 @@ const SERVICE_LABEL: &str = "kubernetes.io/service-name";
 /// A Service that has addresses of ours.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ServiceView {
-    /// Its namespace and name.
-    pub key: ObjectKey,
-    /// Its uid, for events.
-    pub uid: String,
     /// Its addresses.
     pub addresses: Vec<IpAddr>,
     /// Its own labels.
@@ -50,8 +46,6 @@ impl ServiceView {
             spec.type_.as_deref() == Some("LoadBalancer") && serves_class(class, spec.load_balancer_class.as_deref());
         let annotations = service.annotations();
         (ours && !addresses.is_empty()).then(|| Self {
-            key: ObjectKey::of(service),
-            uid: service.uid().unwrap_or_default(),
             addresses,
             labels: service.labels().clone(),
             local: spec.external_traffic_policy.as_deref() == Some("Local"),
@@ -69,7 +63,7 @@ pub struct SliceView {
     /// The family of the endpoints' addresses; `None`: they are host names.
     pub family: Option<Family>,
     /// Where its serving endpoints are.
-    pub endpoints: Endpoints,
+    pub endpoints: Arc<Endpoints>,
 }
 
 impl SliceView {
@@ -108,7 +102,7 @@ impl SliceView {
         Some(Self {
             service,
             family,
-            endpoints,
+            endpoints: Arc::new(endpoints),
         })
     }
 }

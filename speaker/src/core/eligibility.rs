@@ -82,7 +82,7 @@ pub type AllVerdicts = Vec<(IpAddr, Arc<Verdicts>)>;
 /// Says of every node whether it may own `address`. `networks` are those of each node whose speaker is alive.
 #[must_use]
 pub fn verdicts(facts: &Facts, networks: &BTreeMap<NodeName, Vec<Network>>, address: IpAddr) -> Verdicts {
-    let tenants = facts.addresses.get(&address).map_or(&[][..], Vec::as_slice);
+    let tenants = facts.addresses.get(&address).map_or(&[][..], |tenants| tenants);
     // A Service without endpoints has no say: nothing can be done for it, and those that it shares with are not to suffer.
     let serving: Vec<&Tenant> = tenants.iter().filter(|tenant| !tenant.endpoints.is_empty()).collect();
     let mut verdicts: Verdicts = facts

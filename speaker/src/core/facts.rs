@@ -16,14 +16,25 @@ use crate::wire::message::NodeName;
 pub struct Facts {
     /// All nodes of the cluster.
     pub nodes: BTreeMap<NodeName, Node>,
-    /// All addresses of Services that are ours, by address.
-    pub addresses: BTreeMap<IpAddr, Vec<Tenant>>,
+    /// All addresses of Services that are ours, by address, with the Services that have each. Facts that follow on each other share what has not
+    /// changed.
+    pub addresses: BTreeMap<IpAddr, Arc<Vec<Tenant>>>,
     /// The configuration in force.
     pub config: Arc<Config>,
     /// Who owned what when this speaker was started, by ServiceL2Status: for a cluster in which every speaker starts anew.
     pub recorded: Recorded,
     /// Whether nodes labelled `node.kubernetes.io/exclude-from-external-load-balancers` may own addresses all the same.
     pub ignore_exclude_label: bool,
+}
+
+impl Facts {
+    /// The Services that have an address.
+    pub fn tenants(&self, address: IpAddr) -> impl Iterator<Item = &Tenant> {
+        self.addresses
+            .get(&address)
+            .into_iter()
+            .flat_map(|tenants| tenants.iter())
+    }
 }
 
 /// The nodes that announced the addresses of each Service.
@@ -56,7 +67,7 @@ pub struct Tenant {
     /// The pool that its addresses are from, by its annotation.
     pub pool: Option<String>,
     /// Where its serving endpoints are.
-    pub endpoints: Endpoints,
+    pub endpoints: Arc<Endpoints>,
 }
 
 /// Where the serving endpoints of a Service are.
@@ -71,6 +82,18 @@ pub struct Endpoints {
 }
 
 impl Endpoints {
+    /// Adds those of another slice of the same Service.
+    pub fn add(&mut self, other: &Self) {
+        // One that stays in any slice stays.
+        let stays =
+            |endpoints: &Self, node: &NodeName| endpoints.nodes.contains(node) && !endpoints.ending.contains(node);
+        self.ending.retain(|node| !stays(other, node));
+        let ending: Vec<NodeName> = other.ending.iter().filter(|node| !stays(self, node)).cloned().collect();
+        self.ending.extend(ending);
+        self.nodes.extend(other.nodes.iter().cloned());
+        self.elsewhere |= other.elsewhere;
+    }
+
     /// Whether there is none at all.
     #[must_use]
     pub fn is_empty(&self) -> bool {

@@ -2,6 +2,7 @@
 #![forbid(unsafe_code)]
 #![expect(clippy::disallowed_methods, reason = "what is measured here is time")]
 
+mod new;
 mod probe;
 
 use std::{net::IpAddr, path::PathBuf, thread, time::Duration};
@@ -9,7 +10,7 @@ use std::{net::IpAddr, path::PathBuf, thread, time::Duration};
 use anyhow::Result;
 use clap::{Parser, ValueEnum};
 use lodestone_tests::{Cluster, NAMESPACE, Spec, Topology, checkout, images, wait_for, wait_until};
-use probe::{Noticed, first_answer, watch};
+use probe::{Noticed, watch};
 use serde_json::json;
 
 const LIMIT: Duration = Duration::from_secs(120);
@@ -58,6 +59,8 @@ enum Figure {
     Planned,
     /// A new Service is applied with kubectl.
     Applied,
+    /// A new Service is made by a program that is connected already.
+    Created,
     /// 30 % of all packets between the nodes and on the LAN are lost for a minute.
     Loss,
 }
@@ -99,28 +102,28 @@ fn main() -> Result<()> {
             println!("{figure:?}: only with --split");
             continue;
         }
-        if figure == Figure::Applied {
-            applied(&cluster, args.rounds)?;
-            continue;
+        match figure {
+            Figure::Applied => new::applied(&cluster, args.rounds)?,
+            Figure::Created => new::created(&cluster, args.rounds)?,
+            _ => several(&cluster, figure, args.rounds, address),
         }
-        let rounds = if figure == Figure::Loss {
-            args.rounds.min(2)
-        } else {
-            args.rounds
-        };
-        let mut all = Vec::new();
-        for _ in 0..rounds {
-            match round(&cluster, figure, address) {
-                Ok((noticed, moved)) => {
-                    println!("{figure:?}: {noticed}, {moved}");
-                    all.push(noticed);
-                }
-                Err(error) => println!("{figure:?}: this round could not be measured: {error:#}"),
-            }
-        }
-        report(figure, &all);
     }
     Ok(())
+}
+
+/// Takes a figure several times.
+fn several(cluster: &Cluster, figure: Figure, rounds: usize, address: IpAddr) {
+    let mut all = Vec::new();
+    for _ in 0..rounds {
+        match round(cluster, figure, address) {
+            Ok((noticed, moved)) => {
+                println!("{figure:?}: {noticed}, {moved}");
+                all.push(noticed);
+            }
+            Err(error) => println!("{figure:?}: this round could not be measured: {error:#}"),
+        }
+    }
+    report(figure, &all);
 }
 
 /// Lets something happen once, and says what was noticed, and who owned the address before and after.
@@ -130,7 +133,7 @@ fn round(cluster: &Cluster, figure: Figure, address: IpAddr) -> Result<(Noticed,
     let (connections, after) = match figure {
         Figure::Power | Figure::PowerWithoutApi | Figure::Carrier => (0, Duration::from_secs(3)),
         Figure::Killed | Figure::Deleted | Figure::Planned => (CONNECTIONS, Duration::from_secs(6)),
-        Figure::Rollout | Figure::Loss | Figure::Applied => (CONNECTIONS, Duration::from_secs(2)),
+        Figure::Rollout | Figure::Loss | Figure::Applied | Figure::Created => (CONNECTIONS, Duration::from_secs(2)),
     };
     let pod = cluster.pod_of("speaker", Some(&before))?;
     if figure == Figure::PowerWithoutApi {
@@ -163,7 +166,7 @@ fn round(cluster: &Cluster, figure: Figure, address: IpAddr) -> Result<(Noticed,
         Figure::Planned => cluster
             .kubectl(&["label", "node", &before, &format!("{EXCLUDE}=")])
             .map(drop),
-        Figure::Applied => Ok(()),
+        Figure::Applied | Figure::Created => Ok(()),
         Figure::Loss => {
             for host in &hosts {
                 cluster.lose_on_lan(host, lodestone_tests::Loss::Percent(30))?;
@@ -208,52 +211,18 @@ fn round(cluster: &Cluster, figure: Figure, address: IpAddr) -> Result<(Noticed,
     Ok((noticed, moved))
 }
 
-/// From the start of `kubectl apply` to the first ARP answer for a new Service.
-fn applied(cluster: &Cluster, rounds: usize) -> Result<()> {
-    let client = cluster.host("client1");
-    let (mut answered, mut kubectl) = (Vec::new(), Vec::new());
-    for round in 0..rounds {
-        let address = format!("192.168.122.{}", 112 + round % 8);
-        let service = json!({
-            "apiVersion": "v1", "kind": "Service", "metadata": {"name": "applied"},
-            "spec": {
-                "type": "LoadBalancer", "loadBalancerIP": address, "selector": {"app": "nginx-deployment"}, "ports": [{"port": 80}],
-            },
-        });
-        let (first, took) = first_answer(&client, address.parse()?, || {
-            cluster.apply(&service.to_string()).map(drop)
-        })?;
-        println!(
-            "Applied: first answer after {} ms, kubectl took {} ms",
-            first.as_millis(),
-            took.as_millis()
-        );
-        answered.push(first);
-        kubectl.push(took);
-        cluster.kubectl(&["delete", "service", "applied"])?;
-        wait_until("the address to be given up", LIMIT, || {
-            client.who_has(&address).is_ok_and(|macs| macs.is_empty())
-        })?;
-    }
-    println!(
-        "Applied, {rounds} rounds: first answer after {}; kubectl took {}",
-        median_and_most(answered),
-        median_and_most(kubectl)
-    );
-    Ok(())
-}
-
 fn report(figure: Figure, all: &[Noticed]) {
     let ms = |of: fn(&Noticed) -> Duration| median_and_most(all.iter().map(of).collect());
     let sum = |of: fn(&Noticed) -> usize| all.iter().map(of).sum::<usize>();
     println!(
-        "{figure:?}, {} rounds: longest time without an answer by UDP {}; by ARP {}, in vain for {}; {} of {} ARP requests unanswered; {} connections broken; {} of {} attempts failed",
+        "{figure:?}, {} rounds: longest time without an answer by UDP {}; by ARP {}, in vain for {}; {} of {} ARP requests unanswered; answers of at most {} MACs; {} connections broken; {} of {} attempts failed",
         all.len(),
         ms(|noticed| noticed.udp),
         ms(|noticed| noticed.arp),
         ms(|noticed| noticed.silent),
         sum(|noticed| noticed.unanswered.0),
         sum(|noticed| noticed.unanswered.1),
+        all.iter().map(|noticed| noticed.macs).max().unwrap_or_default(),
         sum(|noticed| noticed.broken),
         sum(|noticed| noticed.refused.0),
         sum(|noticed| noticed.refused.1),

@@ -1,7 +1,7 @@
 //! What clients on the LAN notice while something happens to the cluster.
 
 use std::{
-    collections::VecDeque,
+    collections::{BTreeSet, VecDeque},
     fmt,
     io::{Read, Write},
     net::{IpAddr, Ipv4Addr, SocketAddr, TcpStream, UdpSocket},
@@ -39,6 +39,8 @@ pub(crate) struct Noticed {
     pub(crate) silent: Duration,
     /// How many ARP requests had no answer, of how many.
     pub(crate) unanswered: (usize, usize),
+    /// How many MACs answered them.
+    pub(crate) macs: usize,
     /// How many connections that were open broke.
     pub(crate) broken: usize,
     /// How many attempts to connect failed, of how many.
@@ -51,11 +53,12 @@ impl fmt::Display for Noticed {
         let ((unanswered, asked), (failed, attempts)) = (self.unanswered, self.refused);
         write!(
             f,
-            "UDP {} ms, ARP {} ms, in vain for {} ms, {unanswered} of {asked} ARP requests unanswered, \
+            "UDP {} ms, ARP {} ms, in vain for {} ms, {unanswered} of {asked} ARP requests unanswered, answers of {} MACs, \
              {} connections broken, {failed} of {attempts} attempts failed",
             ms(self.udp),
             ms(self.arp),
             ms(self.silent),
+            self.macs,
             self.broken
         )
     }
@@ -90,14 +93,11 @@ pub(crate) fn watch(
         let broken = held.into_iter().map(|thread| thread.join().unwrap_or(true));
         let broken = broken.filter(|broken| *broken).count();
         let gone = || anyhow::anyhow!("a thread has panicked");
-        let (arp, silent, unanswered) = arp.join().map_err(|_| gone())??;
         let noticed = Noticed {
             udp: udp.join().map_err(|_| gone())??,
-            arp,
-            silent,
-            unanswered,
             broken,
             refused: attempts.join().map_err(|_| gone())??,
+            ..arp.join().map_err(|_| gone())??
         };
         happened.map(|()| noticed)
     })
@@ -177,8 +177,8 @@ impl Asker {
         Ok(self.asked)
     }
 
-    /// Waits for an answer; gives the number of the request that it is for.
-    async fn answer(&mut self) -> u32 {
+    /// Waits for an answer; gives the number of the request that it is for, and the MAC that it tells.
+    async fn answer(&mut self) -> (u32, MacAddr) {
         loop {
             let (_, kind, length) = self.sockets.receive(&mut self.buffer).await;
             let frame = self.buffer.get(..length).unwrap_or_default();
@@ -186,23 +186,23 @@ impl Asker {
             if let Some(packet) = packet.filter(|packet| packet.reply && packet.sender == self.target)
                 && let [2, 0xaa, a, b, c, d] = <[u8; 6]>::from(packet.destination)
             {
-                return u32::from_be_bytes([a, b, c, d]);
+                return (u32::from_be_bytes([a, b, c, d]), packet.sender_mac);
             }
         }
     }
 }
 
-/// Asks for the address every five milliseconds; gives the longest time between two answers, the longest for which requests had none, and how
-/// many had none.
-fn ask_by_arp(address: IpAddr, mac: MacAddr, stop: &AtomicBool) -> Result<(Duration, Duration, (usize, usize))> {
+/// Asks for the address every five milliseconds.
+fn ask_by_arp(address: IpAddr, mac: MacAddr, stop: &AtomicBool) -> Result<Noticed> {
     let IpAddr::V4(target) = address else {
-        return Ok(Default::default());
+        return Ok(Noticed::default());
     };
     runtime()?.block_on(async {
         let mut asker = Asker::open(mac, Ipv4Addr::UNSPECIFIED, target)?;
         let (mut last, mut longest) = (clock::now(), Duration::ZERO);
         // When each was sent, and whether it was answered.
         let mut sent: Vec<(Instant, bool)> = Vec::new();
+        let mut macs = BTreeSet::new();
         let mut pace = tokio::time::interval(PACE);
         let mut end = None;
         while end.is_none_or(|end| clock::now() < end) {
@@ -216,7 +216,8 @@ fn ask_by_arp(address: IpAddr, mac: MacAddr, stop: &AtomicBool) -> Result<(Durat
                         end.get_or_insert_with(|| clock::now() + LATEST);
                     }
                 }
-                number = asker.answer() => {
+                (number, mac) = asker.answer() => {
+                    macs.insert(mac);
                     let place = usize::try_from(number)?.saturating_sub(1);
                     if let Some((asked, answered @ false)) = sent.get_mut(place) {
                         let now = clock::now();
@@ -228,7 +229,13 @@ fn ask_by_arp(address: IpAddr, mac: MacAddr, stop: &AtomicBool) -> Result<(Durat
             }
         }
         let unanswered = sent.iter().filter(|(_, answered)| !answered).count();
-        Ok((longest, longest_silence(&sent), (unanswered, sent.len())))
+        Ok(Noticed {
+            arp: longest,
+            silent: longest_silence(&sent),
+            unanswered: (unanswered, sent.len()),
+            macs: macs.len(),
+            ..Noticed::default()
+        })
     })
 }
 

@@ -210,7 +210,7 @@ impl World {
         world.facts = Facts {
             nodes: nodes.collect(),
             addresses: (0..world.plan.addresses)
-                .map(|index| (address(index), vec![tenant(index)]))
+                .map(|index| (address(index), Arc::new(vec![tenant(index)])))
                 .collect(),
             config: Arc::new(config()),
             ..Facts::default()
@@ -665,10 +665,10 @@ fn tenant(index: usize) -> Tenant {
         local: false,
         shares: false,
         pool: None,
-        endpoints: Endpoints {
+        endpoints: Arc::new(Endpoints {
             elsewhere: true,
             ..Endpoints::default()
-        },
+        }),
     }
 }
 

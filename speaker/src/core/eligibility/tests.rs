@@ -36,10 +36,10 @@ fn tenant() -> Tenant {
         local: false,
         shares: false,
         pool: None,
-        endpoints: Endpoints {
+        endpoints: Arc::new(Endpoints {
             nodes: BTreeSet::from(["a".into()]),
             ..Endpoints::default()
-        },
+        }),
     }
 }
 
@@ -56,7 +56,7 @@ fn facts(advertisements: &[Value], tenants: Vec<Tenant>) -> Facts {
     };
     Facts {
         nodes: ["a", "b", "c"].map(node).into_iter().collect(),
-        addresses: BTreeMap::from([(ADDRESS.parse().unwrap(), tenants)]),
+        addresses: BTreeMap::from([(ADDRESS.parse().unwrap(), Arc::new(tenants))]),
         config: Arc::new(config(advertisements)),
         ..Facts::default()
     }
@@ -177,11 +177,11 @@ fn an_address_whose_pool_is_gone_goes_on_under_the_advertisements_that_name_it_o
 fn p4_an_address_leaves_a_node_whose_endpoints_all_end_if_another_has_one_that_stays() {
     let with = |nodes: &[&str], ending: &[&str], local: bool| Tenant {
         local,
-        endpoints: Endpoints {
+        endpoints: Arc::new(Endpoints {
             nodes: nodes.iter().map(|name| (*name).into()).collect(),
             ending: ending.iter().map(|name| (*name).into()).collect(),
             elsewhere: false,
-        },
+        }),
         ..tenant()
     };
     for (tenant, wanted) in [
@@ -204,11 +204,11 @@ fn p4_an_address_leaves_a_node_whose_endpoints_all_end_if_another_has_one_that_s
 fn endpoints_decide_for_both_traffic_policies() {
     let with = |local: bool, nodes: &[&str], elsewhere: bool| Tenant {
         local,
-        endpoints: Endpoints {
+        endpoints: Arc::new(Endpoints {
             nodes: nodes.iter().map(|name| (*name).into()).collect(),
             elsewhere,
             ..Endpoints::default()
-        },
+        }),
         ..tenant()
     };
     for (tenant, wanted) in [
@@ -232,10 +232,10 @@ fn of_services_that_share_each_that_serves_has_a_say() {
     let on = |nodes: &[&str]| Tenant {
         local: true,
         shares: true,
-        endpoints: Endpoints {
+        endpoints: Arc::new(Endpoints {
             nodes: nodes.iter().map(|name| (*name).into()).collect(),
             ..Endpoints::default()
-        },
+        }),
         ..tenant()
     };
     let facts = facts(&[json!({})], vec![on(&["a", "b"]), on(&["b", "c"]), on(&[])]);

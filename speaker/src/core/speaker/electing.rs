@@ -53,7 +53,7 @@ impl Speaker {
         let mut order = self.ranked(address, verdicts, load, without);
         // Whoever had it last comes first, if it may own it again. In a cluster in which every speaker has just been started nobody
         // remembers; the API server does.
-        let tenants = facts.addresses.get(&address).into_iter().flatten();
+        let tenants = facts.tenants(address);
         let services = tenants.map(|tenant| &tenant.service);
         let recorded: BTreeSet<&NodeName> = services
             .filter_map(|service| facts.recorded.get(service))
@@ -161,7 +161,7 @@ impl Speaker {
         if told.as_ref() != Some(&reasons) {
             *told = Some(reasons.clone());
             if self.takers.first().is_none_or(|first| self.me <= *first) {
-                let tenants = facts.addresses.get(&address).into_iter().flatten();
+                let tenants = facts.tenants(address);
                 self.outputs.push_back(Output::Happening(Happening::Nobody {
                     address,
                     services: tenants.map(|tenant| tenant.service.clone()).collect(),

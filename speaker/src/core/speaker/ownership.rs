@@ -100,7 +100,7 @@ impl Speaker {
             }
             self.lament(case, &mut outcome);
             if let Owner::Present(node) | Owner::Away(node) = owner {
-                for tenant in facts.addresses.get(&address).into_iter().flatten() {
+                for tenant in facts.tenants(address) {
                     owners.entry(&tenant.service).or_default().insert(node.clone());
                 }
             }

@@ -55,7 +55,7 @@ impl Speaker {
         let on = interfaces
             .filter(|interface| interface.can_announce() && standing.interfaces.contains(&interface.name))
             .filter_map(super::asking::port);
-        let tenants = facts.addresses.get(&address).into_iter().flatten();
+        let tenants = facts.tenants(address);
         let interfaces = standing
             .restricted
             .then(|| standing.interfaces.iter().cloned().collect());

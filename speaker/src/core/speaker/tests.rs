@@ -64,16 +64,16 @@ impl World {
             local: false,
             shares: false,
             pool: None,
-            endpoints: Endpoints {
+            endpoints: Arc::new(Endpoints {
                 elsewhere: true,
                 ..Endpoints::default()
-            },
+            }),
         };
         let facts = Facts {
             nodes: nodes.iter().enumerate().map(node).collect(),
             addresses: addresses
                 .iter()
-                .map(|address| (address.parse().unwrap(), vec![tenant(address)]))
+                .map(|address| (address.parse().unwrap(), Arc::new(vec![tenant(address)])))
                 .collect(),
             config: Arc::new(config(&[json!({})])),
             ..Facts::default()
@@ -216,6 +216,20 @@ fn seconds(seconds: u64) -> Duration {
     Duration::from_secs(seconds)
 }
 
+/// The Service that has [`ADDRESS`].
+fn tenant(facts: &mut Facts) -> &mut Tenant {
+    let tenants = facts.addresses.get_mut(&ADDRESS.parse::<IpAddr>().unwrap()).unwrap();
+    &mut Arc::make_mut(tenants)[0]
+}
+
+/// An endpoint that says no node, or none at all.
+fn elsewhere(elsewhere: bool) -> Arc<Endpoints> {
+    Arc::new(Endpoints {
+        elsewhere,
+        ..Endpoints::default()
+    })
+}
+
 #[test]
 fn a_speaker_listens_first_and_then_one_owns_the_address() {
     let mut world = World::new(&["a", "b", "c"], &[ADDRESS]);
@@ -332,12 +346,11 @@ fn p6_without_any_endpoint_nobody_answers_and_then_the_same_owner_again() {
     let mut world = World::new(&["a", "b", "c"], &[ADDRESS]);
     world.run(seconds(3));
     let owner = world.owner(ADDRESS);
-    let address: IpAddr = ADDRESS.parse().unwrap();
-    world.facts.addresses.get_mut(&address).unwrap()[0].endpoints.elsewhere = false;
+    tenant(&mut world.facts).endpoints = elsewhere(false);
     world.tell_facts();
     assert_eq!(world.owners(ADDRESS), Vec::<String>::new());
     world.run(seconds(30));
-    world.facts.addresses.get_mut(&address).unwrap()[0].endpoints.elsewhere = true;
+    tenant(&mut world.facts).endpoints = elsewhere(true);
     world.tell_facts();
     world.run(seconds(1));
     assert_eq!(world.owner(ADDRESS), owner);
@@ -446,12 +459,12 @@ fn p5_two_that_disagree_on_who_may_own_an_address_do_not_outbid_each_other_for_e
     // Local traffic only, and each has heard of the endpoint on its own node only.
     for node in ["a", "b"] {
         let mut facts = world.facts.clone();
-        let tenant = &mut facts.addresses.get_mut(&ADDRESS.parse::<IpAddr>().unwrap()).unwrap()[0];
+        let tenant = tenant(&mut facts);
         tenant.local = true;
-        tenant.endpoints = Endpoints {
+        tenant.endpoints = Arc::new(Endpoints {
             nodes: BTreeSet::from([node.into()]),
             ..Endpoints::default()
-        };
+        });
         world.running.get_mut(node).unwrap().facts(world.now, Arc::new(facts));
     }
     let before = world.history.len();
@@ -530,9 +543,7 @@ fn p6_an_owner_that_sees_no_endpoint_where_others_do_is_replaced() {
     world.run(seconds(3));
     let owner = world.owner(ADDRESS);
     let mut behind = world.facts.clone();
-    behind.addresses.get_mut(&ADDRESS.parse::<IpAddr>().unwrap()).unwrap()[0]
-        .endpoints
-        .elsewhere = false;
+    tenant(&mut behind).endpoints = elsewhere(false);
     world
         .running
         .get_mut(&owner)
@@ -604,7 +615,7 @@ fn the_owners_of_the_two_addresses_of_one_service_know_of_each_other() {
     let mut world = World::new(&["a", "b"], &[ADDRESS, SIX]);
     let service = ObjectKey::new("n", "dual");
     for tenants in world.facts.addresses.values_mut() {
-        tenants[0].service = service.clone();
+        Arc::make_mut(tenants)[0].service = service.clone();
     }
     world.tell_facts();
     world.run(seconds(3));
