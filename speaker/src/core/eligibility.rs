@@ -33,6 +33,8 @@ pub enum Reason {
     NoInterface,
     /// Other nodes have the address in a prefix of theirs, this one has not.
     NoPrefix,
+    /// The address is in no prefix of any node, and this one has an interface without a carrier where others have none.
+    NoCarrier,
     /// No endpoint serves.
     NoEndpoint,
     /// externalTrafficPolicy Local, and no endpoint serves here.
@@ -55,6 +57,7 @@ impl fmt::Display for Reason {
                 "it has no interface that is up, that is not excluded by its name, that an L2Advertisement allows, and that has IPv6 if the address is of that family"
             },
             Self::NoPrefix => "the address is in no prefix of its interfaces, and is in one of other nodes'",
+            Self::NoCarrier => "an interface of it that the address would be announced on has no carrier",
             Self::NoEndpoint => "no endpoint of the Service serves",
             Self::NoLocalEndpoint => "externalTrafficPolicy is Local and no endpoint serves on it",
             Self::EndpointsEnd => "externalTrafficPolicy is Local and all endpoints on it are terminating",
@@ -71,6 +74,8 @@ pub struct Standing {
     pub restricted: bool,
     /// The interfaces that it announces on.
     pub interfaces: BTreeSet<String>,
+    /// Whether there would be more of them if all had a carrier.
+    pub lacks_carrier: bool,
 }
 
 /// The verdict on every node, for one address.
@@ -122,6 +127,7 @@ fn standing(
             Some(all) => Standing {
                 weight: all.weight.max(standing.weight),
                 restricted: all.restricted || standing.restricted,
+                lacks_carrier: all.lacks_carrier || standing.lacks_carrier,
                 interfaces: &all.interfaces & &standing.interfaces,
             },
         });
@@ -163,7 +169,7 @@ fn for_tenant(
     };
     let interfaces: BTreeSet<String> = networks
         .iter()
-        .filter(|network| allowed(network) && (address.is_ipv4() || has_ipv6(network)))
+        .filter(|network| network.carrier && allowed(network) && (address.is_ipv4() || has_ipv6(network)))
         .map(|network| network.interface.clone())
         .collect();
     if interfaces.is_empty() {
@@ -181,6 +187,7 @@ fn for_tenant(
         weight,
         restricted,
         interfaces,
+        lacks_carrier: networks.iter().any(|network| !network.carrier && allowed(network)),
     })
 }
 
@@ -206,7 +213,8 @@ fn covering<'a>(facts: &'a Facts, address: IpAddr, tenant: &'a Tenant) -> impl I
         .filter(|advertisement| advertisement.covers_service(&tenant.labels))
 }
 
-/// Where any node has the address in a prefix of an interface that it would announce on, only such nodes may own it.
+/// Where any node has the address in a prefix of an interface that it would announce on, only such nodes may own it. Where none has, it is
+/// announced on all interfaces, and hosts may be on any of them: nodes that have lost one come last.
 fn prefer_prefix(networks: &BTreeMap<NodeName, Vec<Network>>, address: IpAddr, verdicts: &mut Verdicts) {
     let on_link = |name: &NodeName, standing: &Standing| {
         networks.get(name).into_iter().flatten().any(|network| {
@@ -217,6 +225,14 @@ fn prefer_prefix(networks: &BTreeMap<NodeName, Vec<Network>>, address: IpAddr, v
     let any = verdicts
         .iter()
         .any(|(name, verdict)| verdict.as_ref().is_ok_and(|standing| on_link(name, standing)));
+    let mut standings = verdicts.values().flatten();
+    if !any && standings.any(|standing| !standing.lacks_carrier) {
+        for verdict in verdicts.values_mut() {
+            if verdict.as_ref().is_ok_and(|standing| standing.lacks_carrier) {
+                *verdict = Err(Reason::NoCarrier);
+            }
+        }
+    }
     if any {
         for (name, verdict) in verdicts.iter_mut() {
             if verdict.as_ref().is_ok_and(|standing| !on_link(name, standing)) {

@@ -34,7 +34,17 @@ impl Interface {
     /// Whether addresses can be announced on it.
     #[must_use]
     pub fn can_announce(&self) -> bool {
-        self.running && self.asks && !self.enslaved && !self.excluded && self.mac.is_some()
+        self.running && self.is_for_announcing()
+    }
+
+    /// Whether addresses would be announced on it if it had a carrier: hosts are expected there.
+    #[must_use]
+    pub fn lacks_carrier(&self) -> bool {
+        !self.running && self.is_for_announcing() && self.addresses.iter().any(tells)
+    }
+
+    fn is_for_announcing(&self) -> bool {
+        self.asks && !self.enslaved && !self.excluded && self.mac.is_some()
     }
 
     /// Its link-local address, which its advertisements of IPv6 addresses come from.
@@ -46,14 +56,9 @@ impl Interface {
         })
     }
 
-    /// What other speakers are told of it. Every link has the IPv4 link-local prefix: it tells nothing. That of IPv6 tells that there is
-    /// IPv6 on this one.
+    /// What other speakers are told of it.
     #[must_use]
     pub fn network(&self) -> Network {
-        let tells = |address: &IpNet| match address {
-            IpNet::V4(v4) => !v4.network().is_link_local(),
-            IpNet::V6(_) => true,
-        };
         Network {
             interface: self.name.clone(),
             mac: self.mac.unwrap_or_default().into(),
@@ -63,7 +68,17 @@ impl Interface {
                 .filter(|address| tells(address))
                 .copied()
                 .collect(),
+            carrier: self.running,
         }
+    }
+}
+
+/// Whether an address tells anything of a link. Every link has the IPv4 link-local prefix: that tells nothing. The one of IPv6 tells that there is
+/// IPv6 on this one.
+fn tells(address: &IpNet) -> bool {
+    match address {
+        IpNet::V4(v4) => !v4.network().is_link_local(),
+        IpNet::V6(_) => true,
     }
 }
 

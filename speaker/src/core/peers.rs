@@ -76,6 +76,7 @@ impl Peers {
             // Its networks are most likely what they were; it is about to say so.
             *peer = Peer {
                 networks: peer.networks.take(),
+                connected: std::mem::take(&mut peer.connected),
                 ..fresh
             };
             return Heard::Restarted;
@@ -235,15 +236,18 @@ impl Peers {
             return false;
         };
         let changed = peer.networks.as_ref() != Some(&networks);
+        peer.connected = networks.iter().filter(|network| network.carrier).cloned().collect();
         peer.networks = Some(networks);
         changed
     }
 
-    /// What a speaker has last said of its networks, whether it is alive or not.
+    /// The networks with a carrier of a speaker, by what it has last said, whether it is alive or not.
     #[must_use]
     pub fn networks_of(&self, node: &NodeName) -> &[Network] {
-        let networks = self.heard.get(node).and_then(|peer| peer.networks.as_deref());
-        networks.unwrap_or_default()
+        self.heard
+            .get(node)
+            .map(|peer| peer.connected.as_slice())
+            .unwrap_or_default()
     }
 
     /// Takes in that a speaker is about to end. Gives back whether that is news.
@@ -312,7 +316,7 @@ impl Peers {
             .is_some_and(|peer| peer.leaving.is_none() && !matches!(peer.phase(now, self.cycle), Phase::Suspected(_)))
     }
 
-    /// The networks of every speaker that can take an address.
+    /// All networks, also those without a carrier, of every speaker that can take an address.
     pub fn networks(&self, now: Instant) -> impl Iterator<Item = (&NodeName, &Vec<Network>)> {
         self.heard
             .iter()

@@ -32,6 +32,8 @@ pub struct Network {
     pub mac: [u8; 6],
     /// The addresses that the node has on it, with the lengths of their prefixes.
     pub addresses: Vec<IpNet>,
+    /// Whether it is up and has a carrier. Without one nothing is announced on it.
+    pub carrier: bool,
 }
 
 /// What one speaker tells another.
@@ -54,7 +56,7 @@ pub enum Message {
     Hears(NodeName),
     /// You were silent for us: tell everybody that you are alive.
     Suspected,
-    /// I am alive, and these are the networks that I can announce on: all of them.
+    /// I am alive, and these are the networks that I announce on, or would if they had a carrier: all of them.
     Hello(Vec<Network>),
     /// I announce these addresses; the last message of a row says so.
     Claims {

@@ -13,8 +13,8 @@ use crate::world::{Told, World};
 /// How often it is looked.
 pub const LOOK: Duration = Duration::from_millis(10);
 
-/// So many packets of a node in a second are a storm, and no answer to anything that happens to a few nodes.
-const STORM: u64 = 2000;
+/// So many packets of a node in a second, and so many more for each node, are a storm, and no answer to anything that happens.
+const STORM: (u64, u64) = (200, 120);
 
 /// How often the client asks anew.
 const ASK: Duration = Duration::from_millis(50);
@@ -179,11 +179,12 @@ impl Judge {
             return;
         }
         let all: Vec<u64> = world.nodes.iter().map(|node| node.packets.iter().sum()).collect();
+        let storm = STORM.0 + STORM.1 * u64::try_from(all.len()).unwrap_or(u64::MAX);
         let (_, before) = std::mem::replace(&mut self.counted, (now, all.clone()));
         for (index, (all, before)) in all.iter().zip(before).enumerate() {
             let packets = all - before;
             self.packets = self.packets.max(packets);
-            if packets > STORM {
+            if packets > storm {
                 let node = &world.nodes[index].name;
                 self.fault(world, format!("{node} sent and received {packets} packets in a second"));
             }

@@ -45,9 +45,10 @@ enum Fault {
     Loss,
     Late,
     Forged,
+    ClockBack,
 }
 
-const FAULTS: [Fault; 13] = [
+const FAULTS: [Fault; 14] = [
     Fault::Kill,
     Fault::Restart,
     Fault::Freeze,
@@ -61,6 +62,7 @@ const FAULTS: [Fault; 13] = [
     Fault::Loss,
     Fault::Late,
     Fault::Forged,
+    Fault::ClockBack,
 ];
 
 /// Plays the story of a seed: a small cluster, and some faults, each of which ends before the next begins.
@@ -80,10 +82,10 @@ pub fn play(seed: u64, record: Option<Box<dyn std::io::Write>>, aloud: bool, sta
     };
     let plan = Plan {
         seed,
-        nodes: if random.random_bool(0.8) {
-            random.random_range(2..=8)
-        } else {
-            random.random_range(9..=14)
+        nodes: match random.random_range(0..100) {
+            0..80 => random.random_range(2..=8),
+            80..99 => random.random_range(9..=14),
+            _ => random.random_range(15..=40),
         },
         addresses: random.random_range(1..=6),
         split: random.random_bool(0.5),
@@ -131,6 +133,13 @@ fn happen(world: &mut World, judge: &mut Judge, random: &mut StdRng, fault: Faul
         Fault::Kill => {
             world.kill(node);
             judge.watch(world, long);
+            world.start(node);
+        }
+        Fault::ClockBack => {
+            // The process starts anew with a clock that is behind what it was at an earlier start.
+            world.kill(node);
+            judge.watch(world, long);
+            world.set_clock_back(node);
             world.start(node);
         }
         Fault::Restart => {

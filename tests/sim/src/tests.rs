@@ -162,6 +162,30 @@ fn p6_bursts_of_loss_move_nothing() {
     assert!(moves.is_empty(), "{moves:?}");
 }
 
+/// P1: cables that are pulled one after the other are no quarrel: nobody waits because it has lost the address before.
+#[test]
+fn p1_an_address_leaves_each_owner_that_loses_its_carrier_at_once_however_often() {
+    let mut world = World::new(Plan {
+        seed: 5,
+        nodes: 4,
+        addresses: 2,
+        split: true,
+        settings: Settings::default(),
+    });
+    let mut judge = Judge::new(world.now);
+    judge.watch(&mut world, Duration::from_secs(4));
+    judge.outage = Duration::from_millis(100);
+    for round in 0..30 {
+        let owner = world.cache.values().next().and_then(|mac| world.node_of(*mac)).unwrap();
+        judge.unwell(world.now, owner);
+        world.set_carrier(owner, false);
+        judge.watch(&mut world, Duration::from_millis(2000 + round * 100));
+        assert!(judge.found().is_empty(), "round {round}: {:?}", judge.found());
+        world.set_carrier(owner, true);
+        judge.watch(&mut world, Duration::from_secs(4));
+    }
+}
+
 /// P2: while a speaker is away and its node lives, its addresses are answered for with its MAC, and nothing moves.
 #[test]
 fn p2_a_speaker_that_is_restarted_moves_nothing() {

@@ -1,56 +1,44 @@
 //! Nodes, the LAN, the network between the speakers, a client, and what goes over them.
 
+mod lan;
+mod plan;
+mod queue;
+
 use std::{
     cmp::Reverse,
-    collections::{BTreeMap, BTreeSet, BinaryHeap},
+    collections::{BTreeMap, BTreeSet, BinaryHeap, HashMap},
     io::Write,
-    net::{IpAddr, Ipv4Addr, Ipv6Addr},
+    net::IpAddr,
     sync::Arc,
     time::{Duration, Instant},
 };
 
-use lodestone_crds::{Config, IPAddressPool, L2Advertisement, Labels, Resources};
-use lodestone_daemon::ObjectKey;
 use lodestone_speaker::{
-    core::{
-        Facts, Happening, Interface, Kind, Output, Settings, Speaker,
-        facts::{Endpoints, Node as NodeFacts, Tenant},
-    },
-    wire::{
-        arp,
-        message::{Datagram, Message, NodeName},
-        ndp,
-    },
+    core::{Facts, Happening, Interface, Kind, Output, Speaker, facts::Node as NodeFacts},
+    wire::message::{Datagram, Message, NodeName},
 };
 use pnet_base::MacAddr;
 use rand::{RngExt, SeedableRng, rngs::StdRng};
 use serde_json::json;
 
-use crate::net::Weather;
+use lan::{BETWEEN, LAN};
+pub use plan::{Plan, address};
+use plan::{config, tenant};
+use queue::{Due, Event};
 
-/// The interface that addresses are announced on, at every node.
-const LAN: u32 = 2;
+use crate::net::Weather;
 
 /// How long the answer takes that nobody listens on a node.
 const ICMP: Duration = Duration::from_micros(200);
 
+/// So many microseconds at most after its time a process runs.
+const LATE: u64 = 1000;
+
+/// How much later each start is, by the clock of the node.
+const STARTS: u64 = 1_000_000;
+
 /// The MAC of the client.
 pub const CLIENT: MacAddr = MacAddr(2, 0xc, 0, 0, 0, 1);
-
-/// What a world is made of.
-#[derive(Clone, Debug)]
-pub struct Plan {
-    /// From which everything that is by chance follows.
-    pub seed: u64,
-    /// How many nodes.
-    pub nodes: usize,
-    /// How many addresses; every third is of IPv6.
-    pub addresses: usize,
-    /// Whether the speakers talk over another network than the one that addresses are announced on.
-    pub split: bool,
-    /// What the user has chosen.
-    pub settings: Settings,
-}
 
 /// One node.
 #[derive(Debug)]
@@ -85,51 +73,10 @@ pub struct Node {
 }
 
 impl Node {
-    /// Its MAC on the LAN.
-    #[must_use]
-    pub fn mac(&self, index: usize) -> MacAddr {
-        let [_, _, a, b] = u32::try_from(index).unwrap_or_default().to_be_bytes();
-        MacAddr(2, 0, 0, 0, a, b)
-    }
-
     /// Whether what runs on it runs.
     #[must_use]
     pub fn runs(&self, now: Instant) -> bool {
         self.up && !self.frozen && self.stalled_until.is_none_or(|until| now >= until)
-    }
-}
-
-#[derive(Clone, Debug)]
-enum Event {
-    Turn(usize),
-    Datagram(usize, IpAddr, Datagram),
-    Frame(usize, Vec<u8>),
-    ToClient(Vec<u8>),
-    Facts(usize, Arc<Facts>),
-    Unreachable(usize, NodeName),
-}
-
-#[derive(Debug)]
-struct Due {
-    at: Instant,
-    order: u64,
-    event: Box<Event>,
-}
-
-impl PartialEq for Due {
-    fn eq(&self, other: &Self) -> bool {
-        (self.at, self.order) == (other.at, other.order)
-    }
-}
-impl Eq for Due {}
-impl PartialOrd for Due {
-    fn partial_cmp(&self, other: &Self) -> Option<std::cmp::Ordering> {
-        Some(self.cmp(other))
-    }
-}
-impl Ord for Due {
-    fn cmp(&self, other: &Self) -> std::cmp::Ordering {
-        (self.at, self.order).cmp(&(other.at, other.order))
     }
 }
 
@@ -171,6 +118,7 @@ pub struct World {
     /// Chance.
     pub random: StdRng,
     plan: Plan,
+    indices: HashMap<NodeName, usize>,
     queue: BinaryHeap<Reverse<Due>>,
     order: u64,
     lost_until: [Option<Instant>; 2],
@@ -198,6 +146,7 @@ impl World {
             queue: BinaryHeap::new(),
             order: 0,
             lost_until: [None; 2],
+            indices: names.iter().cloned().zip(0..).collect(),
             plan,
         };
         let nodes = names.iter().enumerate().map(|(index, name)| {
@@ -228,7 +177,7 @@ impl World {
                 carrier: true,
                 told: true,
                 packets: [0; 2],
-                boot: 0,
+                boot: 10 * STARTS,
                 sequence: 0,
                 waiting: Vec::new(),
                 turn: None,
@@ -246,34 +195,25 @@ impl World {
         self.now.saturating_duration_since(self.start)
     }
 
-    /// The address of a node in Kubernetes.
-    fn node_address(&self, index: usize) -> IpAddr {
-        let [_, _, a, b] = u32::try_from(index + 1).unwrap_or_default().to_be_bytes();
-        let net = if self.plan.split { 10 } else { 172 };
-        Ipv4Addr::new(net, 1, a, b).into()
-    }
-
-    fn lan_address(index: usize) -> IpAddr {
-        let [_, _, a, b] = u32::try_from(index + 1).unwrap_or_default().to_be_bytes();
-        Ipv4Addr::new(172, 1, a, b).into()
-    }
-
     fn interfaces(&self, index: usize) -> Vec<Interface> {
-        let addresses = [
-            format!("{}/16", Self::lan_address(index)),
-            format!("fe80::{:x}/64", index + 1),
-            "2001:db8::ffff/64".to_owned(),
-        ];
-        vec![Interface {
-            index: LAN,
-            name: "lan0".to_owned(),
-            mac: Some(self.nodes[index].mac(index)),
-            running: self.nodes[index].carrier,
-            asks: true,
-            enslaved: false,
-            excluded: false,
-            addresses: addresses.iter().take(2).filter_map(|text| text.parse().ok()).collect(),
-        }]
+        let interface = |interface: u32, name: &str| {
+            let addresses = [
+                format!("{}/16", self.address_on(index, interface)),
+                format!("fe80::{interface:x}:{:x}/64", index + 1),
+            ];
+            Interface {
+                index: interface,
+                name: name.to_owned(),
+                mac: Some(lan::mac(index, interface)),
+                running: interface != LAN || self.nodes[index].carrier,
+                asks: true,
+                enslaved: false,
+                excluded: false,
+                addresses: addresses.iter().filter_map(|text| text.parse().ok()).collect(),
+            }
+        };
+        let between = self.plan.split.then(|| interface(BETWEEN, "eth0"));
+        [interface(LAN, "lan0")].into_iter().chain(between).collect()
     }
 
     /// Starts the speaker of a node.
@@ -281,7 +221,7 @@ impl World {
         let mut speaker = Speaker::new(self.now, self.nodes[index].name.clone(), self.plan.settings);
         speaker.interfaces(self.now, self.interfaces(index));
         let node = &mut self.nodes[index];
-        node.boot += 1_000_000;
+        node.boot += STARTS;
         node.sequence = 0;
         node.frozen = false;
         node.waiting.clear();
@@ -290,6 +230,12 @@ impl World {
         let facts = Arc::new(self.facts.clone());
         self.push(self.now + later, Event::Facts(index, facts));
         self.act(index);
+    }
+
+    /// Sets the clock of a node back, to before its last start.
+    pub fn set_clock_back(&mut self, index: usize) {
+        let node = &mut self.nodes[index];
+        node.boot = node.boot.saturating_sub(STARTS + 1);
     }
 
     /// Kills the speaker of a node.
@@ -347,6 +293,10 @@ impl World {
         }
     }
 
+    fn index_of(&self, node: &NodeName) -> Option<usize> {
+        self.indices.get(node).copied()
+    }
+
     fn push(&mut self, at: Instant, event: Event) {
         self.order += 1;
         self.queue.push(Reverse(Due {
@@ -374,7 +324,7 @@ impl World {
         let index = match &event {
             Event::Turn(index)
             | Event::Datagram(index, ..)
-            | Event::Frame(index, _)
+            | Event::Frame(index, ..)
             | Event::Facts(index, _)
             | Event::Unreachable(index, _) => *index,
             Event::ToClient(frame) => return self.client_hears(frame),
@@ -395,8 +345,8 @@ impl World {
             return self.push(until, event);
         }
         // The kernel answers for the node's own addresses, whatever becomes of the speaker.
-        if let Event::Frame(_, frame) = &event {
-            self.kernel_hears(index, frame);
+        if let Event::Frame(_, interface, frame) = &event {
+            self.kernel_hears(index, *interface, frame);
         }
         let node = &mut self.nodes[index];
         if is_turn {
@@ -412,7 +362,7 @@ impl World {
             // Nobody listens there: its kernel says so.
             if let Event::Datagram(_, _, datagram) = event
                 && datagram.message == Message::Heartbeat
-                && let Some(sender) = self.nodes.iter().position(|node| node.name == datagram.from)
+                && let Some(sender) = self.index_of(&datagram.from)
             {
                 self.push(now + ICMP, Event::Unreachable(sender, datagram.to));
             }
@@ -424,16 +374,15 @@ impl World {
                 node.packets[1] += 1;
                 speaker.datagram(now, source, datagram);
             }
-            Event::Frame(_, frame) => {
+            Event::Frame(_, interface, frame) => {
                 let kind = if frame.get(12) == Some(&0x86) {
                     Kind::Ndp
                 } else {
                     Kind::Arp
                 };
-                if node.carrier
-                    && let Some(answer) = speaker.frame(now, LAN, kind, &frame)
-                {
-                    self.send_frame(index, answer);
+                let is_up = interface != LAN || node.carrier;
+                if is_up && let Some(answer) = speaker.frame(now, interface, kind, &frame) {
+                    self.send_frame(index, interface, answer);
                 }
             }
             Event::Facts(_, facts) => speaker.facts(now, facts),
@@ -452,7 +401,7 @@ impl World {
             let Some(output) = speaker.poll() else { break };
             match output {
                 Output::Send { to, address, message } => self.send(index, &to, address, message),
-                Output::Frame { frame, .. } => self.send_frame(index, frame),
+                Output::Frame { interface, frame } => self.send_frame(index, interface, frame),
                 Output::Boot(boot) => self.nodes[index].boot = boot + 1,
                 Output::Happening(happening) => self.told.push(Told {
                     at: self.now,
@@ -467,6 +416,8 @@ impl World {
         if let Some(due) = due.map(|due| due.max(self.now))
             && node.turn.is_none_or(|turn| due < turn || turn < self.now)
         {
+            // No process runs on the dot.
+            let due = due + Duration::from_micros(self.random.random_range(0..LATE));
             self.nodes[index].turn = Some(due);
             self.push(due, Event::Turn(index));
         }
@@ -482,10 +433,8 @@ impl World {
     }
 
     fn send(&mut self, index: usize, to: &NodeName, address: IpAddr, message: Message) {
-        let Some(target) = self.nodes.iter().position(|node| node.name == *to) else {
-            return;
-        };
-        let over_lan = !self.plan.split || address == Self::lan_address(target);
+        let Some(target) = self.index_of(to) else { return };
+        let over_lan = !self.plan.split || address == self.address_on(target, LAN);
         let node = &mut self.nodes[index];
         node.sequence += 1;
         node.packets[0] += 1;
@@ -511,131 +460,13 @@ impl World {
             return;
         }
         let source = if over_lan {
-            Self::lan_address(index)
+            self.address_on(index, LAN)
         } else {
             self.node_address(index)
         };
         for after in self.weather(over_lan) {
             self.push(self.now + after, Event::Datagram(target, source, datagram.clone()));
         }
-    }
-
-    fn weather(&mut self, lan: bool) -> Vec<Duration> {
-        let weather = if lan { self.lan } else { self.between };
-        let lost = &mut self.lost_until[usize::from(lan)];
-        if lost.is_some_and(|until| self.now < until) {
-            return Vec::new();
-        }
-        if weather.burst_chance > 0.0 && self.random.random_bool(weather.burst_chance) {
-            *lost = Some(self.now + weather.burst);
-        }
-        weather.arrivals(&mut self.random)
-    }
-
-    fn send_frame(&mut self, index: usize, frame: Vec<u8>) {
-        let node = &self.nodes[index];
-        if !node.carrier || node.mute {
-            return;
-        }
-        let lan = node.lan;
-        self.write("frame", index, || json!({"bytes": hex(&frame)}));
-        self.carry(lan, Some(index), frame);
-    }
-
-    /// Carries a frame to whom it is for, on one part of the LAN.
-    fn carry(&mut self, lan: u8, from: Option<usize>, frame: Vec<u8>) {
-        let Some(destination) = frame.first_chunk::<6>().copied() else {
-            return;
-        };
-        let to_all = destination[0] & 1 == 1;
-        for target in 0..self.nodes.len() {
-            let node = &self.nodes[target];
-            let for_it = to_all || destination == <[u8; 6]>::from(node.mac(target));
-            if Some(target) != from && node.lan == lan && node.up && node.carrier && for_it {
-                for after in self.weather(true) {
-                    self.push(self.now + after, Event::Frame(target, frame.clone()));
-                }
-            }
-        }
-        let for_client = to_all || destination == <[u8; 6]>::from(CLIENT);
-        if from.is_some() && self.client_lan == lan && for_client {
-            for after in self.weather(true) {
-                self.push(self.now + after, Event::ToClient(frame.clone()));
-            }
-        }
-    }
-
-    /// The kernel of a node answers for the address of the node.
-    fn kernel_hears(&mut self, index: usize, frame: &[u8]) {
-        let mac = self.nodes[index].mac(index);
-        let answer = arp::Packet::read(frame)
-            .filter(|packet| !packet.reply && IpAddr::from(packet.target) == Self::lan_address(index))
-            .map(|packet| packet.answer(mac, mac).to_vec());
-        if let Some(answer) = answer {
-            self.send_frame(index, answer);
-        }
-    }
-
-    /// The client asks for an address, as one that knows nothing does.
-    pub fn client_asks(&mut self, address: IpAddr) {
-        self.answers.remove(&address);
-        let frame = match address {
-            IpAddr::V4(v4) => arp::request(CLIENT, Ipv4Addr::new(172, 1, 255, 1), v4).into(),
-            IpAddr::V6(v6) => ndp::solicit(CLIENT, Some(Ipv6Addr::new(0xfe80, 0, 0, 0, 0, 0, 0xffff, 1)), v6),
-        };
-        self.carry(self.client_lan, None, frame);
-    }
-
-    fn client_hears(&mut self, frame: &[u8]) {
-        let (address, mac, solicited) = if let Some(packet) = arp::Packet::read(frame) {
-            (
-                IpAddr::from(packet.sender),
-                packet.sender_mac,
-                packet.reply && packet.destination == CLIENT,
-            )
-        } else if let Some(ndp::Packet::Advertisement(packet)) = ndp::Packet::read(frame) {
-            let to_client = frame.first_chunk::<6>() == Some(&<[u8; 6]>::from(CLIENT));
-            (
-                packet.target.into(),
-                packet.target_mac.unwrap_or(packet.source),
-                to_client,
-            )
-        } else {
-            return;
-        };
-        if !self.facts.addresses.contains_key(&address) {
-            return;
-        }
-        if solicited {
-            self.answers.entry(address).or_default().insert(mac);
-            // It asks as another would: what it knows, only those who speak up unasked change.
-            self.cache.entry(address).or_insert(mac);
-            return;
-        }
-        self.cache.insert(address, mac);
-    }
-
-    /// The node that has a MAC.
-    #[must_use]
-    pub fn node_of(&self, mac: MacAddr) -> Option<usize> {
-        (0..self.nodes.len()).find(|index| self.nodes[*index].mac(*index) == mac)
-    }
-
-    /// Whether what the client sends to a MAC arrives at a node that carries it on.
-    #[must_use]
-    pub fn serves(&self, mac: MacAddr) -> bool {
-        self.node_of(mac).is_some_and(|index| self.is_on_lan(index))
-    }
-
-    /// Whether a node is there for the client, whatever becomes of its speaker.
-    #[must_use]
-    pub fn is_on_lan(&self, index: usize) -> bool {
-        let node = &self.nodes[index];
-        node.up
-            && node.carrier
-            && node.lan == self.client_lan
-            && !node.mute
-            && node.stalled_until.is_none_or(|until| self.now >= until)
     }
 
     fn write(&mut self, what: &str, node: usize, content: impl FnOnce() -> serde_json::Value) {
@@ -645,49 +476,4 @@ impl World {
         // A record that can't be written tells nothing: the run goes on.
         let _ = writeln!(record, "{line}");
     }
-}
-
-/// The address with this number.
-#[must_use]
-pub fn address(index: usize) -> IpAddr {
-    let number = u32::try_from(index).unwrap_or_default();
-    if index % 3 == 2 {
-        Ipv6Addr::from(0x2001_0db8_0000_0001_0000_0000_0000_0000 + u128::from(number)).into()
-    } else {
-        Ipv4Addr::from(u32::from(Ipv4Addr::new(172, 1, 200, 0)) + number).into()
-    }
-}
-
-fn tenant(index: usize) -> Tenant {
-    Tenant {
-        service: ObjectKey::new("n", &format!("s{index}")),
-        labels: Labels::new(),
-        local: false,
-        shares: false,
-        pool: None,
-        endpoints: Arc::new(Endpoints {
-            elsewhere: true,
-            ..Endpoints::default()
-        }),
-    }
-}
-
-/// A pool with all addresses, announced everywhere.
-fn config() -> Config {
-    let object = |kind: &str, spec: serde_json::Value| json!({"apiVersion": "metallb.io/v1beta1", "kind": kind, "metadata": {"name": "a"}, "spec": spec});
-    let pool = object(
-        "IPAddressPool",
-        json!({"addresses": ["172.1.200.0/22", "2001:db8:0:1::/112"]}),
-    );
-    let pool: Option<IPAddressPool> = serde_json::from_value(pool).ok();
-    let advertisement: Option<L2Advertisement> = serde_json::from_value(object("L2Advertisement", json!({}))).ok();
-    Config::build(&Resources {
-        pools: pool.into_iter().collect(),
-        l2_advertisements: advertisement.into_iter().collect(),
-        undecodable: vec![],
-    })
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }

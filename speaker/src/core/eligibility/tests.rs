@@ -67,6 +67,7 @@ fn network(interface: &str, prefixes: &[&str]) -> Network {
         interface: interface.to_owned(),
         mac: [0; 6],
         addresses: prefixes.iter().map(|prefix| prefix.parse().unwrap()).collect(),
+        carrier: true,
     }
 }
 
@@ -171,6 +172,45 @@ fn an_address_whose_pool_is_gone_goes_on_under_the_advertisements_that_name_it_o
             .map_or_else(|reason| format!("{reason:?}"), |_| "ok".to_owned());
         assert_eq!(first, wanted);
     }
+}
+
+#[test]
+fn a_node_that_has_lost_a_carrier_comes_last_where_no_prefix_tells_which_network_an_address_is_of() {
+    let lost = |prefixes: &[&str]| Network {
+        carrier: false,
+        ..network("eth1", prefixes)
+    };
+    let with = |address: &str, a: Network| {
+        let other = || vec![network("eth0", &["10.0.0.2/24"]), network("eth1", &["172.16.0.2/24"])];
+        let networks = BTreeMap::from([
+            ("a".into(), vec![network("eth0", &["10.0.0.1/24"]), a]),
+            ("b".into(), other()),
+            ("c".into(), vec![network("eth0", &["10.0.0.3/24"])]),
+        ]);
+        let mut facts = facts(&[json!({})], vec![tenant()]);
+        let tenants = facts.addresses.remove(&ADDRESS.parse::<IpAddr>().unwrap()).unwrap();
+        let address: IpAddr = address.parse().unwrap();
+        facts.addresses.insert(address, tenants);
+        let verdicts = verdicts(&facts, &networks, address);
+        ["a", "b", "c"].map(|name| {
+            verdicts[name]
+                .as_ref()
+                .map_or_else(|reason| format!("{reason:?}"), |_| "ok".to_owned())
+        })
+    };
+    let eth1 = || network("eth1", &["172.16.0.1/24"]);
+    assert_eq!(
+        with("203.0.113.1", eth1()),
+        ["ok", "ok", "ok"],
+        "fewer networks are no loss"
+    );
+    assert_eq!(with("203.0.113.1", lost(&["172.16.0.1/24"])), ["NoCarrier", "ok", "ok"]);
+    // A prefix tells which network counts.
+    assert_eq!(with("10.0.0.9", lost(&["172.16.0.1/24"])), ["ok", "ok", "ok"]);
+    assert_eq!(
+        with("172.16.0.9", lost(&["172.16.0.1/24"])),
+        ["NoPrefix", "ok", "NoPrefix"]
+    );
 }
 
 #[test]

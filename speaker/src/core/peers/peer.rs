@@ -59,7 +59,9 @@ pub(super) struct Peer {
     /// Since when it has not said what it owns: it has just been started.
     pub(super) silent_on_claims: Option<Instant>,
     pub(super) leaving: Option<Leaving>,
+    /// All networks that it has told of, and of these the ones with a carrier.
     pub(super) networks: Option<Vec<Network>>,
+    pub(super) connected: Vec<Network>,
     pub(super) node: Watched,
     pub(super) lan: Watched,
     /// Others that do not hear it: since when, and when they have last said so where they do not hear it only where it announces.
@@ -111,6 +113,7 @@ impl Peer {
             silent_on_claims: Some(now),
             leaving: None,
             networks: None,
+            connected: Vec::new(),
             node: Watched::new(now),
             lan: Watched::new(now),
             told: BTreeMap::new(),

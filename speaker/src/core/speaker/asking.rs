@@ -322,7 +322,10 @@ impl Speaker {
         &'a self,
         node: &'a NodeName,
     ) -> impl Iterator<Item = (Port, &'a Network)> {
-        let apart = self.peers.has_lan(node);
+        // Whether this node watches it or not: in a large cluster those who ask do not.
+        let apart = self
+            .facing(node)
+            .any(|(_, network)| !self.is_node_network(node, network));
         self.facing(node)
             .filter(move |(_, network)| !(apart && self.is_node_network(node, network)))
     }

@@ -69,10 +69,11 @@ impl Speaker {
                     self.next_baseline = self.next_baseline.min(now + SOON);
                 }
                 self.peers.beat(now, &from, path);
-                if self.phases.get(&from) == Some(&Phase::Well) {
-                    self.expect(now);
-                } else {
+                if self.phases.get(&from) != Some(&Phase::Well) {
                     self.watch(now);
+                } else if self.next_liveness.is_none_or(|due| due > now) {
+                    // What is due already is looked at in the next turn, not put off.
+                    self.expect(now);
                 }
             }
             Message::Unwatch => self.peers.unwatch(&from),
@@ -89,8 +90,10 @@ impl Speaker {
             }
             Message::Suspect { node, .. } if node == self.me => self.refute(now),
             Message::Suspect { node, on_lan } => {
-                // What we hear ourselves, others can't tell us away.
-                if !self.peers.watches(&node) || self.peers.phase(&node, now) != Some(Phase::Well) {
+                // What we hear ourselves, others can't tell us away; and to one that is cut off where it announces all others are silent there.
+                let is_seen = self.peers.watches(&node) && self.peers.phase(&node, now) == Some(Phase::Well);
+                let is_cut_off = on_lan && matches!(self.peers.phase(&from, now), Some(Phase::Suspected(_)));
+                if !is_seen && !is_cut_off {
                     self.peers.told(now, &node, &from, on_lan);
                     self.notice(now, &node);
                 }
@@ -202,7 +205,7 @@ impl Speaker {
         match settled {
             Settled::Same => {}
             Settled::Changed => {
-                if before.as_ref() == Some(&self.me) {
+                if before.as_ref() == Some(&self.me) && self.disputes(now, address) {
                     let (times, last) = self.outbid.entry(address).or_insert((0, now));
                     *times = if now > *last + CALM { 1 } else { times.saturating_add(1) };
                     *last = now;
@@ -211,6 +214,21 @@ impl Speaker {
             }
             Settled::Outdated => self.contradict(teller, address),
         }
+    }
+
+    /// Whether somebody has taken an address that this node may own, as far as it knows, and the other may not.
+    fn disputes(&mut self, now: Instant, address: IpAddr) -> bool {
+        let (Some(facts), Some(holder)) = (self.facts.clone(), self.holder_of(address)) else {
+            return false;
+        };
+        let verdicts = self.verdicts(now, &facts);
+        let place = verdicts.binary_search_by_key(&address, |(of, _)| *of).ok();
+        place
+            .and_then(|place| verdicts.get(place))
+            .is_some_and(|(_, verdicts)| {
+                let may = |node: &NodeName| matches!(verdicts.get(node), Some(Ok(_)));
+                may(&self.me) && !may(&holder)
+            })
     }
 
     /// Looks at everybody that is watched.

@@ -23,7 +23,7 @@ impl Speaker {
     pub(super) fn own_networks(&self) -> Vec<Network> {
         let interfaces = self.interfaces.iter().flatten();
         interfaces
-            .filter(|interface| interface.can_announce())
+            .filter(|interface| interface.can_announce() || interface.lacks_carrier())
             .map(Interface::network)
             .collect()
     }
