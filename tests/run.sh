@@ -5,7 +5,7 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 
 # The longest first.
-order=(controller nftables iptables peers faults split cluster replicas sandbox definitions)
+order=(controller nftables iptables peers faults split split5 cluster replicas sandbox definitions)
 out=$(mktemp -d)
 trap 'rm -rf "$out"' EXIT
 
@@ -16,12 +16,13 @@ for name in $(cut -d' ' -f1 "$out/built"); do
 done
 
 one() { # NAME ARGUMENT...
-  local name=$1 binary
+  local name=$1 binary start=$SECONDS
   shift
   binary=$(sed -n "s/^$name //p" "$out/built")
   echo "$name: runs" >&2
   # From the folder of the package, as cargo does.
   if (cd tests && "$binary" --test-threads=1 "$@") >"$out/$name.log" 2>&1; then
+    echo "$name: passed after $((SECONDS - start)) s" >&2
     flock "$out/built" sed "s/^running/$name: running/" "$out/$name.log"
   else
     echo "$name" >>"$out/failed"

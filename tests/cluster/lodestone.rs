@@ -1,10 +1,11 @@
 //! Lodestone in the cluster, installed as a user installs it.
 
-use std::{path::PathBuf, time::Duration};
+use std::{collections::BTreeSet, path::PathBuf, time::Duration};
 
 use anyhow::{Context, Result, bail};
+use serde_json::json;
 
-use crate::{up::Cluster, wait::wait_for};
+use crate::{network::LAN_POOL_IPV6, up::Cluster, wait::wait_for};
 
 /// The namespace that Lodestone is installed in.
 pub const NAMESPACE: &str = "metallb-system";
@@ -61,6 +62,23 @@ impl Cluster {
         self.wait_for_lodestone()
     }
 
+    /// A pool of IPv6 addresses of the LAN, advertised everywhere.
+    ///
+    /// # Errors
+    /// When it is refused.
+    pub fn apply_ipv6_pool(&self) -> Result<()> {
+        for (kind, spec) in [
+            ("IPAddressPool", json!({"addresses": [LAN_POOL_IPV6]})),
+            ("L2Advertisement", json!({"ipAddressPools": ["six"]})),
+        ] {
+            let object = json!({
+                "apiVersion": "metallb.io/v1beta1", "kind": kind, "metadata": {"name": "six", "namespace": NAMESPACE}, "spec": spec,
+            });
+            self.apply(&object.to_string())?;
+        }
+        Ok(())
+    }
+
     /// Waits until the controller and all speakers are ready.
     ///
     /// # Errors
@@ -102,13 +120,21 @@ impl Cluster {
         Ok(name)
     }
 
-    /// The node that answers for an IPv4 address, once exactly one MAC does.
+    /// The node that answers for an address, once exactly one MAC does. Of an IPv6 address it is the one that the client's kernel finds, and the
+    /// address has to be a Service's that serves HTTP.
     ///
     /// # Errors
     /// When that does not become so, or no node has that MAC.
     pub fn owner_of(&self, address: &str) -> Result<String> {
         let client = self.host("client1");
         let macs = wait_for(&format!("one answer for {address}"), Duration::from_secs(60), || {
+            if address.contains(':') {
+                client.forget_neighbours()?;
+                // Whether or not it answers at once.
+                let answered = client.http(address, 80).is_ok();
+                let mac = client.neighbour(address)?.filter(|_| answered);
+                return Ok(mac.map(|mac| BTreeSet::from([mac])));
+            }
             Ok(Some(client.who_has(address)?).filter(|macs| macs.len() == 1))
         })?;
         let has = |node: &String| {

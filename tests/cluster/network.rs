@@ -10,6 +10,9 @@ use crate::{
 /// Addresses of the LAN that belong to no host: what a test gives to a pool.
 pub const LAN_POOL: &str = "192.168.122.110-192.168.122.119";
 
+/// The same for IPv6.
+pub const LAN_POOL_IPV6: &str = "fd00:122::a0-fd00:122::af";
+
 /// The addresses of one node.
 #[derive(Clone, Debug)]
 pub struct NodeAddresses {

@@ -18,7 +18,7 @@ use std::{
     time::Duration,
 };
 
-use lodestone_tests::{Cluster, NAMESPACE, Netns, Spec, checkout, images, wait_until};
+use lodestone_tests::{Announced, Cluster, NAMESPACE, Netns, Spec, checkout, images, wait_until};
 use serde_json::{Value, json};
 
 const LIMIT: Duration = Duration::from_secs(60);
@@ -40,15 +40,7 @@ fn cluster() -> MutexGuard<'static, Cluster> {
         cluster.install_lodestone(&[]).unwrap();
         let quickstart = std::fs::read_to_string(checkout().join("examples/quickstart.yaml")).unwrap();
         cluster.apply(&quickstart).unwrap();
-        for (kind, spec) in [
-            ("IPAddressPool", json!({"addresses": ["fd00:122::a0-fd00:122::af"]})),
-            ("L2Advertisement", json!({"ipAddressPools": ["six"]})),
-        ] {
-            let object = json!({
-                "apiVersion": "metallb.io/v1beta1", "kind": kind, "metadata": {"name": "six", "namespace": NAMESPACE}, "spec": spec,
-            });
-            cluster.apply(&object.to_string()).unwrap();
-        }
+        cluster.apply_ipv6_pool().unwrap();
         // The API server is there: its node is neither to lose its power nor to be parted from the others.
         let exclude = "node.kubernetes.io/exclude-from-external-load-balancers=";
         cluster.kubectl(&["label", "node", "cp", exclude]).unwrap();
@@ -67,64 +59,21 @@ fn owner(cluster: &Cluster, address: &str) -> String {
     cluster.owner_of(address).unwrap()
 }
 
-/// A Service of a test, which goes with it.
-struct Service<'a> {
-    cluster: &'a Cluster,
-    name: &'static str,
-    address: String,
-    owner: String,
+fn announced<'a>(cluster: &'a Cluster, name: &'static str, more: &Value) -> Announced<'a> {
+    Announced::new(cluster, name, more).unwrap()
 }
 
-impl<'a> Service<'a> {
-    fn new(cluster: &'a Cluster, name: &'static str, more: &Value) -> Self {
-        let mut service = json!({
-            "apiVersion": "v1", "kind": "Service", "metadata": {"name": name, "namespace": "default"},
-            "spec": {"type": "LoadBalancer", "selector": {"app": "nginx-deployment"}, "ports": [{"port": 80}]},
-        });
-        for (key, value) in more.as_object().unwrap() {
-            service["spec"][key] = value.clone();
-        }
-        cluster.apply(&service.to_string()).unwrap();
-        let address = cluster.address_of("default", name).unwrap();
-        let owner = if address.contains(':') {
-            String::new()
-        } else {
-            owner(cluster, &address)
-        };
-        Self {
-            cluster,
-            name,
-            address,
-            owner,
-        }
-    }
-
-    /// The owner stays what it was, however often it is looked.
-    fn stays(&self) {
-        for _ in 0..LOOKS {
-            let now = owner(self.cluster, &self.address);
-            assert_eq!(now, self.owner, "{}", last_words(self.cluster));
-        }
-    }
-
-    /// Waits until another node owns the address, and gives that.
-    fn moves(&self) -> String {
-        let mut other = String::new();
-        wait_until(&format!("{} to move from {}", self.address, self.owner), LIMIT, || {
-            other = owner(self.cluster, &self.address);
-            other != self.owner
-        })
-        .unwrap();
-        other
+/// The owner stays what it was, however often it is looked.
+fn stays(cluster: &Cluster, service: &Announced<'_>) {
+    for _ in 0..LOOKS {
+        let now = service.owner_now().unwrap();
+        assert_eq!(now, service.owner, "{}", last_words(cluster));
     }
 }
 
-impl Drop for Service<'_> {
-    fn drop(&mut self) {
-        if let Err(error) = self.cluster.kubectl(&["delete", "service", self.name]) {
-            eprintln!("{error:#}");
-        }
-    }
+/// A Service of IPv6 alone.
+fn six() -> Value {
+    json!({"ipFamilyPolicy": "SingleStack", "ipFamilies": ["IPv6"]})
 }
 
 /// What the speakers have said of late.

@@ -17,6 +17,9 @@ const LIMIT: Duration = Duration::from_secs(120);
 
 const EXCLUDE: &str = "node.kubernetes.io/exclude-from-external-load-balancers";
 
+/// Of so many connections every pod gets some.
+const ALL_PODS: usize = 40;
+
 /// How many connections are open while something happens.
 const CONNECTIONS: usize = 50;
 
@@ -205,7 +208,10 @@ fn round(cluster: &Cluster, figure: Figure, address: IpAddr) -> Result<(Noticed,
     }
     cluster.wait_for_lodestone()?;
     let client = cluster.host("client1");
-    wait_until("the answers", LIMIT, || client.http(&address.to_string(), 80).is_ok())?;
+    // The Service may still count on pods that went with their node.
+    wait_until("all pods to answer", LIMIT, || {
+        (0..ALL_PODS).all(|_| client.http(&address.to_string(), 80).is_ok())
+    })?;
     // What is learnt of the links is as it was; the pods of a node that had no power serve again.
     thread::sleep(Duration::from_secs(3));
     Ok((noticed, moved))

@@ -76,26 +76,26 @@ fn knows_stranger(cluster: &Cluster, node: &str) -> bool {
 #[test]
 fn p6_messages_under_another_key_change_nothing() {
     let cluster = cluster();
-    let service = Service::new(&cluster, "wrong-key", &json!({}));
+    let service = announced(&cluster, "wrong-key", &json!({}));
     let nodes = cluster.spec().nodes();
     for node in &nodes {
         for _ in 0..100 {
             send(&cluster, node, &lies(node, &service.address, b"another secret"));
         }
     }
-    service.stays();
+    stays(&cluster, &service);
     assert!(nodes.iter().all(|node| !knows_stranger(&cluster, node)));
     // The same is heard under the right key, or this test would show nothing: that it lives, without any claim.
     let node = "w1";
     send(&cluster, node, &lies(node, &service.address, &secret(&cluster))[..1]);
     wait_until("the stranger to be heard", LIMIT, || knows_stranger(&cluster, node)).unwrap();
-    service.stays();
+    stays(&cluster, &service);
 }
 
 #[test]
 fn p6_recorded_messages_do_not_keep_a_dead_node_alive_and_do_not_hurt_one_that_is_back() {
     let cluster = cluster();
-    let service = Service::new(&cluster, "replayed", &json!({}));
+    let service = announced(&cluster, "replayed", &json!({}));
     let recorded: Vec<Recorded> = cluster.record(&service.owner, PORT, 300).unwrap();
     assert!(recorded.len() == 300 && recorded.iter().any(|datagram| datagram.payload.len() > 42));
     let again = |stop: &AtomicBool| {
@@ -140,7 +140,7 @@ fn p6_recorded_messages_do_not_keep_a_dead_node_alive_and_do_not_hurt_one_that_i
 #[test]
 fn p6_garbage_as_fast_as_it_comes_moves_nothing() {
     let cluster = cluster();
-    let service = Service::new(&cluster, "garbage", &json!({}));
+    let service = announced(&cluster, "garbage", &json!({}));
     let stop = AtomicBool::new(false);
     let nodes = cluster.spec().nodes();
     let targets: Vec<SocketAddr> = nodes
@@ -187,7 +187,7 @@ fn p6_garbage_as_fast_as_it_comes_moves_nothing() {
     });
     assert!(sent > 10_000, "only {sent} datagrams were sent");
     all_hear_all(&cluster);
-    service.stays();
+    stays(&cluster, &service);
 }
 
 /// An ICMP error of `from`: the datagram that `to` has sent there from `port` found nobody (RFC 792: type 3, code 3, its header and eight bytes).
@@ -220,7 +220,7 @@ fn checksum(bytes: &[u8]) -> u16 {
 #[test]
 fn p6_forged_icmp_errors_are_worth_a_doubt_and_move_nothing() {
     let cluster = cluster();
-    let service = Service::new(&cluster, "forged", &json!({}));
+    let service = announced(&cluster, "forged", &json!({}));
     let victim: Ipv4Addr = cluster.addresses(&service.owner).unwrap().ipv4.parse().unwrap();
     let doubts = |node: &str| {
         let line = metric(&cluster, node, "lodestone_speaker_doubts_total ");
@@ -272,13 +272,13 @@ fn p6_forged_icmp_errors_are_worth_a_doubt_and_move_nothing() {
         after > before + 10,
         "the forged errors have reached nobody: {before} doubts before, {after} after"
     );
-    service.stays();
+    stays(&cluster, &service);
 }
 
 #[test]
 fn p6_the_key_is_changed_while_the_speakers_talk_and_nothing_moves() {
     let cluster = cluster();
-    let service = Service::new(&cluster, "rotated", &json!({}));
+    let service = announced(&cluster, "rotated", &json!({}));
     let suspicions = || -> Vec<Option<String>> {
         let nodes = cluster.spec().nodes();
         nodes
@@ -293,7 +293,7 @@ fn p6_the_key_is_changed_while_the_speakers_talk_and_nothing_moves() {
         cluster
             .kubectl(&["-n", NAMESPACE, "patch", "secret", "lodestone-peers", "-p", &patch])
             .unwrap();
-        service.stays();
+        stays(&cluster, &service);
     }
     assert_eq!(suspicions(), before, "nobody was silent for anybody");
     all_hear_all(&cluster);
@@ -302,5 +302,5 @@ fn p6_the_key_is_changed_while_the_speakers_talk_and_nothing_moves() {
     cluster.kubectl(&["-n", NAMESPACE, "delete", "pod", &pod]).unwrap();
     cluster.wait_for_lodestone().unwrap();
     all_hear_all(&cluster);
-    service.stays();
+    stays(&cluster, &service);
 }

@@ -5,23 +5,13 @@ use super::*;
 #[test]
 fn p1_p3_a_node_without_power_is_replaced_in_both_families_and_gets_nothing_back_when_it_returns() {
     let cluster = cluster();
-    let service = Service::new(&cluster, "power", &json!({}));
-    let six = Service::new(
-        &cluster,
-        "power-six",
-        &json!({"ipFamilyPolicy": "SingleStack", "ipFamilies": ["IPv6"]}),
-    );
+    let service = announced(&cluster, "power", &json!({}));
+    let six = announced(&cluster, "power-six", &six());
     let dead = &service.owner;
-    let mac = cluster.host(dead).mac("eth0").unwrap();
     cluster.power_off(dead).unwrap();
-    let other = service.moves();
+    let other = service.moves().unwrap();
     // Whoever had the address of the other family, it is not the one without power.
-    client(&cluster).forget_neighbours().unwrap();
-    wait_until("an answer over IPv6", LIMIT, || {
-        client(&cluster).http(&six.address, 80).is_ok()
-    })
-    .unwrap();
-    assert_ne!(client(&cluster).neighbour(&six.address).unwrap(), Some(mac));
+    assert_ne!(six.owner_now().unwrap(), *dead);
     power_on(&cluster, dead);
     for _ in 0..LOOKS {
         assert_eq!(owner(&cluster, &service.address), other);
@@ -31,45 +21,29 @@ fn p1_p3_a_node_without_power_is_replaced_in_both_families_and_gets_nothing_back
 #[test]
 fn p2_a_speaker_that_is_killed_goes_on_being_stood_in_for_in_both_families() {
     let cluster = cluster();
-    let service = Service::new(&cluster, "killed", &json!({}));
-    let six = Service::new(
-        &cluster,
-        "killed-six",
-        &json!({"ipFamilyPolicy": "SingleStack", "ipFamilies": ["IPv6"]}),
-    );
-    wait_until("an answer over IPv6", LIMIT, || {
-        client(&cluster).http(&six.address, 80).is_ok()
-    })
-    .unwrap();
-    let mac = client(&cluster).neighbour(&six.address).unwrap().unwrap();
-    let has = |node: &String| cluster.host(node).mac("eth0").unwrap() == mac;
-    let of_six = cluster.spec().nodes().into_iter().find(has).unwrap();
-    for node in [&service.owner, &of_six] {
+    let service = announced(&cluster, "killed", &json!({}));
+    let six = announced(&cluster, "killed-six", &six());
+    for node in [&service.owner, &six.owner] {
         let pod = cluster.pod_of("speaker", Some(node)).unwrap();
         let process = cluster.process_of_pod(NAMESPACE, &pod).unwrap();
         // It stays away for as long as it is looked: one that is frozen is not started anew.
         process.freeze();
-        client(&cluster).forget_neighbours().unwrap();
-        let answers = wait_until("answers", LIMIT, || {
-            client(&cluster).http(&service.address, 80).is_ok() && client(&cluster).http(&six.address, 80).is_ok()
-        });
-        let (four, seen) = (
-            owner(&cluster, &service.address),
-            client(&cluster).neighbour(&six.address),
-        );
+        let owners = [&service, &six].map(Announced::owner_now);
         process.kill();
         process.thaw();
-        answers.unwrap();
-        assert_eq!((four, seen.unwrap()), (service.owner.clone(), Some(mac.clone())));
+        assert_eq!(
+            owners.map(Result::unwrap),
+            [&service, &six].map(|service| service.owner.clone())
+        );
         cluster.wait_for_lodestone().unwrap();
     }
-    service.stays();
+    stays(&cluster, &service);
 }
 
 #[test]
 fn p4_a_node_that_is_drained_keeps_its_addresses_and_hands_them_over_when_its_speaker_ends() {
     let cluster = cluster();
-    let service = Service::new(&cluster, "drained", &json!({}));
+    let service = announced(&cluster, "drained", &json!({}));
     let node = service.owner.clone();
     let drain = [
         "drain",
@@ -83,7 +57,7 @@ fn p4_a_node_that_is_drained_keeps_its_addresses_and_hands_them_over_when_its_sp
     let during = owner(&cluster, &service.address);
     let pod = cluster.pod_of("speaker", Some(&node)).unwrap();
     cluster.kubectl(&["-n", NAMESPACE, "delete", "pod", &pod]).unwrap();
-    let other = service.moves();
+    let other = service.moves().unwrap();
     cluster.wait_for_lodestone().unwrap();
     cluster.kubectl(&["uncordon", &node]).unwrap();
     assert_eq!(during, node, "draining alone moves nothing");
@@ -100,11 +74,11 @@ fn p4_a_node_that_is_drained_keeps_its_addresses_and_hands_them_over_when_its_sp
 #[test]
 fn p4_with_traffic_policy_local_an_address_leaves_a_drained_node_before_its_last_endpoint() {
     let cluster = cluster();
-    let service = Service::new(&cluster, "local", &json!({"externalTrafficPolicy": "Local"}));
+    let service = announced(&cluster, "local", &json!({"externalTrafficPolicy": "Local"}));
     let node = service.owner.clone();
     let drain = ["drain", &node, "--ignore-daemonsets", "--force", "--timeout=60s"];
     cluster.kubectl(&drain).unwrap();
-    let other = service.moves();
+    let other = service.moves().unwrap();
     cluster.kubectl(&["uncordon", &node]).unwrap();
     let answer = client(&cluster).http(&service.address, 80).unwrap();
     assert!(!answer["pod"].is_empty(), "{answer:?}");
@@ -114,8 +88,8 @@ fn p4_with_traffic_policy_local_an_address_leaves_a_drained_node_before_its_last
 #[test]
 fn p3_a_node_that_is_removed_and_added_takes_nothing_and_may_own_what_is_new() {
     let cluster = cluster();
-    let services: Vec<Service<'_>> = ["added-a", "added-b"]
-        .map(|name| Service::new(&cluster, name, &json!({})))
+    let services: Vec<Announced<'_>> = ["added-a", "added-b"]
+        .map(|name| announced(&cluster, name, &json!({})))
         .into();
     let mut free = (1..=5).map(|index| format!("w{index}"));
     let node = free
@@ -123,12 +97,12 @@ fn p3_a_node_that_is_removed_and_added_takes_nothing_and_may_own_what_is_new() {
         .unwrap();
     cluster.power_off(&node).unwrap();
     cluster.kubectl(&["delete", "node", &node]).unwrap();
-    services.iter().for_each(Service::stays);
+    services.iter().for_each(|service| stays(&cluster, service));
     power_on(&cluster, &node);
-    services.iter().for_each(Service::stays);
+    services.iter().for_each(|service| stays(&cluster, service));
     // The others are full by their fair share sooner or later.
     let names = ["added-c", "added-d", "added-e", "added-f"];
-    let more: Vec<Service<'_>> = names.map(|name| Service::new(&cluster, name, &json!({}))).into();
+    let more: Vec<Announced<'_>> = names.map(|name| announced(&cluster, name, &json!({}))).into();
     assert!(
         more.iter().any(|service| service.owner == node),
         "{node} owns none of the new ones"
@@ -138,7 +112,7 @@ fn p3_a_node_that_is_removed_and_added_takes_nothing_and_may_own_what_is_new() {
 #[test]
 fn p5_two_halves_each_have_an_owner_and_one_is_left_when_they_are_joined() {
     let cluster = cluster();
-    let service = Service::new(&cluster, "parted", &json!({}));
+    let service = announced(&cluster, "parted", &json!({}));
     let mut others = (1..=5)
         .map(|index| format!("w{index}"))
         .filter(|node| *node != service.owner);

@@ -2,7 +2,7 @@
 
 use lodestone_tests::{Cluster, NAMESPACE, Netns, wait_for};
 
-use super::{LIMIT, cluster};
+use super::networks::{LIMIT, cluster};
 
 /// No node that a test of this file disturbs may be the API server's.
 const NODE: &str = "w2";

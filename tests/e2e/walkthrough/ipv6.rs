@@ -10,15 +10,7 @@ struct Pool<'a>(&'a Cluster);
 
 impl<'a> Pool<'a> {
     fn new(cluster: &'a Cluster) -> Self {
-        for (kind, spec) in [
-            ("IPAddressPool", json!({"addresses": ["fd00:122::a0-fd00:122::af"]})),
-            ("L2Advertisement", json!({"ipAddressPools": ["six"]})),
-        ] {
-            let object = json!({
-                "apiVersion": "metallb.io/v1beta1", "kind": kind, "metadata": {"name": "six", "namespace": NAMESPACE}, "spec": spec,
-            });
-            cluster.apply(&object.to_string()).unwrap();
-        }
+        cluster.apply_ipv6_pool().unwrap();
         Self(cluster)
     }
 }
