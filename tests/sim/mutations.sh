@@ -37,5 +37,9 @@ mutate "suspicion is enough, the wire is not asked" $core/speaker/ownership.rs \
   'if silent.is_some() && self.found(now, &node) == Found::Gone {' 'if silent.is_some() {' || failed=1
 mutate "whoever stands in answers with its own MAC" $core/speaker/frames.rs \
   'Some((port, (*mac).into()))' '{ let _ = mac; Some((port, port.mac)) }' || failed=1
+mutate "one that is heard though nobody watches it is not spared" $core/peers.rs \
+  '.filter(|heard| now < *heard + SPARED)' '.filter(|_| false)' || failed=1
+mutate "in a large cluster the node network counts on the wire, too" $core/speaker/asking.rs \
+  '.any(|(_, network)| !self.is_node_network(node, network));' '.any(|_| self.peers.has_lan(node));' || failed=1
 cargo build --locked --quiet -p lodestone-sim
 exit $failed
