@@ -5,7 +5,11 @@ use std::time::Duration;
 use anyhow::Result;
 use serde_json::{Value, json};
 
-use crate::{up::Cluster, wait::wait_until};
+use crate::{
+    lodestone::NAMESPACE,
+    up::Cluster,
+    wait::{wait_for, wait_until},
+};
 
 /// How long a move may take before something is broken.
 const LIMIT: Duration = Duration::from_secs(60);
@@ -41,7 +45,14 @@ impl<'a> Announced<'a> {
             owner: String::new(),
         };
         announced.address = cluster.address_of("default", name)?;
-        announced.owner = announced.owner_now()?;
+        // Who had the address for another Service a moment ago may still answer.
+        announced.owner = wait_for(&format!("{name} to be announced"), LIMIT, || {
+            let of_service = format!("metallb.io/service-name={name},metallb.io/service-namespace=default");
+            let said = cluster.get(&["-n", NAMESPACE, "servicel2statuses", "-l", &of_service])?;
+            let said = said["items"][0]["status"]["node"].as_str().map(str::to_owned);
+            let owner = announced.owner_now()?;
+            Ok(said.filter(|said| *said == owner))
+        })?;
         Ok(announced)
     }
 

@@ -77,20 +77,25 @@ fn a_speaker_tells_its_metrics() {
     let cluster = cluster();
     let service = announced(&cluster, "metrics", &json!({}));
     let (address, node) = (service.address.clone(), service.owner.clone());
-    let host = cluster.addresses(&node).unwrap().ipv4;
-    let fetch = |what: &str| -> Option<String> {
-        let pod = cluster.pod_of("speaker", Some(&node)).ok()?;
+    let fetch = || -> anyhow::Result<String> {
+        let pod = cluster.pod_of("speaker", Some(&node))?;
         let path = format!("/api/v1/namespaces/{NAMESPACE}/pods/{pod}:9120/proxy/metrics");
-        let text = cluster.kubectl(&["get", "--raw", &path]).ok()?;
-        text.lines().find(|line| line.contains(what)).map(str::to_owned)
+        cluster.kubectl(&["get", "--raw", &path])
     };
+    let says = |what: &str| fetch().is_ok_and(|text| text.lines().any(|line| line.contains(what)));
     let announced = format!("service=\"default/metrics\",protocol=\"layer2\",node=\"{node}\",ip=\"{address}\"}} 1");
-    wait_until(&format!("the metrics of {host}"), LIMIT, || fetch(&announced).is_some()).unwrap();
-    assert!(fetch(&format!("metallb_layer2_responses_sent{{ip=\"{address}\"}}")).is_some());
+    if let Err(error) = wait_until(&format!("the metrics of {node}"), LIMIT, || says(&announced)) {
+        panic!(
+            "{error:#}; {} owns it; the metrics: {:?}",
+            service.owner_now().unwrap(),
+            fetch()
+        );
+    }
+    assert!(says(&format!("metallb_layer2_responses_sent{{ip=\"{address}\"}}")));
     // What is gone is gone from them.
     cluster.kubectl(&["delete", "service", "metrics"]).unwrap();
     wait_until("the address to be gone from the metrics", LIMIT, || {
-        fetch(&address).is_none()
+        fetch().is_ok_and(|text| !text.contains(&address))
     })
     .unwrap();
 }

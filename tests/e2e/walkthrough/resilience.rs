@@ -55,8 +55,9 @@ fn when_a_node_loses_its_power_another_one_takes_over_and_it_comes_back() {
         let label = "node.kubernetes.io/exclude-from-external-load-balancers";
         cluster.kubectl(&["label", "node", "cp", &format!("{label}=")]).unwrap();
         let mut other = node;
+        // The new owner begins before the old one stops: for a moment both answer.
         wait_until("the address to leave the control-plane node", LIMIT, || {
-            other = owner(&cluster, &address);
+            other = cluster.owner_of(&address).unwrap();
             other != "cp"
         })
         .unwrap();
@@ -69,7 +70,7 @@ fn when_a_node_loses_its_power_another_one_takes_over_and_it_comes_back() {
     // While it is in doubt another one answers with the MAC of the owner.
     let mut other = node.clone();
     wait_until("another owner", LIMIT, || {
-        other = owner(&cluster, &address);
+        other = cluster.owner_of(&address).unwrap();
         other != node
     })
     .unwrap();
