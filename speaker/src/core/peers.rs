@@ -210,6 +210,12 @@ impl Peers {
         }
     }
 
+    /// Whether nobody that this node hears watches `node`, and nothing was heard of it since.
+    #[must_use]
+    pub fn is_unwatched(&self, node: &NodeName) -> bool {
+        self.heard.get(node).is_some_and(|peer| peer.unwatched.is_some())
+    }
+
     /// How many do not hear it: those who have said so, and this node.
     #[must_use]
     pub fn suspected_by(&self, node: &NodeName, now: Instant) -> usize {

@@ -95,6 +95,8 @@ pub struct Speaker {
     asked: usize,
     /// What was known of those that are watched, to notice what changes.
     phases: BTreeMap<NodeName, Phase>,
+    /// Those that are heard by no way.
+    unheard: BTreeSet<NodeName>,
     /// Suspicions that are to be told once more.
     retell: BTreeMap<NodeName, (u32, Instant)>,
     /// When this node last said that it lives since somebody doubted it, and when it is to say so again.
@@ -167,6 +169,7 @@ impl Speaker {
             problems: None,
             asked: 0,
             phases: BTreeMap::new(),
+            unheard: BTreeSet::new(),
             retell: BTreeMap::new(),
             refuted: None,
             refute_due: None,

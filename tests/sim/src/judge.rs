@@ -14,7 +14,7 @@ use crate::world::{Told, World};
 pub const LOOK: Duration = Duration::from_millis(10);
 
 /// So many packets of a node in a second, and so many more for each node, are a storm, and no answer to anything that happens.
-const STORM: (u64, u64) = (200, 120);
+const STORM: (u64, u64) = (600, 120);
 
 /// How often the client asks anew.
 const ASK: Duration = Duration::from_millis(50);

@@ -22,7 +22,11 @@ fn play_all(seeds: u64) -> Vec<Story> {
             scope.spawn(move || {
                 for seed in (first..seeds).step_by(threads) {
                     let story = play(seed, None, false, None);
+                    if seed % 1000 == 999 {
+                        println!("seed {seed}: {} went wrong so far", wrong.lock().unwrap().len());
+                    }
                     if !story.found.is_empty() {
+                        println!("seed {seed} went wrong: {:?}", story.found.first());
                         wrong.lock().unwrap().push(story);
                     }
                 }

@@ -182,7 +182,8 @@ impl Speaker {
         match check.found(self.peers.loss(node)) {
             Found::Gone if self.is_dark(now) => Found::Undecided,
             // Its answers were never heard: others are to say the same, if there are any.
-            Found::Gone if !self.on_wire.contains(node) => {
+            // Where all who watch it are silent, too, nobody else can say so.
+            Found::Gone if !self.on_wire.contains(node) && !self.peers.is_unwatched(node) => {
                 let silent = |other: &NodeName| *other != self.me && !self.peers.lives(other, now);
                 let watchers = self.ring.watchers(node, silent).into_iter();
                 let wanted = watchers.filter(|other| !silent(other)).count().min(2);

@@ -265,6 +265,16 @@ impl Speaker {
         let phase = self.peers.phase(node, now).unwrap_or(Phase::Well);
         let before = self.phases.insert(node.clone(), phase).unwrap_or(Phase::Well);
         let watched = self.peers.watches(node);
+        // Of two ways the one that addresses are announced on decides how it seems; who tells of others is heard by either.
+        let changed = if self.peers.lives(node, now) {
+            self.unheard.remove(node)
+        } else {
+            self.unheard.insert(node.clone())
+        };
+        if changed {
+            self.soon(now);
+            self.find_unwatched(now);
+        }
         if before == phase {
             return;
         }
@@ -317,7 +327,9 @@ impl Speaker {
         let mut known: BTreeSet<NodeName> = others.iter().filter(heard).cloned().chain([self.me.clone()]).collect();
         loop {
             let told = |node: &&NodeName| {
-                let mut watchers = self.ring.watchers(node, |_| false).into_iter();
+                // One that this node does not watch, though the ring says so, it can't tell itself of.
+                let watchers = self.ring.watchers(node, |_| false).into_iter();
+                let mut watchers = watchers.filter(|watcher| **watcher != self.me);
                 let new = !known.contains(*node) && !self.peers.watches(node);
                 new && self.peers.suspected_by(node, now) == 0 && watchers.any(|watcher| known.contains(watcher))
             };
