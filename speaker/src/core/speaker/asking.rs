@@ -214,6 +214,8 @@ impl Speaker {
             }
             match self.peers.phase(node, now) {
                 Some(Phase::Suspected(from)) => since = Some(since.map_or(from, |since| since.max(from))),
+                // Of some ways more patience was learnt than of others: one that is late may be as silent as the rest.
+                Some(Phase::Doubted) => {}
                 _ => return false,
             }
         }
