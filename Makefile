@@ -29,7 +29,7 @@ unit:
 # Days of virtual time: 100 000 stories of faults, a thousand node-hours of loss and stalls, a thousand nodes.
 .PHONY: sim-long
 sim-long:
-	LODESTONE_SEEDS=100000 cargo test --locked --profile sim -p lodestone-sim -- --include-ignored --nocapture
+	LODESTONE_SEEDS=100000 cargo test --locked -p lodestone-sim -- --include-ignored --nocapture
 
 # Breaks the rules of ownership one by one, and looks whether the simulator notices.
 .PHONY: sim-mutations

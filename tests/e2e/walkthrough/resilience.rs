@@ -61,6 +61,7 @@ fn when_a_node_loses_its_power_another_one_takes_over_and_it_comes_back() {
             other != "cp"
         })
         .unwrap();
+        assert_eq!(owner(&cluster, &address), other);
         cluster.kubectl(&["label", "node", "cp", &format!("{label}-")]).unwrap();
         other
     } else {
@@ -70,7 +71,7 @@ fn when_a_node_loses_its_power_another_one_takes_over_and_it_comes_back() {
     // While it is in doubt another one answers with the MAC of the owner.
     let mut other = node.clone();
     wait_until("another owner", LIMIT, || {
-        other = cluster.owner_of(&address).unwrap();
+        other = owner(&cluster, &address);
         other != node
     })
     .unwrap();
