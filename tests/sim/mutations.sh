@@ -5,7 +5,7 @@ cd "$(dirname "$0")/../.."
 export CARGO_TARGET_DIR=$PWD/target
 copy=$(mktemp -d)
 trap 'rm -rf "$copy"' EXIT
-seeds=${SEEDS:-400}
+seeds=${SEEDS:-1000}
 
 mutate() { # NAME FILE OLD NEW
   local name=$1 file=$2 old=$3 new=$4
