@@ -39,20 +39,28 @@ pub struct Link {
     /// The longest gaps, by the age of the period that they are from.
     gaps: [Duration; 6],
     period: Instant,
+    /// How long its silence is no cause for a doubt, and none for suspicion: of what was learnt with the last heartbeat, as they are
+    /// asked for far more often than that.
+    undoubted: Duration,
+    unsuspected: Duration,
 }
 
 impl Link {
     /// One that has just been heard on.
     #[must_use]
     pub fn new(now: Instant) -> Self {
-        Self {
+        let mut link = Self {
             heard: now,
             beat: now,
             fast: 0.0,
             slow: 0.0,
             gaps: [Duration::ZERO; 6],
             period: now,
-        }
+            undoubted: Duration::ZERO,
+            unsuspected: Duration::ZERO,
+        };
+        link.decide_patience();
+        link
     }
 
     /// Something was heard.
@@ -78,6 +86,7 @@ impl Link {
             self.learn(1.0);
         }
         self.learn(0.0);
+        self.decide_patience();
     }
 
     fn learn(&mut self, lost: f64) {
@@ -100,12 +109,17 @@ impl Link {
     /// The moment from which its silence is worth a doubt.
     #[must_use]
     pub fn doubted_from(&self) -> Instant {
-        self.heard + HEARTBEAT * self.missing(FALSE_DOUBT, 1, 6) + SLACK
+        self.heard + self.undoubted
     }
 
     /// The moment from which the peer is suspected.
     #[must_use]
     pub fn suspected_from(&self) -> Instant {
+        self.heard + self.unsuspected
+    }
+
+    fn decide_patience(&mut self) {
+        self.undoubted = HEARTBEAT * self.missing(FALSE_DOUBT, 1, 6) + SLACK;
         let by_loss = HEARTBEAT * self.missing(FALSE_ALARM, 4, 20);
         let longest = self.gaps.iter().max().copied().unwrap_or_default();
         let most = if self.slow > LOSSY {
@@ -113,8 +127,7 @@ impl Link {
         } else {
             LONGEST_WAIT
         };
-        let by_gap = (longest * 3 / 2).min(most);
-        self.heard + by_loss.max(by_gap)
+        self.unsuspected = by_loss.max((longest * 3 / 2).min(most));
     }
 
     /// When it was last heard on.

@@ -190,6 +190,44 @@ fn p1_an_address_leaves_each_owner_that_loses_its_carrier_at_once_however_often(
     }
 }
 
+/// P5: one that is cut off where it announces takes nothing back while it still waits for the way of which it has learnt the most patience.
+#[test]
+fn p5_one_that_is_cut_off_takes_nothing_back_while_it_is_more_patient_with_one_way_than_with_the_rest() {
+    const NODES: usize = 6;
+    for seed in 0..60 {
+        let mut world = World::new(Plan {
+            seed,
+            nodes: NODES,
+            addresses: 2,
+            split: true,
+            settings: Settings::default(),
+        });
+        world.run(Duration::from_secs(4));
+        let owner = world.cache.values().next().and_then(|mac| world.node_of(*mac));
+        let owner = owner.unwrap_or_default();
+        // Of one that stalls often it is not known for a while whether it is that, or a loss.
+        for _ in 0..2 {
+            world.stall((owner + 1) % NODES, Duration::from_millis(350));
+            world.run(Duration::from_secs(2));
+        }
+        world.told.clear();
+        world.nodes[owner].lan = 1;
+        // It has never heard a host that it could ask: after a second more it goes by the silence alone.
+        world.run(Duration::from_secs(1));
+        let taken = |by_owner: bool| {
+            let taken = world
+                .told
+                .iter()
+                .filter(|told| (told.node == owner) == by_owner && matches!(told.happening, Happening::Taken { .. }));
+            taken
+                .map(|told| format!("{:?} node-{}: {}", told.at - world.start, told.node, told.happening))
+                .collect::<Vec<_>>()
+        };
+        assert!(!taken(false).is_empty(), "seed {seed}: nobody has taken its addresses");
+        assert!(taken(true).is_empty(), "seed {seed}: {:?}", taken(true));
+    }
+}
+
 /// P2: while a speaker is away and its node lives, its addresses are answered for with its MAC, and nothing moves.
 #[test]
 fn p2_a_speaker_that_is_restarted_moves_nothing() {
