@@ -236,6 +236,12 @@ impl Peers {
         self.heard.keys()
     }
 
+    /// Whether a speaker was ever heard, and not forgotten since.
+    #[must_use]
+    pub fn knows(&self, node: &NodeName) -> bool {
+        self.heard.contains_key(node)
+    }
+
     /// Takes in the networks of a speaker. Gives back whether they are others than before.
     pub fn set_networks(&mut self, from: &NodeName, networks: Vec<Network>) -> bool {
         let Some(peer) = self.heard.get_mut(from) else {

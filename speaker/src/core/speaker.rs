@@ -197,6 +197,7 @@ impl Speaker {
     pub fn facts(&mut self, now: Instant, facts: Arc<Facts>) {
         let first = self.facts.is_none();
         self.peers.retain(now, &facts);
+        self.forget_gone(&facts);
         self.outbid.retain(|address, _| facts.addresses.contains_key(address));
         // Others may know of an address before we do: what they say of it is kept for as long as they say it.
         let me = self.me.clone();

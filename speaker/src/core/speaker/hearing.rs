@@ -10,6 +10,7 @@ use super::{Output, Speaker};
 use crate::{
     core::{
         claims::Settled,
+        facts::Facts,
         peers::{Heard, Path, Phase},
         speaker::Happening,
     },
@@ -313,6 +314,23 @@ impl Speaker {
                 node: node.clone(),
                 silent,
             }));
+        }
+    }
+
+    /// Forgets what was noticed of those that have left the cluster and are not heard.
+    pub(super) fn forget_gone(&mut self, facts: &Facts) {
+        let known = |node: &NodeName| facts.nodes.contains_key(node) || self.peers.knows(node);
+        self.phases.retain(|node, _| known(node));
+        self.retell.retain(|node, _| known(node));
+        self.checks.retain(|node, _| known(node));
+        for noticed in [
+            &mut self.unheard,
+            &mut self.on_wire,
+            &mut self.watchers,
+            &mut self.only_on_lan,
+            &mut self.answered,
+        ] {
+            noticed.retain(known);
         }
     }
 

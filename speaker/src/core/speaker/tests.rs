@@ -262,6 +262,31 @@ fn p3_a_dead_owner_is_replaced_and_does_not_take_back_when_it_returns() {
 }
 
 #[test]
+fn a_node_that_has_left_the_cluster_is_forgotten_and_one_of_the_same_name_is_welcome() {
+    let mut world = World::new(&["a", "b", "c"], &[ADDRESS]);
+    world.run(seconds(3));
+    let gone = world.owner(ADDRESS);
+    world.running.remove(&gone);
+    world.run(seconds(5));
+    let node = world.facts.nodes.remove(gone.as_str()).unwrap();
+    world.tell_facts();
+    world.run(seconds(1));
+    for speaker in world.running.values() {
+        let known = speaker.phases.keys().chain(&speaker.unheard).chain(&speaker.on_wire);
+        let known = known.chain(speaker.checks.keys()).chain(&speaker.watchers);
+        assert!(!known.into_iter().any(|known| **known == *gone));
+    }
+    world.facts.nodes.insert(gone.as_str().into(), node);
+    world.tell_facts();
+    world.start(&gone);
+    world.run(seconds(3));
+    let owner = world.owner(ADDRESS);
+    world.running.remove(&owner);
+    world.run(seconds(3));
+    world.owner(ADDRESS);
+}
+
+#[test]
 fn p2_an_owner_that_is_restarted_soon_goes_on_at_once() {
     let mut world = World::new(&["a", "b", "c"], &[ADDRESS]);
     world.run(seconds(3));
