@@ -270,4 +270,4 @@ fn build(fields: &Fields) -> [u8; FRAME] {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

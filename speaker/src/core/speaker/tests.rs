@@ -205,7 +205,14 @@ impl World {
 
 /// A speaker that is alone and announces 192.0.2.1, when it is, and a request for that address.
 pub(crate) fn alone() -> (Speaker, Instant, Vec<u8>) {
-    let mut world = World::new(&["a"], &[ADDRESS]);
+    without(&[])
+}
+
+/// The same in a cluster with other nodes, none of which was ever heard.
+fn without(others: &[&str]) -> (Speaker, Instant, Vec<u8>) {
+    let nodes: Vec<&str> = others.iter().copied().chain(["a"]).collect();
+    let mut world = World::new(&nodes, &[ADDRESS]);
+    world.running.retain(|node, _| node == "a");
     world.run(seconds(3));
     let asker = MacAddr::new(2, 9, 9, 9, 9, 9);
     let request = arp::request(asker, "192.0.2.99".parse().unwrap(), ADDRESS.parse().unwrap());
