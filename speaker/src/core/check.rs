@@ -8,7 +8,7 @@ const FAST: Duration = Duration::from_millis(20);
 const SLOW: Duration = Duration::from_millis(50);
 /// For how long is asked fast.
 const FAST_FOR: Duration = Duration::from_secs(1);
-/// How often in vain before silence means something, where nothing is lost: for longer than a node stands still now and then.
+/// How often in vain before silence means something, where nothing is lost: for longer than a node stands still now and then, which is 150 ms.
 const LEAST: u32 = 8;
 /// How unlikely it has to be that all of it was lost.
 const FALSE_ALARM: f64 = 1e-4;
@@ -74,8 +74,8 @@ impl Check {
     /// This node seems to be cut off itself: the silence tells little, and when that ends those who live are to be heard first. Four questions
     /// take longer than a heartbeat.
     pub fn in_the_dark(&mut self) {
-        self.node = self.node.min(LEAST - 4);
-        self.speaker = self.speaker.min(LEAST - 4);
+        self.node = self.node.min(LEAST + 1 - 4);
+        self.speaker = self.speaker.min(LEAST + 1 - 4);
     }
 
     /// The node has answered.
@@ -95,7 +95,9 @@ impl Check {
     #[must_use]
     pub fn found(&self, loss: f64) -> Found {
         let enough = enough(loss);
-        match (self.node < enough, self.speaker < enough) {
+        // The last question may still be answered.
+        let in_vain = |asked: u32| asked.saturating_sub(1);
+        match (in_vain(self.node) < enough, in_vain(self.speaker) < enough) {
             (_, true) if self.speaker_answered => Found::Lives,
             (true, false) if self.node_answered => Found::SpeakerGone,
             (false, false) => Found::Gone,
@@ -130,12 +132,30 @@ mod tests {
     #[test]
     fn silence_means_something_after_a_few_questions_and_after_more_where_much_is_lost() {
         let mut check = Check::new(lodestone_daemon::clock::now());
-        asked(&mut check, 7);
+        asked(&mut check, 8);
         assert_eq!(check.found(0.0), Found::Undecided);
         asked(&mut check, 1);
         assert_eq!((check.found(0.0), check.found(0.3)), (Found::Gone, Found::Undecided));
         asked(&mut check, 6);
         assert_eq!(check.found(0.3), Found::Gone);
+    }
+
+    #[test]
+    fn p6_a_node_that_stands_still_for_150_ms_at_any_moment_is_not_gone() {
+        const STILL: Duration = Duration::from_millis(150);
+        let start = lodestone_daemon::clock::now();
+        for after in 0..60 {
+            let still = start + Duration::from_millis(after);
+            let mut check = Check::new(start);
+            while check.next() < still + STILL {
+                let now = check.next();
+                check.asked(now);
+                assert_ne!(check.found(0.0), Found::Gone, "stands still after {after} ms");
+                if now < still {
+                    check.node_answered();
+                }
+            }
+        }
     }
 
     #[test]
@@ -157,7 +177,7 @@ mod tests {
         assert_eq!(check.found(0.0), Found::Lives);
         asked(&mut check, 6);
         check.node_answered();
-        asked(&mut check, 2);
+        asked(&mut check, 3);
         assert_eq!(check.found(0.0), Found::SpeakerGone);
         asked(&mut check, 6);
         assert_eq!(check.found(0.0), Found::Gone);
