@@ -142,7 +142,7 @@ impl Driver {
                     // Whoever asked may have gone.
                     match question {
                         Question::State(answer) => { let _ = answer.send(core.describe(clock::now())); }
-                        Question::Metrics(answer) => { let _ = answer.send(metrics::text(&core, clock::now())); }
+                        Question::Metrics(answer) => { let _ = answer.send(metrics::text(&core, peers.refused(), clock::now())); }
                     }
                 }
                 _ = &mut self.end, if farewell.is_none() => {

@@ -41,11 +41,11 @@ struct OfNode {
 
 /// All metrics, in the text format of OpenMetrics.
 #[must_use]
-pub fn text(speaker: &Speaker, now: Instant) -> String {
+pub fn text(speaker: &Speaker, refused: u64, now: Instant) -> String {
     let mut registry = Registry::default();
     announced(&mut registry, speaker);
     layer2(&mut registry, speaker);
-    health(&mut registry, speaker);
+    health(&mut registry, speaker, refused);
     peers(&mut registry, speaker, now);
     let mut text = String::new();
     // It writes into memory.
@@ -110,7 +110,7 @@ fn layer2(registry: &mut Registry, speaker: &Speaker) {
     registry.register(name("gratuitous_sent"), "Packets that were sent unasked", gratuitous);
 }
 
-fn health(registry: &mut Registry, speaker: &Speaker) {
+fn health(registry: &mut Registry, speaker: &Speaker, refused: u64) {
     let counts = speaker.counts();
     let counter = |value: u64| {
         let counter = Counter::<u64>::default();
@@ -157,6 +157,11 @@ fn health(registry: &mut Registry, speaker: &Speaker) {
             "Foreign hosts that used an address of this node",
             speaker.conflicts(),
         ),
+        (
+            "refused_messages",
+            "Messages that came to the speakers' port and are under another key, or no messages at all",
+            refused,
+        ),
     ] {
         registry.register(format!("lodestone_speaker_{name}"), help, counter(value));
     }
@@ -197,7 +202,7 @@ mod tests {
         let (mut speaker, now, request) = alone();
         assert!(speaker.frame(now, 1, Kind::Arp, &request).is_some());
         assert!(speaker.frame(now, 1, Kind::Arp, &request[..20]).is_none());
-        let text = text(&speaker, now);
+        let text = text(&speaker, 3, now);
         for line in [
             "metallb_speaker_announced{service=\"n/192.0.2.1\",protocol=\"layer2\",node=\"a\",ip=\"192.0.2.1\"} 1",
             "metallb_layer2_requests_received{ip=\"192.0.2.1\"} 1",
@@ -206,6 +211,7 @@ mod tests {
             "lodestone_speaker_addresses_taken_total{cause=\"new\"} 1",
             "lodestone_speaker_malformed_frames_total{protocol=\"arp\"} 1",
             "lodestone_speaker_conflicts_total 0",
+            "lodestone_speaker_refused_messages_total 3",
         ] {
             assert!(text.lines().any(|have| have == line), "{line} is not in\n{text}");
         }
@@ -218,7 +224,7 @@ mod tests {
     #[test]
     fn a_speaker_that_knows_nothing_says_so() {
         let now = lodestone_daemon::clock::now();
-        let text = text(&Speaker::new(now, "a".into(), Settings::default()), now);
+        let text = text(&Speaker::new(now, "a".into(), Settings::default()), 0, now);
         assert!(
             text.contains("metallb_k8s_client_config_loaded_bool 0") && !text.contains("metallb_speaker_announced{")
         );

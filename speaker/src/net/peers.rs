@@ -123,6 +123,12 @@ impl PeerSocket {
         }
     }
 
+    /// How many messages were refused: under another key, or none at all.
+    #[must_use]
+    pub const fn refused(&self) -> u64 {
+        self.refused
+    }
+
     /// Waits until something is heard. This can be given up at any time without losing anything.
     pub async fn receive(&mut self) -> Heard {
         let buffer = &mut self.buffer;
