@@ -13,14 +13,15 @@ mutate() { # NAME FILE OLD NEW
   rm -rf "${copy:?}/tree"
   mkdir "$copy/tree"
   git ls-files -z | xargs -0 cp --parents -t "$copy/tree"
-  python3 - "$copy/tree/$file" "$old" "$new" <<'PY'
+  # What calls this function switches `set -e` off: each step says for itself that it failed, or an older build would be played.
+  python3 - "$copy/tree/$file" "$old" "$new" <<'PY' || { echo "DOES NOT APPLY: $name"; return 1; }
 import sys
 path, old, new = sys.argv[1:]
 text = open(path).read()
 assert text.count(old) == 1, f"{path} has {text.count(old)} times: {old}"
 open(path, "w").write(text.replace(old, new))
 PY
-  (cd "$copy/tree" && cargo build --locked --quiet -p lodestone-sim 2>/dev/null)
+  (cd "$copy/tree" && cargo build --locked --quiet -p lodestone-sim) || { echo "DOES NOT BUILD: $name"; return 1; }
   if RUST_BACKTRACE=0 "$CARGO_TARGET_DIR/debug/sim" --seeds "$seeds" >"$copy/log" 2>/dev/null; then
     echo "NOT FOUND: $name"
     return 1

@@ -72,7 +72,7 @@ impl Check {
     }
 
     /// This node seems to be cut off itself: the silence tells little, and when that ends those who live are to be heard first. Four questions
-    /// take longer than a heartbeat.
+    /// take longer than a heartbeat, and the last one does not count yet.
     pub fn in_the_dark(&mut self) {
         self.node = self.node.min(LEAST + 1 - 4);
         self.speaker = self.speaker.min(LEAST + 1 - 4);

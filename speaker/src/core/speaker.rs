@@ -14,6 +14,7 @@ mod ownership;
 mod owning;
 mod standing_in;
 mod talk;
+mod watching;
 
 use std::{
     collections::{BTreeMap, BTreeSet, VecDeque},
