@@ -1,5 +1,7 @@
 //! Things that go wrong, for tests.
 
+use std::time::Duration;
+
 use anyhow::{Context, Result};
 use nix::sys::signal::Signal;
 
@@ -11,7 +13,7 @@ use crate::{
     node::{NODE_PARTS, Node},
     process::{Tool, all_pids, command_line, parent, send},
     up::Cluster,
-    wait::wait_for,
+    wait::{wait_for, wait_until},
 };
 
 /// The bridge of those who are parted from the others.
@@ -142,6 +144,25 @@ impl Cluster {
             name: node.to_owned(),
         }
         .start_all()
+    }
+
+    /// Gives it back, and waits until Kubernetes counts on it again; a node that was removed meanwhile registers anew.
+    ///
+    /// # Errors
+    /// When a part of it does not start, or it does not get ready.
+    pub fn bring_back(&self, node: &str) -> Result<()> {
+        self.power_on(node)?;
+        let registers = Duration::from_secs(60);
+        wait_until(&format!("{node} to be there"), registers, || {
+            self.get(&["node", node]).is_ok()
+        })?;
+        self.kubectl(&[
+            "wait",
+            "--for=condition=Ready",
+            &format!("node/{node}"),
+            "--timeout=120s",
+        ])?;
+        Ok(())
     }
 
     /// Loses packets of a host on the LAN.

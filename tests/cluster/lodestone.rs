@@ -79,6 +79,16 @@ impl Cluster {
         Ok(())
     }
 
+    /// Applies the manifests of the README, as they stand, and waits until their pods are ready.
+    ///
+    /// # Errors
+    /// When they are refused, or do not get ready.
+    pub fn apply_quickstart(&self) -> Result<()> {
+        self.apply(&std::fs::read_to_string(checkout().join("examples/quickstart.yaml"))?)?;
+        self.kubectl(&["rollout", "status", "deployment/nginx-deployment", "--timeout=60s"])?;
+        Ok(())
+    }
+
     /// Waits until the controller and all speakers are ready.
     ///
     /// # Errors

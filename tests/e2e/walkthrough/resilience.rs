@@ -75,15 +75,7 @@ fn when_a_node_loses_its_power_another_one_takes_over_and_it_comes_back() {
         other != node
     })
     .unwrap();
-    cluster.power_on(&node).unwrap();
-    cluster
-        .kubectl(&[
-            "wait",
-            "--for=condition=Ready",
-            &format!("node/{node}"),
-            "--timeout=90s",
-        ])
-        .unwrap();
+    cluster.bring_back(&node).unwrap();
     cluster.wait_for_lodestone().unwrap();
     assert_eq!(owner(&cluster, &address), other);
 }
