@@ -1,7 +1,9 @@
-//! Several speakers on a virtual LAN, with a virtual clock.
+//! What several speakers do together.
 
 mod foreign;
 mod soup;
+mod watching;
+mod world;
 
 use std::{collections::BTreeSet, net::Ipv4Addr};
 
@@ -23,185 +25,10 @@ use crate::{
         ndp,
     },
 };
+use world::World;
 
 const ADDRESS: &str = "192.0.2.1";
 const STEP: Duration = Duration::from_millis(10);
-
-struct World {
-    now: Instant,
-    facts: Facts,
-    running: BTreeMap<String, Speaker>,
-    boots: BTreeMap<String, u64>,
-    sequence: u64,
-    /// Nodes whose messages are lost, both ways.
-    cut: BTreeSet<String>,
-    /// Messages from the first to the second are lost.
-    deaf: BTreeSet<(String, String)>,
-    /// Each change of what a node says that it owns: node, number of addresses.
-    history: Vec<(String, usize)>,
-    frames: usize,
-    /// A host that is none of the cluster's, and has the address that is asked for.
-    foreign: Option<(Ipv4Addr, MacAddr)>,
-    settings: Settings,
-}
-
-impl World {
-    fn new(nodes: &[&str], addresses: &[&str]) -> Self {
-        let node = |(index, name): (usize, &&str)| {
-            let address = format!("10.0.0.{}", index + 1).parse().unwrap();
-            (
-                NodeName::from(*name),
-                Node {
-                    address: Some(address),
-                    labels: Labels::new(),
-                    ..Node::default()
-                },
-            )
-        };
-        let tenant = |address: &&str| Tenant {
-            service: ObjectKey::new("n", address),
-            labels: Labels::new(),
-            local: false,
-            shares: false,
-            pool: None,
-            endpoints: Arc::new(Endpoints {
-                elsewhere: true,
-                ..Endpoints::default()
-            }),
-        };
-        let facts = Facts {
-            nodes: nodes.iter().enumerate().map(node).collect(),
-            addresses: addresses
-                .iter()
-                .map(|address| (address.parse().unwrap(), Arc::new(vec![tenant(address)])))
-                .collect(),
-            config: Arc::new(config(&[json!({})])),
-            ..Facts::default()
-        };
-        let now = lodestone_daemon::clock::now();
-        let mut world = Self {
-            now,
-            facts,
-            running: BTreeMap::new(),
-            boots: BTreeMap::new(),
-            sequence: 0,
-            cut: BTreeSet::new(),
-            deaf: BTreeSet::new(),
-            history: Vec::new(),
-            frames: 0,
-            foreign: None,
-            settings: Settings::default(),
-        };
-        nodes.iter().for_each(|node| world.start(node));
-        world
-    }
-
-    fn start(&mut self, node: &str) {
-        let mut speaker = Speaker::new(self.now, node.into(), self.settings);
-        let index = u32::try_from(self.facts.nodes.keys().position(|name| &**name == node).unwrap()).unwrap() + 1;
-        speaker.interfaces(
-            self.now,
-            vec![ethernet(index, "eth0", &["192.0.2.250/24", "fe80::1/64"])],
-        );
-        speaker.facts(self.now, Arc::new(self.facts.clone()));
-        self.running.insert(node.to_owned(), speaker);
-        *self.boots.entry(node.to_owned()).or_default() += 1;
-    }
-
-    fn tell_facts(&mut self) {
-        let facts = Arc::new(self.facts.clone());
-        for speaker in self.running.values_mut() {
-            speaker.facts(self.now, facts.clone());
-        }
-    }
-
-    fn run(&mut self, time: Duration) {
-        let end = self.now + time;
-        while self.now < end {
-            self.now += STEP;
-            self.turn();
-            while self.deliver() {
-                self.turn();
-            }
-        }
-    }
-
-    fn turn(&mut self) {
-        for speaker in self.running.values_mut() {
-            if speaker.next_deadline().is_some_and(|due| due <= self.now) {
-                speaker.turn(self.now);
-            }
-        }
-    }
-
-    fn deliver(&mut self) -> bool {
-        let mut sent = Vec::new();
-        let foreign = self.foreign;
-        for (node, speaker) in &mut self.running {
-            while let Some(output) = speaker.poll() {
-                match output {
-                    Output::Send { to, message, .. } => sent.push((node.clone(), to, message)),
-                    Output::Boot(boot) => {
-                        self.boots.insert(node.clone(), boot + 1);
-                    }
-                    Output::Frame { interface, frame } => {
-                        self.frames += 1;
-                        let asked = arp::Packet::read(&frame).filter(|packet| !packet.reply);
-                        if let Some((packet, (_, mac))) = asked.zip(foreign)
-                            && foreign.is_some_and(|(address, _)| address == packet.target && packet.sender != address)
-                        {
-                            speaker.frame(self.now, interface, Kind::Arp, &packet.answer(mac, mac));
-                        }
-                    }
-                    Output::Groups(_) | Output::Happening(_) | Output::Problems(_) => {}
-                    Output::Ownership(owned) => self.history.push((node.clone(), owned.len())),
-                }
-            }
-        }
-        let any = !sent.is_empty();
-        for (from, to, message) in sent {
-            self.sequence += 1;
-            let lost = self.cut.contains(&from) != self.cut.contains(&*to)
-                || self.deaf.contains(&(from.clone(), to.to_string()));
-            if let Some(speaker) = self.running.get_mut(&*to).filter(|_| !lost) {
-                let (boot, sequence) = (self.boots[&from], self.sequence);
-                let source = self.facts.nodes[from.as_str()].address.unwrap();
-                speaker.datagram(
-                    self.now,
-                    source,
-                    Datagram {
-                        from: from.into(),
-                        to,
-                        boot,
-                        sequence,
-                        message,
-                    },
-                );
-            }
-        }
-        any
-    }
-
-    /// The nodes that answer for an address.
-    fn owners(&self, address: &str) -> Vec<String> {
-        // With its own MAC: whoever stands in for another is no owner.
-        let answers = |speaker: &Speaker| {
-            let mut answers = (1..9).filter_map(|interface| speaker.answers_for(interface, address.parse().unwrap()));
-            answers.any(|(port, mac)| port.mac == mac)
-        };
-        self.running
-            .iter()
-            .filter(|(_, speaker)| answers(speaker))
-            .map(|(node, _)| node.clone())
-            .collect()
-    }
-
-    fn owner(&self, address: &str) -> String {
-        let owners = self.owners(address);
-        assert_eq!(owners.len(), 1, "{owners:?}");
-        owners[0].clone()
-    }
-}
 
 /// A speaker that is alone and announces 192.0.2.1, when it is, and a request for that address.
 pub(crate) fn alone() -> (Speaker, Instant, Vec<u8>) {
