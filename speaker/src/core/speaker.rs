@@ -8,6 +8,7 @@ mod describe;
 mod electing;
 mod frames;
 mod hearing;
+mod learning;
 mod looking;
 mod output;
 mod ownership;
@@ -35,13 +36,13 @@ use super::{
     facts::Facts,
     interface::Interface,
     link::HEARTBEAT,
-    peers::{Peers, Phase, cycle},
+    peers::{Peers, Phase},
     preflight::{Kernel, Problem},
     probe::Probes,
     ring::Ring,
     settings::Settings,
 };
-use crate::wire::message::{Message, Network, NodeName};
+use crate::wire::message::{Network, NodeName};
 use asking::Neighbours;
 
 /// How long a new speaker listens before it claims anything, unless all others have answered before.
@@ -194,75 +195,6 @@ impl Speaker {
         }
     }
 
-    /// Takes in what is known from Kubernetes.
-    pub fn facts(&mut self, now: Instant, facts: Arc<Facts>) {
-        let first = self.facts.is_none();
-        self.peers.retain(now, &facts);
-        self.forget_gone(&facts);
-        self.outbid.retain(|address, _| facts.addresses.contains_key(address));
-        // Others may know of an address before we do: what they say of it is kept for as long as they say it.
-        let me = self.me.clone();
-        self.claims.retain(now, &me, cycle(facts.nodes.len()), |address| {
-            facts.addresses.contains_key(&address)
-        });
-        self.unowned.retain(|address, _| facts.addresses.contains_key(address));
-        self.better.retain(|address, _| facts.addresses.contains_key(address));
-        self.hopeless.retain(|address, _| facts.addresses.contains_key(address));
-        self.counts
-            .traffic
-            .retain(|address, _| facts.addresses.contains_key(address));
-        self.facts = Some(facts);
-        self.redraw_ring();
-        self.verdicts = None;
-        if first && self.interfaces.is_some() {
-            self.greet();
-        }
-        self.changed(now);
-    }
-
-    /// Takes in the interfaces of this node.
-    pub fn interfaces(&mut self, now: Instant, interfaces: Vec<Interface>) {
-        if self.interfaces.as_ref() != Some(&interfaces) {
-            self.interfaces = Some(interfaces);
-            self.verdicts = None;
-            self.groups.clear();
-            // The others are to know at once.
-            self.greet();
-            self.changed(now);
-        }
-    }
-
-    /// Takes in how the kernel of this node is set.
-    pub fn kernel(&mut self, now: Instant, kernel: Kernel) {
-        self.kernel = kernel;
-        self.look_at_node(now);
-    }
-
-    /// The kernel of another node has said that nobody listens there: its speaker is away, most likely, and the node lives. This may be
-    /// forged, so it is worth a doubt and no more.
-    pub fn unreachable(&mut self, now: Instant, node: &NodeName) {
-        if self.peers.refused(now, node) {
-            self.notice(now, node);
-        }
-    }
-
-    /// The process is about to end. Others stand in for this node until it is back, or take over if it does not stay. What nobody answers for
-    /// stays announced until the end.
-    pub fn leave(&mut self, now: Instant) {
-        let draining = self.facts.as_ref().and_then(|facts| facts.nodes.get(&self.me));
-        let handover =
-            self.settings.caretaker == super::settings::Caretaker::Off || draining.is_some_and(|node| node.draining);
-        self.leaving = Some(handover);
-        self.tell_everybody(&Message::Leaving { handover });
-        self.changed(now);
-    }
-
-    /// Whether everything that is announced is answered for by others.
-    #[must_use]
-    pub fn may_end(&self) -> bool {
-        self.announced().all(|owned| self.covered.contains(&owned.address))
-    }
-
     /// Does what is due.
     pub fn turn(&mut self, now: Instant) {
         self.excuse(now);
@@ -290,52 +222,6 @@ impl Speaker {
     /// What is to be done next.
     pub fn poll(&mut self) -> Option<Output> {
         self.outputs.pop_front()
-    }
-
-    /// The node of this speaker.
-    #[must_use]
-    pub const fn node(&self) -> &NodeName {
-        &self.me
-    }
-
-    /// What it announces at this moment.
-    pub fn announced(&self) -> impl Iterator<Item = &Owned> {
-        let owned = self.owned.values().map(|announced| &announced.owned);
-        owned.filter(|owned| self.probes.is_clear(owned.address))
-    }
-
-    /// Whether the API server has told the configuration.
-    #[must_use]
-    pub const fn is_configured(&self) -> bool {
-        self.facts.is_some()
-    }
-
-    /// Whether a part of the configuration is not in use because something is wrong with it.
-    #[must_use]
-    pub fn has_refused_configuration(&self) -> bool {
-        self.facts
-            .as_ref()
-            .is_some_and(|facts| !facts.config.refused.is_empty())
-    }
-
-    /// How often a foreign host used an address of this node.
-    #[must_use]
-    pub const fn conflicts(&self) -> u64 {
-        self.probes.conflicts()
-    }
-
-    /// All other speakers: whether each is silent, and how much of what it says is lost, where this node watches it.
-    pub fn peers(&self, now: Instant) -> impl Iterator<Item = (&NodeName, bool, Option<f64>)> {
-        self.peers.nodes().map(move |node| {
-            let loss = self.peers.watches(node).then(|| self.peers.loss(node));
-            (node, !self.peers.lives(node, now), loss)
-        })
-    }
-
-    /// What has happened so far, counted.
-    #[must_use]
-    pub const fn counts(&self) -> &Counts {
-        &self.counts
     }
 
     /// When [`Self::turn`] is due.

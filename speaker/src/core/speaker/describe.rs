@@ -4,10 +4,59 @@ use std::{collections::BTreeMap, time::Instant};
 
 use serde_json::json;
 
-use super::Speaker;
-use crate::core::{eligibility::verdicts, peers::Phase};
+use super::{Counts, Owned, Speaker};
+use crate::{
+    core::{eligibility::verdicts, peers::Phase},
+    wire::message::NodeName,
+};
 
 impl Speaker {
+    /// The node of this speaker.
+    #[must_use]
+    pub const fn node(&self) -> &NodeName {
+        &self.me
+    }
+
+    /// What it announces at this moment.
+    pub fn announced(&self) -> impl Iterator<Item = &Owned> {
+        let owned = self.owned.values().map(|announced| &announced.owned);
+        owned.filter(|owned| self.probes.is_clear(owned.address))
+    }
+
+    /// Whether the API server has told the configuration.
+    #[must_use]
+    pub const fn is_configured(&self) -> bool {
+        self.facts.is_some()
+    }
+
+    /// Whether a part of the configuration is not in use because something is wrong with it.
+    #[must_use]
+    pub fn has_refused_configuration(&self) -> bool {
+        self.facts
+            .as_ref()
+            .is_some_and(|facts| !facts.config.refused.is_empty())
+    }
+
+    /// How often a foreign host used an address of this node.
+    #[must_use]
+    pub const fn conflicts(&self) -> u64 {
+        self.probes.conflicts()
+    }
+
+    /// All other speakers: whether each is silent, and how much of what it says is lost, where this node watches it.
+    pub fn peers(&self, now: Instant) -> impl Iterator<Item = (&NodeName, bool, Option<f64>)> {
+        self.peers.nodes().map(move |node| {
+            let loss = self.peers.watches(node).then(|| self.peers.loss(node));
+            (node, !self.peers.lives(node, now), loss)
+        })
+    }
+
+    /// What has happened so far, counted.
+    #[must_use]
+    pub const fn counts(&self) -> &Counts {
+        &self.counts
+    }
+
     /// What is known and why things are as they are, for `/debug/state`.
     #[must_use]
     pub fn describe(&self, now: Instant) -> serde_json::Value {

@@ -21,7 +21,7 @@ use crate::{
     },
     wire::{
         arp,
-        message::{Claim, Datagram},
+        message::{Claim, Datagram, Message},
         ndp,
     },
 };
