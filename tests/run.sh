@@ -5,7 +5,7 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 
 # The longest first.
-order=(controller nftables iptables peers faults split split5 cluster replicas sandbox definitions)
+order=(controller nftables iptables peers faults split split5 cluster replicas sandbox definitions links)
 out=$(mktemp -d)
 trap 'rm -rf "$out"' EXIT
 

@@ -25,7 +25,11 @@ impl Netns {
         &self.name
     }
 
-    pub(crate) fn create(&self) -> Result<()> {
+    /// Makes it, with a loopback interface that is up.
+    ///
+    /// # Errors
+    /// When there is one of that name, or without root.
+    pub fn create(&self) -> Result<()> {
         run("ip", &["netns", "add", &self.name])?;
         self.ip(&["link", "set", "lo", "up"])?;
         Ok(())
@@ -40,7 +44,10 @@ impl Netns {
     }
 
     /// Runs many `ip` commands in it, one a line, in one process.
-    pub(crate) fn ip_batch(&self, lines: &[String]) -> Result<()> {
+    ///
+    /// # Errors
+    /// When one of them fails.
+    pub fn ip_batch(&self, lines: &[String]) -> Result<()> {
         Tool::new("ip")
             .args(["-n", &self.name, "-batch", "-"])
             .input(lines.join("\n"))
