@@ -28,7 +28,7 @@ pub(super) struct Keys {
     present: Held,
     /// The newest first.
     before: Vec<Held>,
-    /// The newest key that somebody has used: so that one and all before it are known there.
+    /// The newest key that somebody has used, where not everybody knows that yet: it and all before it are known there.
     used: BTreeMap<NodeName, Used>,
 }
 
@@ -62,6 +62,8 @@ impl Keys {
 
     /// Takes another key.
     pub(super) fn change(&mut self, now: Instant, key: Key) {
+        let all_know = self.all_know(now);
+        self.used.retain(|_, used| *used > all_know);
         let next = Held {
             key,
             number: Used(self.present.number.0 + 1),
@@ -74,13 +76,19 @@ impl Keys {
         self.before.truncate(OLD);
     }
 
+    /// The newest key that everybody has had the time to hear of.
+    fn all_know(&self, now: Instant) -> Used {
+        let had_time = |held: &&Held| held.since.is_none_or(|since| now >= since + GRACE);
+        let newest = once(&self.present).chain(&self.before).find(had_time);
+        newest.map_or(Used(0), |held| held.number)
+    }
+
     /// The key for messages to a peer: the newest that it surely knows, since it has used it or had the time to hear of it.
     pub(super) fn for_peer(&self, now: Instant, node: &NodeName) -> &Key {
-        let used = self.used.get(node);
-        let knows = |held: &&Held| {
-            used.is_some_and(|used| held.number <= *used) || held.since.is_none_or(|since| now >= since + GRACE)
-        };
-        let newest = once(&self.present).chain(&self.before).find(knows);
+        let knows = self.all_know(now).max(self.used.get(node).copied().unwrap_or(Used(0)));
+        let newest = once(&self.present)
+            .chain(&self.before)
+            .find(|held| held.number <= knows);
         &newest.or_else(|| self.before.last()).unwrap_or(&self.present).key
     }
 
@@ -100,10 +108,11 @@ impl Keys {
     }
 
     /// Takes in which key a peer has used.
-    pub(super) fn used_by(&mut self, node: &NodeName, used: Used) {
-        match self.used.get_mut(node) {
-            Some(newest) => *newest = used.max(*newest),
-            None => drop(self.used.insert(node.clone(), used)),
+    pub(super) fn used_by(&mut self, now: Instant, node: &NodeName, used: Used) {
+        // What everybody knows by now need not be remembered of each.
+        let news = self.used.get(node).is_none_or(|newest| used > *newest) && used > self.all_know(now);
+        if news {
+            self.used.insert(node.clone(), used);
         }
     }
 }
@@ -134,7 +143,7 @@ mod tests {
         // It has not used the new one yet.
         let to_it = sealed(keys.for_peer(now, &peer));
         assert!(key("old").open(&to_it).is_ok());
-        keys.used_by(&peer, Used(1));
+        keys.used_by(now, &peer, Used(1));
         let to_it = sealed(keys.for_peer(now, &peer));
         assert!(key("new").open(&to_it).is_ok());
         // Another one that says nothing gets the new one after a while.
@@ -176,7 +185,7 @@ mod tests {
                     names[from],
                     names[to]
                 );
-                speakers[to].0.used_by(&names[from], opened.unwrap().1);
+                speakers[to].0.used_by(now, &names[from], opened.unwrap().1);
             }
         }
         // In the end the last key is in use.

@@ -150,9 +150,10 @@ impl PeerSocket {
 
     fn read(&mut self, length: usize, from: SocketAddr) -> Result<Heard, OpenError> {
         let bytes = self.buffer.get(..length).unwrap_or_default();
-        let (message, key) = self.keys.open(clock::now(), bytes)?;
+        let now = clock::now();
+        let (message, key) = self.keys.open(now, bytes)?;
         let datagram = Datagram::read(&message).map_err(|_| OpenError::Malformed)?;
-        self.keys.used_by(&datagram.from, key);
+        self.keys.used_by(now, &datagram.from, key);
         Ok(Heard::Datagram(from.ip().to_canonical(), datagram))
     }
 
