@@ -13,6 +13,7 @@ mod looking;
 mod output;
 mod ownership;
 mod owning;
+mod retelling;
 mod standing_in;
 mod talk;
 mod watching;
@@ -114,6 +115,8 @@ pub struct Speaker {
     answered: BTreeSet<NodeName>,
     /// Whether this speaker is about to end, and hands over then.
     leaving: Option<bool>,
+    /// Claims that those who owned before have not answered.
+    unanswered: BTreeMap<IpAddr, retelling::Unanswered>,
     /// What others answer for in our place, by their own word.
     covered: BTreeSet<IpAddr>,
     /// What was last said to be owned.
@@ -181,6 +184,7 @@ impl Speaker {
             listening: true,
             answered: BTreeSet::new(),
             leaving: None,
+            unanswered: BTreeMap::new(),
             covered: BTreeSet::new(),
             reported: None,
             counts: Counts::default(),
@@ -213,6 +217,7 @@ impl Speaker {
         }
         self.probe(now);
         self.consider(now);
+        self.claim_again(now);
         self.ask(now);
         for address in self.announcements.due(now) {
             self.announce(address);
@@ -234,7 +239,7 @@ impl Speaker {
         timers
             .into_iter()
             .chain([self.announcements.next(), self.probes.next(), self.next_ask()])
-            .chain([self.recheck, self.dirty, self.refute_due])
+            .chain([self.recheck, self.dirty, self.refute_due, self.next_claim_again()])
             .flatten()
             .min()
     }

@@ -108,6 +108,7 @@ impl Speaker {
             }
             Message::Yielded(addresses) => {
                 for address in addresses {
+                    self.unanswered.remove(&address);
                     if self.owned.contains_key(&address) && self.probes.is_clear(address) {
                         self.announcements.begin(now, address);
                     }

@@ -98,6 +98,7 @@ impl Speaker {
             self.announcements.begin(now, address);
         }
         self.tell_claims(&gained);
+        self.await_yielding(now, &gained);
         self.report(&gained);
         self.probe(now);
         for address in self.announcements.due(now) {

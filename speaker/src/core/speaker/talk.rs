@@ -12,6 +12,7 @@ use crate::{
         interface::Interface,
         link::HEARTBEAT,
         peers::{Phase, cycle},
+        settings::Caretaker,
     },
     wire::message::{CLAIMS_PER_MESSAGE, Claim, Message, Network, NodeName},
 };
@@ -204,7 +205,7 @@ impl Speaker {
     /// Tells those who own now what this node has announced until now, and everybody what nobody owns now.
     pub(super) fn let_go(&mut self, lost: Vec<IpAddr>) {
         let mut by_node: BTreeMap<NodeName, Vec<IpAddr>> = BTreeMap::new();
-        let mut released = Vec::new();
+        let (mut released, mut moved) = (Vec::new(), Vec::new());
         for address in lost {
             match self.claims.holder(address).cloned() {
                 Some(holder) if holder.node == self.me => {
@@ -212,8 +213,17 @@ impl Speaker {
                     self.claims.release(&holder.node, claim);
                     released.push(claim);
                 }
-                Some(holder) => by_node.entry(holder.node).or_default().push(address),
+                Some(holder) => {
+                    moved.push((holder.node.clone(), holder.claim(address)));
+                    by_node.entry(holder.node).or_default().push(address);
+                }
                 None => {}
+            }
+        }
+        // Who always answers in place of this node does not wait until the new owner is heard there.
+        if self.settings.caretaker == Caretaker::Always {
+            for some in moved.chunks(CLAIMS_PER_MESSAGE) {
+                self.tell_everybody(&Message::Others(some.to_vec()));
             }
         }
         for some in released.chunks(CLAIMS_PER_MESSAGE) {

@@ -1,6 +1,7 @@
 //! What several speakers do together.
 
 mod foreign;
+mod moving;
 mod soup;
 mod watching;
 mod world;

@@ -12,6 +12,8 @@ pub(super) struct World {
     pub(super) cut: BTreeSet<String>,
     /// Messages from the first to the second are lost.
     pub(super) deaf: BTreeSet<(String, String)>,
+    /// Messages that are lost.
+    pub(super) losing: Option<fn(&Message) -> bool>,
     /// Each change of what a node says that it owns: node, number of addresses.
     pub(super) history: Vec<(String, usize)>,
     pub(super) frames: usize,
@@ -62,6 +64,7 @@ impl World {
             sequence: 0,
             cut: BTreeSet::new(),
             deaf: BTreeSet::new(),
+            losing: None,
             history: Vec::new(),
             frames: 0,
             foreign: None,
@@ -136,7 +139,8 @@ impl World {
         let any = !sent.is_empty();
         for (from, to, message) in sent {
             let lost = self.cut.contains(&from) != self.cut.contains(&*to)
-                || self.deaf.contains(&(from.clone(), to.to_string()));
+                || self.deaf.contains(&(from.clone(), to.to_string()))
+                || self.losing.is_some_and(|losing| losing(&message));
             if !lost {
                 self.say(&from, &to, message);
             }
