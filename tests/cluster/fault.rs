@@ -146,7 +146,7 @@ impl Cluster {
         .start_all()
     }
 
-    /// Gives it back, and waits until Kubernetes counts on it again; a node that was removed meanwhile registers anew.
+    /// Gives a node its power back, and waits until Kubernetes counts on it again; a node that was removed meanwhile registers anew.
     ///
     /// # Errors
     /// When a part of it does not start, or it does not get ready.
