@@ -34,6 +34,8 @@ pub struct Check {
     /// How often the node was asked since it last answered, and its speaker since that did.
     node: u32,
     speaker: u32,
+    /// How often the node has answered while its speaker did not.
+    alone: u32,
     /// Which has answered since the check began.
     node_answered: bool,
     speaker_answered: bool,
@@ -48,6 +50,7 @@ impl Check {
             next: now,
             node: 0,
             speaker: 0,
+            alone: 0,
             node_answered: false,
             speaker_answered: false,
         }
@@ -82,6 +85,7 @@ impl Check {
     pub const fn node_answered(&mut self) {
         self.node = 0;
         self.node_answered = true;
+        self.alone = self.alone.saturating_add(1);
     }
 
     /// The speaker has answered, and so has its node.
@@ -89,26 +93,37 @@ impl Check {
         self.speaker = 0;
         self.speaker_answered = true;
         self.node_answered();
+        self.alone = 0;
     }
 
     /// What is known by now; `loss` is how much is lost on the way.
     #[must_use]
     pub fn found(&self, loss: f64) -> Found {
-        let enough = enough(loss);
+        let fails = 1.0 - (1.0 - loss) * (1.0 - loss);
+        let enough = enough(fails);
         // The last question may still be answered.
         let in_vain = |asked: u32| asked.saturating_sub(1);
         match (in_vain(self.node) < enough, in_vain(self.speaker) < enough) {
             (_, true) if self.speaker_answered => Found::Lives,
-            (true, false) if self.node_answered => Found::SpeakerGone,
+            (true, false) if self.node_answered && in_vain(self.speaker) >= self.enough_beside_node(fails) => {
+                Found::SpeakerGone
+            }
             (false, false) => Found::Gone,
             _ => Found::Undecided,
         }
     }
+
+    /// How often in vain is enough from the speaker of a node that answers: the node was asked as often, and what it left unanswered shows what
+    /// is lost just now, which may be more than was learnt before.
+    fn enough_beside_node(&self, fails: f64) -> u32 {
+        let asked = self.speaker.saturating_sub(1);
+        let lost = asked.saturating_sub(self.alone);
+        enough(fails.max(f64::from(lost) / f64::from(asked.max(1))))
+    }
 }
 
-/// How often in vain is enough: a question or its answer may be lost.
-fn enough(loss: f64) -> u32 {
-    let fails = 1.0 - (1.0 - loss) * (1.0 - loss);
+/// How often in vain is enough, where a question or its answer is lost so often.
+fn enough(fails: f64) -> u32 {
     let mut likely = fails;
     let mut times = 1;
     while likely > FALSE_ALARM && times < 25 {
@@ -170,16 +185,39 @@ mod tests {
     }
 
     #[test]
+    fn p6_a_node_that_answers_every_other_question_shows_that_its_speaker_may_have_been_lost_too() {
+        let asked_until_gone = |answers: fn(u32) -> bool| {
+            let mut check = Check::new(lodestone_daemon::clock::now());
+            for times in 1..60 {
+                asked(&mut check, 1);
+                if check.found(0.0) == Found::SpeakerGone {
+                    return times;
+                }
+                if answers(times) {
+                    check.node_answered();
+                }
+            }
+            panic!("{check:?}");
+        };
+        assert_eq!(asked_until_gone(|_| true), LEAST + 1);
+        // 2^-14 is below 1e-4.
+        assert_eq!(asked_until_gone(|times| times % 2 == 0), 14 + 1);
+    }
+
+    #[test]
     fn the_node_and_its_speaker_are_told_apart() {
         let mut check = Check::new(lodestone_daemon::clock::now());
         asked(&mut check, 2);
         check.speaker_answered();
         assert_eq!(check.found(0.0), Found::Lives);
-        asked(&mut check, 6);
-        check.node_answered();
-        asked(&mut check, 3);
+        for _ in 0..8 {
+            asked(&mut check, 1);
+            check.node_answered();
+        }
+        assert_eq!(check.found(0.0), Found::Lives);
+        asked(&mut check, 1);
         assert_eq!(check.found(0.0), Found::SpeakerGone);
-        asked(&mut check, 6);
+        asked(&mut check, 8);
         assert_eq!(check.found(0.0), Found::Gone);
     }
 }

@@ -107,8 +107,8 @@ impl Speaker {
                 self.tell_stand_in(&from);
             }
             Message::Yielded(addresses) => {
+                self.yielded(&from, &addresses);
                 for address in addresses {
-                    self.unanswered.remove(&address);
                     if self.owned.contains_key(&address) && self.probes.is_clear(address) {
                         self.announcements.begin(now, address);
                     }

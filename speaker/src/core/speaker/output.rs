@@ -195,7 +195,7 @@ impl fmt::Display for Cause {
         match self {
             Self::New => f.write_str("it had no owner"),
             Self::NodeGone => f.write_str("the node is silent"),
-            Self::SpeakerAway => f.write_str("its speaker has been away for a minute"),
+            Self::SpeakerAway => f.write_str("its speaker is away"),
             Self::HandedOver => f.write_str("the node was drained or its speaker ended"),
             Self::Ineligible(reason) => write!(f, "{reason}"),
             Self::Unclaimed => f.write_str("it no longer claimed the address"),

@@ -211,12 +211,11 @@ impl Speaker {
         match away.into_iter().flatten().min() {
             // One that is about to end answers until it does.
             Some(_) if leaving.is_none() && self.found(now, &node) == Found::Lives => Owner::Present(node),
-            Some(since)
+            Some(_)
                 if self.settings.caretaker == Caretaker::Off
-                    && self.found(now, &node) == Found::SpeakerGone
-                    && silent.is_some() =>
+                    && silent.is_some()
+                    && self.found(now, &node) == Found::SpeakerGone =>
             {
-                let _ = since;
                 Owner::None(Cause::SpeakerAway)
             }
             Some(since) if now >= since + AWAY => Owner::None(Cause::SpeakerAway),

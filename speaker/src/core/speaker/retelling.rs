@@ -3,15 +3,22 @@
 
 use std::{
     collections::BTreeMap,
+    net::IpAddr,
     time::{Duration, Instant},
 };
 
 use super::{Speaker, ownership::earlier};
-use crate::wire::message::{CLAIMS_PER_MESSAGE, Claim, Message, NodeName};
+use crate::{
+    core::settings::Caretaker,
+    wire::message::{CLAIMS_PER_MESSAGE, Claim, Message, NodeName},
+};
 
 /// How often a claim is said again, and after what time: at 30 % loss it never arrives once in a thousand times, until everything is repeated.
 const TIMES: u32 = 5;
 const AGAIN: Duration = Duration::from_millis(100);
+
+/// How often after that to whoever answers in place of the owner before, though that lives: it does not say that it has heard.
+const AFTERWARDS: u32 = 2;
 
 /// A claim that its former owner has not answered yet.
 #[derive(Clone, Debug)]
@@ -36,7 +43,22 @@ impl Speaker {
         }
     }
 
-    /// Says once more what is due.
+    /// `node` has heard that these are another's now. Only the word of the one that is waited for counts: another one may have owned them, too.
+    pub(super) fn yielded(&mut self, node: &NodeName, addresses: &[IpAddr]) {
+        let left = if self.settings.caretaker == Caretaker::Always {
+            AFTERWARDS
+        } else {
+            0
+        };
+        for address in addresses {
+            if let Some(unanswered) = self.unanswered.get_mut(address).filter(|one| one.former == *node) {
+                unanswered.left = unanswered.left.min(left);
+            }
+        }
+        self.unanswered.retain(|_, unanswered| unanswered.left > 0);
+    }
+
+    /// Says once more what is due: to the owner before, and to everybody where somebody always answers in its place.
     pub(super) fn claim_again(&mut self, now: Instant) {
         let owned = &self.owned;
         self.unanswered.retain(|address, _| owned.contains_key(address));
@@ -48,6 +70,10 @@ impl Speaker {
             claims.extend(mine.map(|holder| holder.claim(*address)));
         }
         self.unanswered.retain(|_, unanswered| unanswered.left > 0);
+        if self.settings.caretaker == Caretaker::Always {
+            let claims: Vec<Claim> = due.into_values().flatten().collect();
+            return self.tell_claims(&claims);
+        }
         for (node, claims) in due {
             for some in claims.chunks(CLAIMS_PER_MESSAGE) {
                 let claims = some.to_vec();

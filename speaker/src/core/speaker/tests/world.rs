@@ -2,6 +2,9 @@
 
 use super::*;
 
+/// Whether a message gets lost on its way to a node.
+type Losing = dyn Fn(&str, &Message) -> bool;
+
 pub(super) struct World {
     pub(super) now: Instant,
     pub(super) facts: Facts,
@@ -12,8 +15,8 @@ pub(super) struct World {
     pub(super) cut: BTreeSet<String>,
     /// Messages from the first to the second are lost.
     pub(super) deaf: BTreeSet<(String, String)>,
-    /// Messages that are lost.
-    pub(super) losing: Option<fn(&Message) -> bool>,
+    /// Messages that are lost on their way to a node.
+    pub(super) losing: Option<Box<Losing>>,
     /// Each change of what a node says that it owns: node, number of addresses.
     pub(super) history: Vec<(String, usize)>,
     pub(super) frames: usize,
@@ -140,7 +143,7 @@ impl World {
         for (from, to, message) in sent {
             let lost = self.cut.contains(&from) != self.cut.contains(&*to)
                 || self.deaf.contains(&(from.clone(), to.to_string()))
-                || self.losing.is_some_and(|losing| losing(&message));
+                || self.losing.as_ref().is_some_and(|losing| losing(&to, &message));
             if !lost {
                 self.say(&from, &to, message);
             }
