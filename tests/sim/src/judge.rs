@@ -6,9 +6,11 @@ use std::{
     time::{Duration, Instant},
 };
 
-use lodestone_speaker::core::{Happening, speaker::Cause};
+use crate::world::World;
 
-use crate::world::{Told, World};
+mod moves;
+
+use moves::Moves;
 
 /// How often it is looked.
 pub const LOOK: Duration = Duration::from_millis(10);
@@ -39,16 +41,13 @@ pub struct Judge {
     pub longest: Duration,
     /// The most packets that a node's speaker sent and received in a second.
     pub packets: u64,
-    /// How often an address has moved although its owner was well.
-    pub false_moves: u32,
     /// Whether to print what the speakers say.
     pub aloud: bool,
     /// When to print all that the speakers know.
     pub state_at: Option<Duration>,
     /// Since when nothing has been changed from outside.
     quiet_since: Instant,
-    /// When each node was last anything but well.
-    unwell: BTreeMap<usize, Instant>,
+    moves: Moves,
     unserved: BTreeMap<IpAddr, Instant>,
     twice: BTreeMap<IpAddr, Instant>,
     next_ask: Instant,
@@ -67,11 +66,10 @@ impl Judge {
             doubled: Duration::from_millis(250),
             longest: Duration::ZERO,
             packets: 0,
-            false_moves: 0,
             aloud: false,
             state_at: None,
             quiet_since: now,
-            unwell: BTreeMap::new(),
+            moves: Moves::new(),
             unserved: BTreeMap::new(),
             twice: BTreeMap::new(),
             next_ask: now,
@@ -88,7 +86,7 @@ impl Judge {
 
     /// A node is not well, for whatever reason: if its addresses move, there was one.
     pub fn unwell(&mut self, now: Instant, node: usize) {
-        self.unwell.insert(node, now);
+        self.moves.unwell(now, node);
     }
 
     /// What was wrong.
@@ -117,12 +115,10 @@ impl Judge {
         for index in 0..world.nodes.len() {
             let node = &world.nodes[index];
             if node.speaker.is_none() || !node.runs(now) || !world.is_on_lan(index) || node.peers != 0 {
-                self.unwell.insert(index, now);
+                self.moves.unwell(now, index);
             }
         }
-        for told in std::mem::take(&mut world.told) {
-            self.hear(world, &told);
-        }
+        self.listen(world);
         self.count(world);
         let addresses: Vec<IpAddr> = world.facts.addresses.keys().copied().collect();
         // Somebody could serve it if there is a speaker that runs and is there for the client.
@@ -151,6 +147,7 @@ impl Judge {
         // A question's answers are all there before the next one.
         if now >= self.next_ask {
             self.next_ask = now + ASK;
+            self.moves.see(world);
             for address in &addresses {
                 if self.asked.is_some() && world.answers.get(address).is_some_and(|macs| macs.len() > 1) {
                     let since = *self.twice.entry(*address).or_insert(now);
@@ -169,6 +166,23 @@ impl Judge {
                 world.client_asks(*address);
             }
             self.asked = Some(now);
+        }
+    }
+
+    /// Hears what the speakers say.
+    fn listen(&mut self, world: &mut World) {
+        for told in std::mem::take(&mut world.told) {
+            if self.aloud {
+                println!(
+                    "  {:>9.3?} {}: {}",
+                    told.at - world.start,
+                    world.nodes[told.node].name,
+                    told.happening
+                );
+            }
+            if let Some(text) = self.moves.hear(world, &told) {
+                self.fault(world, text);
+            }
         }
     }
 
@@ -191,49 +205,11 @@ impl Judge {
         }
     }
 
-    /// An address never moves without a reason.
-    fn hear(&mut self, world: &World, told: &Told) {
-        if self.aloud {
-            println!(
-                "  {:>9.3?} {}: {}",
-                told.at - world.start,
-                world.nodes[told.node].name,
-                told.happening
-            );
-        }
-        let Happening::Taken {
-            address, from, cause, ..
-        } = &told.happening
-        else {
-            return;
-        };
-        let Some(from) = from
-            .as_ref()
-            .and_then(|name| world.nodes.iter().position(|node| node.name == *name))
-        else {
-            return;
-        };
-        // Within this time whatever is the matter with a node is noticed.
-        let noticed = match cause {
-            Cause::SpeakerAway => Duration::from_secs(2),
-            _ => Duration::from_millis(2500),
-        };
-        let unwell = |node: usize| {
-            let last = self.unwell.get(&node);
-            last.is_some_and(|last| world.now.saturating_duration_since(*last) < noticed)
-        };
-        let expected = matches!(
-            cause,
-            Cause::Preferred | Cause::Hash | Cause::HandedOver | Cause::Ineligible(_)
-        );
-        // One that is cut off itself may take the others for gone.
-        if !expected && !unwell(from) && !unwell(told.node) {
-            self.false_moves += 1;
-            let (to, from) = (&world.nodes[told.node].name, &world.nodes[from].name);
-            self.fault(
-                world,
-                format!("{address} moved from {from} to {to} for nothing: {cause}"),
-            );
+    /// What was disturbed is well again, for a while now: each address is with who took it, or else where it was.
+    pub fn settle(&mut self, world: &mut World) {
+        self.listen(world);
+        for text in self.moves.settle(world) {
+            self.fault(world, text);
         }
     }
 
@@ -255,6 +231,8 @@ impl Judge {
                 self.fault(world, format!("at the end {address} is answered for by {macs:?}"));
             }
         }
+        self.moves.see(world);
+        self.settle(world);
     }
 
     fn fault(&mut self, world: &World, text: String) {

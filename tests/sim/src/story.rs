@@ -104,6 +104,7 @@ pub fn play(seed: u64, record: Option<Box<dyn std::io::Write>>, aloud: bool, sta
         judge.outage = Duration::from_millis(700);
     }
     judge.watch(&mut world, Duration::from_secs(4));
+    judge.settle(&mut world);
     for _ in 0..random.random_range(1..=3) {
         let fault = *FAULTS.choose(&mut random).unwrap_or(&Fault::Kill);
         let node = random.random_range(0..plan.nodes);
@@ -112,6 +113,7 @@ pub fn play(seed: u64, record: Option<Box<dyn std::io::Write>>, aloud: bool, sta
         happen(&mut world, &mut judge, &mut random, fault, node, long);
         judge.disturbed(world.now);
         judge.watch(&mut world, Duration::from_millis(random.random_range(2000..5000)));
+        judge.settle(&mut world);
     }
     judge.watch(&mut world, Duration::from_secs(3));
     judge.conclude(&mut world);
