@@ -313,13 +313,20 @@ fn hold(mut stream: TcpStream, stop: &AtomicBool) -> bool {
     false
 }
 
-/// Opens connections, one after another; gives back how many failed, of how many. An attempt takes a retransmission of the first segment
-/// for no failure.
+/// Opens connections, one after another; gives back how many failed, of how many, and says why. An attempt takes a retransmission of the
+/// first segment for no failure.
 fn attempt(address: IpAddr, stop: &AtomicBool) -> Result<(usize, usize)> {
     let (mut failed, mut all) = (0, 0);
     while !stop.load(Ordering::Relaxed) {
         all += 1;
-        failed += usize::from(connect(address).is_err());
+        let began = clock::now();
+        if let Err(error) = connect(address) {
+            failed += 1;
+            println!(
+                "attempt {all} failed after {} ms: {error:#}",
+                (clock::now() - began).as_millis()
+            );
+        }
         thread::sleep(Duration::from_millis(20));
     }
     Ok((failed, all))
