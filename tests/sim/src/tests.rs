@@ -37,7 +37,7 @@ fn play_all(seeds: u64) -> Vec<Story> {
 }
 
 /// P1, P3, P5: no address is without somebody who serves it for longer than half a second while a node could, none has two owners for long,
-/// none moves without a reason, whatever fails.
+/// none moves without a reason, and who took one has it still when the owner before is back, whatever fails.
 #[test]
 fn p1_p3_p5_whatever_fails_addresses_are_served_by_one_and_move_for_a_reason() {
     let wrong = play_all(seeds(1000));
