@@ -31,7 +31,7 @@ struct Args {
     #[arg(long)]
     cluster: PathBuf,
     /// How often each figure is taken
-    #[arg(long, default_value_t = 3)]
+    #[arg(long, default_value_t = 10)]
     rounds: usize,
     /// How many addresses
     #[arg(long, default_value_t = 1000)]
@@ -64,14 +64,14 @@ async fn main() -> Result<()> {
     cluster.install_lodestone(&[])?;
     let wanted = |figure| args.only.is_empty() || args.only.contains(&figure);
     if wanted(Figure::Idle) {
-        usage(&cluster, "idle").await?;
+        usage(&cluster, "idle", args.rounds).await?;
     }
     cluster.apply_quickstart()?;
     if wanted(Figure::Answers) {
         answers(&cluster, &args)?;
     }
     if wanted(Figure::Many) {
-        many(&cluster, args.addresses).await?;
+        many(&cluster, args.addresses, args.rounds).await?;
     }
     Ok(())
 }
@@ -86,21 +86,40 @@ fn speakers(cluster: &Cluster) -> Result<Vec<Process>> {
 }
 
 /// Memory and CPU of all speakers while nothing happens.
-async fn usage(cluster: &Cluster, when: &str) -> Result<()> {
+async fn usage(cluster: &Cluster, when: &str, rounds: usize) -> Result<()> {
     const WATCHED: Duration = Duration::from_secs(30);
     let speakers = speakers(cluster)?;
     sleep(Duration::from_secs(5)).await;
-    let before: Vec<Duration> = speakers.iter().map(|speaker| speaker.cpu()).collect::<Result<_>>()?;
-    sleep(WATCHED).await;
-    for (speaker, before) in speakers.iter().zip(before) {
-        let used = (speaker.cpu()? - before).as_secs_f64() / WATCHED.as_secs_f64() * 100.0;
-        println!("{when}: {:.1} MB resident, {used:.2} % CPU", speaker.megabytes()?);
+    let (mut resident, mut cpu) = (Vec::new(), Vec::new());
+    for _ in 0..rounds {
+        let before: Vec<Duration> = speakers.iter().map(|speaker| speaker.cpu()).collect::<Result<_>>()?;
+        sleep(WATCHED).await;
+        for (speaker, before) in speakers.iter().zip(before) {
+            cpu.push((speaker.cpu()? - before).as_secs_f64() / WATCHED.as_secs_f64() * 100.0);
+            resident.push(speaker.megabytes()?);
+        }
     }
+    println!(
+        "{when}, {rounds} rounds of {} speakers: {} MB resident, {} % CPU",
+        speakers.len(),
+        median_and_most(resident),
+        median_and_most(cpu)
+    );
     Ok(())
 }
 
+fn median_and_most(mut values: Vec<f64>) -> String {
+    values.sort_unstable_by(f64::total_cmp);
+    let of = |index: usize| values.get(index).copied().unwrap_or_default();
+    format!(
+        "{:.2}, at most {:.2}",
+        of(values.len() / 2),
+        of(values.len().saturating_sub(1))
+    )
+}
+
 /// A thousand addresses, all of them announced.
-async fn many(cluster: &Cluster, count: usize) -> Result<()> {
+async fn many(cluster: &Cluster, count: usize, rounds: usize) -> Result<()> {
     let object = |kind: &str, spec: serde_json::Value| {
         json!({"apiVersion": "metallb.io/v1beta1", "kind": kind, "metadata": {"name": "many", "namespace": NAMESPACE}, "spec": spec}).to_string()
     };
@@ -127,7 +146,7 @@ async fn many(cluster: &Cluster, count: usize) -> Result<()> {
         Ok((status()? >= count).then_some(()))
     })?;
     sleep(Duration::from_secs(20)).await;
-    usage(cluster, &format!("{count} addresses")).await?;
+    usage(cluster, &format!("{count} addresses"), rounds).await?;
     clear(&client).await
 }
 
@@ -145,6 +164,7 @@ fn answers(cluster: &Cluster, args: &Args) -> Result<()> {
         rate: args.rate,
         time: TIME,
     };
+    let (mut micros, mut times) = (Vec::new(), Vec::new());
     for _ in 0..args.rounds {
         let before = speaker.cpu()?;
         let (sent, answered) = flood.send(&address)?;
@@ -154,7 +174,15 @@ fn answers(cluster: &Cluster, args: &Args) -> Result<()> {
         let (sent, answered) = bare.sent;
         let bare_each = print("bare loop", sent, answered, bare.cpu);
         println!("  {:.2} times the bare loop's", each / bare_each);
+        micros.push(each);
+        times.push(each / bare_each);
     }
+    println!(
+        "ARP answers, {} rounds: {} µs of CPU each, {} times the bare loop's",
+        args.rounds,
+        median_and_most(micros),
+        median_and_most(times)
+    );
     Ok(())
 }
 
