@@ -26,6 +26,7 @@ mod down;
 mod fault;
 mod image;
 mod lodestone;
+mod machine;
 mod netns;
 mod network;
 mod node;

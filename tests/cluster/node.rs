@@ -8,6 +8,7 @@ use serde_json::json;
 use crate::{
     binaries::Binaries,
     image::PAUSE_IMAGE,
+    machine::share_mounts,
     network::{POD_RANGES, node_addresses},
     process::Tool,
     spec::Spec,
@@ -17,6 +18,16 @@ use crate::{
 
 /// The parts of a node; each of them is the name of a pid file and a log, behind the node's name.
 pub(crate) const NODE_PARTS: [&str; 3] = ["containerd", "kubelet", "kube-proxy"];
+
+/// Runs the kubelet (`"$@"`) in a mount namespace of its own, with the folder `$0` where the socket for device plugins is. That place is the
+/// same for every kubelet and can't be set: one that opens its socket while another one does so, too, gives up (pkg/kubelet/cm/devicemanager/
+/// plugin/v1beta1/server.go, `Start`: the files there are removed, then it listens).
+const WITH_OWN_DEVICE_PLUGINS: &str = r#"set -e
+place=/var/lib/kubelet/device-plugins
+mkdir -p "$place" "$0"
+mount --make-private "$(findmnt --noheadings --output TARGET --target "$place")"
+mount --bind "$0" "$place"
+exec "$@""#;
 
 /// One node of the cluster.
 pub(crate) struct Node<'a> {
@@ -37,10 +48,14 @@ impl Node<'_> {
     }
 
     fn start(&self, part: &str, args: &[String]) -> Result<()> {
+        self.start_program(part, &self.binaries.path(part), args)
+    }
+
+    fn start_program(&self, part: &str, program: &Path, args: &[String]) -> Result<()> {
         let name = format!("{}-{part}", self.name);
         self.state.daemon(&name).start(
             &self.spec.namespace(&self.name),
-            &self.binaries.path(part),
+            program,
             args,
             &self.state.log(&name),
             &self.binaries.search_path(),
@@ -108,21 +123,33 @@ impl Node<'_> {
 
     fn start_kubelet(&self) -> Result<()> {
         fs::write(self.file("kubelet.json"), serde_json::to_vec_pretty(&self.kubelet())?)?;
+        let root = self.file("kubelet");
+        // The volumes that it mounts are for its containerd, too.
+        share_mounts(Path::new(&root))?;
         let addresses = node_addresses(self.spec.topology, self.index);
-        self.start(
-            "kubelet",
-            &[
-                format!("--config={}", self.file("kubelet.json")),
-                format!(
-                    "--kubeconfig={}",
-                    self.state.text(&format!("pki/{}.kubeconfig", self.name))
-                ),
-                format!("--hostname-override={}", self.name),
-                format!("--node-ip={},{}", addresses.ipv4, addresses.ipv6),
-                format!("--root-dir={}", self.file("kubelet")),
-                format!("--cert-dir={}", self.file("kubelet-pki")),
-            ],
-        )
+        let mut command: Vec<String> = [
+            "--mount",
+            "--propagation=unchanged",
+            "sh",
+            "-c",
+            WITH_OWN_DEVICE_PLUGINS,
+        ]
+        .map(str::to_owned)
+        .to_vec();
+        command.extend([
+            self.file("device-plugins"),
+            self.binaries.path("kubelet").display().to_string(),
+            format!("--config={}", self.file("kubelet.json")),
+            format!(
+                "--kubeconfig={}",
+                self.state.text(&format!("pki/{}.kubeconfig", self.name))
+            ),
+            format!("--hostname-override={}", self.name),
+            format!("--node-ip={},{}", addresses.ipv4, addresses.ipv6),
+            format!("--root-dir={root}"),
+            format!("--cert-dir={}", self.file("kubelet-pki")),
+        ]);
+        self.start_program("kubelet", Path::new("unshare"), &command)
     }
 
     fn start_proxy(&self) -> Result<()> {

@@ -87,7 +87,7 @@ impl StateDir {
         self.path.join("logs").join(format!("{name}.log"))
     }
 
-    /// The last lines that each part wrote.
+    /// The last lines that each part wrote, and which of them do not run any more.
     #[must_use]
     pub fn last_words(&self) -> String {
         let mut logs: Vec<PathBuf> = fs::read_dir(self.path.join("logs"))
@@ -101,7 +101,9 @@ impl StateDir {
         for log in logs {
             let text = String::from_utf8_lossy(&fs::read(&log).unwrap_or_default()).into_owned();
             let lines: Vec<&str> = text.lines().collect();
-            words += &format!("--- {}\n", log.display());
+            let name = log.file_stem().unwrap_or_default().to_string_lossy();
+            let ended = self.daemon(&name).pid().is_none();
+            words += &format!("--- {}{}\n", log.display(), if ended { " (has ended)" } else { "" });
             for line in &lines[lines.len().saturating_sub(8)..] {
                 words += &format!("{}\n", line.chars().take(400).collect::<String>());
             }

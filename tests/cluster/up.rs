@@ -13,6 +13,7 @@ use crate::{
     binaries::Binaries,
     control_plane::ControlPlane,
     down::{sweep, take_down},
+    machine::allow_inotify,
     netns::Netns,
     network::{self, NodeAddresses},
     node::Node,
@@ -41,6 +42,7 @@ impl Cluster {
     pub fn up(spec: Spec, supervisor: &Path) -> Result<Self> {
         let binaries = Binaries::provide()?;
         sweep();
+        allow_inotify()?;
         let state = StateDir::of(&spec.name);
         if state.exists() {
             bail!(
@@ -51,26 +53,35 @@ impl Cluster {
         }
         state.create(&spec)?;
         let start = Instant::now();
-        let cluster = Self::bring_up(&spec, &state, &binaries, supervisor).map_err(|error| {
-            let logs = state.last_words();
-            if let Err(error) = take_down(&spec.name) {
+        let mut cluster = Self {
+            spec,
+            state,
+            binaries,
+            sign_of_life: None,
+        };
+        if let Err(error) = cluster.bring_up(supervisor) {
+            eprintln!("the last words of its parts:\n{}", cluster.state.last_words());
+            // Nothing is left then for the supervisor to do.
+            if let Err(error) = take_down(&cluster.spec.name) {
                 eprintln!("and can't take it down: {error:#}");
             }
-            eprintln!("the last words of its parts:\n{logs}");
-            error.context(format!("the cluster {} does not come up", spec.name))
-        })?;
+            return Err(error.context(format!("the cluster {} does not come up", cluster.spec.name)));
+        }
         eprintln!(
             "cluster {}: {} nodes Ready after {:.1} s",
-            spec.name,
-            spec.nodes().len(),
+            cluster.spec.name,
+            cluster.spec.nodes().len(),
             start.elapsed().as_secs_f64()
         );
         Ok(cluster)
     }
 
-    fn bring_up(spec: &Spec, state: &StateDir, binaries: &Binaries, supervisor: &Path) -> Result<Self> {
-        network::create(spec)?;
-        let (pipe, port) = supervisor::start(supervisor, spec, state)?;
+    fn bring_up(&mut self, supervisor: &Path) -> Result<()> {
+        network::create(&self.spec)?;
+        let (pipe, port) = supervisor::start(supervisor, &self.spec, &self.state)?;
+        // An unowned cluster outlives this process: its supervisor does not look at the pipe.
+        self.sign_of_life = self.spec.owned.then_some(pipe);
+        let (spec, state, binaries) = (&self.spec, &self.state, &self.binaries);
         let control_plane = ControlPlane { spec, state, binaries };
         control_plane.start("etcd")?;
         let authority = Authority::create(state)?;
@@ -83,13 +94,6 @@ impl Cluster {
             &state.kubeconfig(),
         )?;
         binaries.link_into(&state.join("bin"), &["kubectl", "helm"])?;
-        let cluster = Self {
-            spec: spec.clone(),
-            state: state.clone(),
-            binaries: binaries.clone(),
-            // An unowned cluster outlives this process: its supervisor does not look at the pipe.
-            sign_of_life: spec.owned.then_some(pipe),
-        };
         let nodes: Vec<Node<'_>> = spec
             .nodes()
             .into_iter()
@@ -107,7 +111,7 @@ impl Cluster {
         }
         thread::scope(|scope| {
             let imports: Vec<_> = nodes.iter().map(|node| scope.spawn(|| node.import_images())).collect();
-            cluster.wait_for_api_server()?;
+            self.wait_for_api_server()?;
             for part in ["kube-controller-manager", "kube-scheduler"] {
                 control_plane.start(part)?;
             }
@@ -119,8 +123,7 @@ impl Cluster {
         for node in &nodes {
             node.start_kubernetes()?;
         }
-        cluster.wait_for_nodes()?;
-        Ok(cluster)
+        self.wait_for_nodes()
     }
 
     /// The running cluster of that name, which this process does not own.

@@ -7,8 +7,10 @@
 )]
 
 use std::{
+    collections::BTreeSet,
     fs,
     io::{BufRead, BufReader},
+    os::unix::fs::MetadataExt,
     path::Path,
     process::{Command, Stdio},
     time::Duration,
@@ -63,6 +65,23 @@ fn traces(name: &str) -> Vec<String> {
     traces
 }
 
+/// The sockets for device plugins that the kubelets of a cluster listen on, by device and inode.
+fn device_plugin_sockets(cluster: &Cluster) -> BTreeSet<(u64, u64)> {
+    let kubeconfig = format!("--kubeconfig={}/pki/", cluster.state().path().display());
+    let mut sockets = BTreeSet::new();
+    for process in fs::read_dir("/proc").unwrap().flatten() {
+        let line = fs::read(process.path().join("cmdline")).unwrap_or_default();
+        let line = String::from_utf8_lossy(&line).into_owned();
+        let program = line.split('\0').next().unwrap_or_default();
+        if program.ends_with("/kubelet") && line.contains(&kubeconfig) {
+            let path = process.path().join("root/var/lib/kubelet/device-plugins/kubelet.sock");
+            let socket = fs::metadata(path).unwrap();
+            sockets.insert((socket.dev(), socket.ino()));
+        }
+    }
+    sockets
+}
+
 #[test]
 fn two_clusters_run_side_by_side_with_the_same_addresses_and_go_without_a_trace() {
     let spec = |name: &str, topology| Spec {
@@ -91,6 +110,13 @@ fn two_clusters_run_side_by_side_with_the_same_addresses_and_go_without_a_trace(
             .collect();
         assert!(macs.len() == 1 && lan.contains(&macs[0]), "{macs:?} of {lan:?}");
     }
+    // It is at the same place for all of them, and one that finds another's in its way gives up.
+    let sockets: BTreeSet<_> = [&flat, &split]
+        .map(device_plugin_sockets)
+        .into_iter()
+        .flatten()
+        .collect();
+    assert_eq!(sockets.len(), flat.spec().nodes().len() + split.spec().nodes().len());
     for cluster in [&flat, &split] {
         dual_stack(cluster);
     }
