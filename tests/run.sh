@@ -5,7 +5,7 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 
 # The longest first.
-order=(controller nftables iptables peers faults split split5 cluster replicas sandbox definitions links)
+order=(peers controller split iptables nftables split5 faults cluster replicas sandbox definitions links)
 out=$(mktemp -d)
 trap 'rm -rf "$out"' EXIT
 
@@ -31,7 +31,7 @@ one() { # NAME ARGUMENT...
 }
 export -f one
 export out
-printf '%s\n' "${order[@]}" | xargs -P "${JOBS:-2}" -I{} bash -c 'one "$@"' _ {} "$@"
+printf '%s\n' "${order[@]}" | xargs -P "${JOBS:-3}" -I{} bash -c 'one "$@"' _ {} "$@"
 
 if [ -e "$out/failed" ]; then
   while read -r name; do
