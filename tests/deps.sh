@@ -12,6 +12,7 @@ need conntrack conntrack
 need curl curl
 need ip iproute2
 need iptables iptables
+need mount mount
 need nft nftables
 need ping iputils-ping
 need runc runc

@@ -10,11 +10,12 @@ use std::{
 use anyhow::{Context, Result, bail};
 
 /// Programs of Debian that the parts of a cluster call.
-const FROM_DEBIAN: [(&str, &str); 7] = [
+const FROM_DEBIAN: [(&str, &str); 8] = [
     ("arping", "iputils-arping"),
     ("conntrack", "conntrack"),
     ("ip", "iproute2"),
     ("iptables", "iptables"),
+    ("mount", "mount"),
     ("nft", "nftables"),
     ("nsenter", "util-linux"),
     ("runc", "runc"),

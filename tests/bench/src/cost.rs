@@ -11,6 +11,7 @@ use anyhow::Result;
 use clap::{Parser, ValueEnum};
 use flood::{Flood, bare_loop};
 use lodestone_bench::{
+    figures::median_and_most,
     load::{Served, clear, client, create},
     packets,
     process::Process,
@@ -100,22 +101,12 @@ async fn usage(cluster: &Cluster, when: &str, rounds: usize) -> Result<()> {
         }
     }
     println!(
-        "{when}, {rounds} rounds of {} speakers: {} MB resident, {} % CPU",
+        "{when}, {rounds} rounds of {} speakers: resident {}; CPU {}",
         speakers.len(),
-        median_and_most(resident),
-        median_and_most(cpu)
+        median_and_most(resident, |mb| format!("{mb:.2} MB")),
+        median_and_most(cpu, |percent| format!("{percent:.2} %"))
     );
     Ok(())
-}
-
-fn median_and_most(mut values: Vec<f64>) -> String {
-    values.sort_unstable_by(f64::total_cmp);
-    let of = |index: usize| values.get(index).copied().unwrap_or_default();
-    format!(
-        "{:.2}, at most {:.2}",
-        of(values.len() / 2),
-        of(values.len().saturating_sub(1))
-    )
 }
 
 /// A thousand addresses, all of them announced.
@@ -178,10 +169,10 @@ fn answers(cluster: &Cluster, args: &Args) -> Result<()> {
         times.push(each / bare_each);
     }
     println!(
-        "ARP answers, {} rounds: {} µs of CPU each, {} times the bare loop's",
+        "ARP answers, {} rounds: CPU for each {}; of what the bare loop takes {}",
         args.rounds,
-        median_and_most(micros),
-        median_and_most(times)
+        median_and_most(micros, |micros| format!("{micros:.2} µs")),
+        median_and_most(times, |times| format!("{times:.2} times"))
     );
     Ok(())
 }

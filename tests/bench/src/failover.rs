@@ -9,6 +9,7 @@ use std::{net::IpAddr, path::PathBuf, thread, time::Duration};
 
 use anyhow::Result;
 use clap::{Parser, ValueEnum};
+use lodestone_bench::figures::median_and_most;
 use lodestone_tests::{Cluster, NAMESPACE, Spec, Topology, images, wait_for, wait_until};
 use probe::{Noticed, watch};
 use serde_json::json;
@@ -218,7 +219,7 @@ fn round(cluster: &Cluster, figure: Figure, address: IpAddr) -> Result<(Noticed,
 }
 
 fn report(figure: Figure, all: &[Noticed]) {
-    let ms = |of: fn(&Noticed) -> Duration| median_and_most(all.iter().map(of).collect());
+    let ms = |of: fn(&Noticed) -> Duration| in_ms(all.iter().map(of).collect());
     let sum = |of: fn(&Noticed) -> usize| all.iter().map(of).sum::<usize>();
     println!(
         "{figure:?}, {} rounds: longest time without an answer by UDP {}; by ARP {}, in vain for {}; {} of {} ARP requests unanswered; answers of at most {} MACs; {} connections broken; {} of {} attempts failed",
@@ -235,12 +236,7 @@ fn report(figure: Figure, all: &[Noticed]) {
     );
 }
 
-fn median_and_most(mut times: Vec<Duration>) -> String {
-    times.sort_unstable();
-    let ms = |index: usize| times.get(index).map_or(0, Duration::as_millis);
-    format!(
-        "{} ms, at most {} ms",
-        ms(times.len() / 2),
-        ms(times.len().saturating_sub(1))
-    )
+/// Times that were measured, in milliseconds.
+fn in_ms(times: Vec<Duration>) -> String {
+    median_and_most(times, |time| format!("{} ms", time.as_millis()))
 }

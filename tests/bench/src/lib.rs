@@ -5,6 +5,7 @@
     reason = "a measurement that fails has failed, whatever the reason"
 )]
 
+pub mod figures;
 pub mod load;
 pub mod packets;
 pub mod process;

@@ -9,7 +9,7 @@ use lodestone_bench::load::client;
 use lodestone_tests::{Cluster, wait_until};
 use serde_json::{Value, json};
 
-use crate::{LIMIT, median_and_most, probe::first_answer};
+use crate::{LIMIT, in_ms, probe::first_answer};
 
 /// From the start of `kubectl apply` to the first ARP answer for a new Service.
 pub(crate) fn applied(cluster: &Cluster, rounds: usize) -> Result<()> {
@@ -59,9 +59,9 @@ fn several(what: &str, cluster: &Cluster, rounds: usize, make: impl Fn(Value) ->
     }
     println!(
         "new Service, {rounds} rounds: first answer after {}; {what} took {}; from its end {}",
-        median_and_most(answered),
-        median_and_most(made),
-        median_and_most(between)
+        in_ms(answered),
+        in_ms(made),
+        in_ms(between)
     );
     Ok(())
 }
