@@ -11,15 +11,18 @@ use tokio::{
 };
 
 use crate::{
-    core::{Facts, Happening, Kind, Output, Owned, Settings, Speaker, exclude::Pattern, preflight::Problem},
     metrics,
     net::{
-        frames::FrameSockets,
-        groups::Groups,
-        links::{self, Links},
-        peers::{Heard, PeerSocket},
-        timer::Timer,
+        frame_sockets::FrameSockets,
+        multicast_groups::Groups,
+        netlink::{self, Links},
+        peer_socket::{Heard, PeerSocket},
+        timerfd::Timer,
     },
+};
+use lodestone_speaker_core::{
+    ClusterSnapshot, Event, FrameKind, Output, OwnedAddress, Settings, Speaker,
+    node::{interface_filter::Pattern, preflight::Problem},
     wire::{envelope::Key, message::NodeName},
 };
 
@@ -46,11 +49,11 @@ pub struct Driver {
     /// Interfaces that are never announced on.
     pub exclude: Vec<Pattern>,
     /// What is known from Kubernetes.
-    pub facts: watch::Receiver<Option<Arc<Facts>>>,
+    pub facts: watch::Receiver<Option<Arc<ClusterSnapshot>>>,
     /// Where it is told what this node owns.
-    pub owned: watch::Sender<Option<Vec<Owned>>>,
+    pub owned: watch::Sender<Option<Vec<OwnedAddress>>>,
     /// Where it is told what has happened.
-    pub happened: mpsc::UnboundedSender<Happening>,
+    pub happened: mpsc::UnboundedSender<Event>,
     /// Where it is told what is wrong with the node.
     pub problems: watch::Sender<Option<BTreeSet<Problem>>>,
     /// Questions for `/debug/state`.
@@ -83,7 +86,7 @@ impl Driver {
         let key = wait(&mut self.key).await.context("no key")?;
         let mut peers = PeerSocket::open(self.port, key, self.node.clone(), clock::wall_nanoseconds())?;
         let (told, mut links) = watch::channel(Links::default());
-        let _links = spawn(links::follow(told, std::mem::take(&mut self.exclude)));
+        let _links = spawn(netlink::follow(told, std::mem::take(&mut self.exclude)));
         let mut network = Network {
             sockets: FrameSockets::default(),
             groups: Groups::start().context("no thread")?,
@@ -95,16 +98,16 @@ impl Driver {
         loop {
             // Before anything else: the timers do not wait behind whatever else is ready.
             let now = clock::now();
-            if core.next_deadline().is_some_and(|due| due <= now) {
-                core.turn(now);
+            if core.next_timeout().is_some_and(|due| due <= now) {
+                core.handle_timeout(now);
             }
-            while let Some(output) = core.poll() {
+            while let Some(output) = core.poll_output() {
                 self.act(output, &mut network, &mut peers);
             }
-            if farewell.is_some() && core.may_end() {
+            if farewell.is_some() && core.may_stop() {
                 return Ok(());
             }
-            timer.set(clock::now(), core.next_deadline());
+            timer.set(clock::now(), core.next_timeout());
             tokio::select! {
                 () = timer.due() => {}
                 (interface, kind, length) = network.sockets.receive(&mut buffer) => {
@@ -129,7 +132,7 @@ impl Driver {
                 Ok(()) = self.facts.changed() => {
                     let facts = self.facts.borrow_and_update().clone();
                     if let Some(facts) = facts {
-                        core.facts(clock::now(), facts);
+                        core.handle_snapshot(clock::now(), facts);
                     }
                 }
                 Ok(()) = self.key.changed() => {
@@ -141,12 +144,12 @@ impl Driver {
                 Some(question) = self.questions.recv() => {
                     // Whoever asked may have gone.
                     match question {
-                        Question::State(answer) => { let _ = answer.send(core.describe(clock::now())); }
+                        Question::State(answer) => { let _ = answer.send(core.debug_state(clock::now())); }
                         Question::Metrics(answer) => { let _ = answer.send(metrics::text(&core, peers.refused(), clock::now())); }
                     }
                 }
                 _ = &mut self.end, if farewell.is_none() => {
-                    core.leave(clock::now());
+                    core.begin_shutdown(clock::now());
                     farewell = Some(Instant::from_std(clock::now() + FAREWELL));
                 }
                 () = sleep_until(farewell.unwrap_or_else(far)), if farewell.is_some() => return Ok(()),
@@ -160,9 +163,9 @@ impl Driver {
             Output::Boot(boot) => peers.raise_boot(boot),
             Output::Frame { interface, frame } => network.send(interface, &frame),
             Output::Groups(groups) => network.groups.follow(groups),
-            Output::Happening(happening) => {
+            Output::Event(happening) => {
                 match happening {
-                    Happening::StandsIn { .. } => tracing::debug!("{happening}"),
+                    Event::StandsIn { .. } => tracing::debug!("{happening}"),
                     _ => tracing::info!("{happening}"),
                 }
                 // Whoever was told has gone when the process is about to end.
@@ -190,8 +193,8 @@ struct Network {
 }
 
 impl Network {
-    fn answer(&self, core: &mut Speaker, interface: u32, kind: Kind, frame: &[u8]) {
-        if let Some(reply) = core.frame(clock::now(), interface, kind, frame) {
+    fn answer(&self, core: &mut Speaker, interface: u32, kind: FrameKind, frame: &[u8]) {
+        if let Some(reply) = core.handle_frame(clock::now(), interface, kind, frame) {
             self.send(interface, &reply);
         }
     }
@@ -209,16 +212,16 @@ impl Network {
         let Links { mut interfaces, kernel } = links.borrow_and_update().clone();
         let failed = self.sockets.follow(&interfaces);
         interfaces.retain(|interface| !failed.contains(&interface.index));
-        core.interfaces(clock::now(), interfaces);
-        core.kernel(clock::now(), kernel);
+        core.handle_interfaces(clock::now(), interfaces);
+        core.handle_kernel_settings(clock::now(), kernel);
         (!failed.is_empty()).then(|| Instant::from_std(clock::now() + RETRY))
     }
 }
 
 fn hear(core: &mut Speaker, heard: Heard) {
     match heard {
-        Heard::Datagram(source, datagram) => core.datagram(clock::now(), source, datagram),
-        Heard::Unreachable(node) => core.unreachable(clock::now(), &node),
+        Heard::Datagram(source, datagram) => core.handle_datagram(clock::now(), source, datagram),
+        Heard::Unreachable(node) => core.handle_port_unreachable(clock::now(), &node),
         Heard::Refused => {}
     }
 }

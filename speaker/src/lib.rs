@@ -5,14 +5,12 @@
 //!              ◄── status  ◄─owned──  (core) ◄─messages─ net (peers)
 //! ```
 //!
-//! [`core`] and [`wire`] are pure: time, facts and frames go in, frames and messages come out. [`driver`] is one thread that owns the
-//! core and everything urgent; what comes from Kubernetes is decoded elsewhere ([`cluster`]), so that a busy or absent API server
+//! The crate `lodestone-speaker-core` decides: time, facts and frames go in, frames and messages come out. [`driver`] is one thread that owns the
+//! core and everything urgent; what comes from Kubernetes is decoded elsewhere ([`kubernetes`]), so that a busy or absent API server
 //! never delays an answer on the LAN.
 #![deny(unsafe_code)]
 
-pub mod cluster;
-pub mod core;
 pub mod driver;
+pub mod kubernetes;
 pub mod metrics;
 pub mod net;
-pub mod wire;

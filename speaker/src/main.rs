@@ -4,29 +4,33 @@
 use std::{
     collections::BTreeMap,
     net::{Ipv6Addr, SocketAddr},
+    str::FromStr,
     time::Duration,
 };
 
 use anyhow::{Context, Result};
-use clap::Parser;
+use clap::{
+    Parser,
+    builder::{PossibleValuesParser, TypedValueParser},
+};
 use kube::Client;
 use lodestone_daemon::{
     admin, client, events::Events, flags::Common, log, readiness::Readiness, shutdown, task::spawn,
 };
 use lodestone_speaker::{
-    cluster::{
-        gather::{Gathered, Gatherer},
-        secret,
-        state::{self, Sources},
-        status::{Reporter, owner},
-        tell::tell,
-    },
-    core::{
-        Recorded, Settings,
-        exclude::{self, Pattern},
-        settings::{Caretaker, Ownership},
-    },
     driver::Driver,
+    kubernetes::{
+        configuration_state::{self as state, Sources},
+        events::tell,
+        peer_key as secret,
+        service_l2_status::{Reporter, owner},
+        watcher::{Gathered, Gatherer},
+    },
+};
+use lodestone_speaker_core::{
+    Recorded, Settings,
+    node::interface_filter::{self as exclude, Pattern},
+    settings::{DeputyMode, OwnershipMode},
     wire::message::NodeName,
 };
 use tokio::sync::{mpsc, oneshot, watch};
@@ -63,12 +67,12 @@ struct Args {
     ignore_exclude_lb: bool,
 
     /// When a node answers for another one whose speaker is away, with that one's MAC
-    #[arg(long, value_enum, default_value_t)]
-    caretaker: Caretaker,
+    #[arg(long, default_value_t, value_parser = modes(DeputyMode::NAMES))]
+    deputy: DeputyMode,
 
     /// Whether an address stays with its owner, or goes back to the first in MetalLB's order when that node returns
-    #[arg(long, value_enum, default_value_t)]
-    ownership: Ownership,
+    #[arg(long, default_value_t, value_parser = modes(OwnershipMode::NAMES))]
+    ownership: OwnershipMode,
 
     /// Never announce on interfaces whose names match this regular expression; may be given several times, in place of the list of MetalLB
     #[arg(long, value_name = "REGEX", default_values = exclude::DEFAULT)]
@@ -83,6 +87,14 @@ struct Args {
     announce_interval: u64,
 }
 
+/// Parses a flag that takes one of these values, and names them in `--help` and in errors.
+fn modes<T>(names: &'static [&'static str]) -> impl TypedValueParser<Value = T>
+where
+    T: FromStr<Err: std::error::Error + Send + Sync> + Clone + Send + Sync + 'static,
+{
+    PossibleValuesParser::new(names).try_map(|name| name.parse::<T>())
+}
+
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<()> {
     let Args {
@@ -93,7 +105,7 @@ async fn main() -> Result<()> {
         ml_bindport,
         ml_secret_name,
         ignore_exclude_lb,
-        caretaker,
+        deputy,
         ownership,
         exclude,
         announce_interval,
@@ -132,7 +144,7 @@ async fn main() -> Result<()> {
         port: ml_bindport,
         key: key_received,
         settings: Settings {
-            caretaker,
+            deputy,
             ownership,
             refresh: Duration::from_secs(announce_interval),
         },

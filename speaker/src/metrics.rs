@@ -9,7 +9,7 @@ use prometheus_client::{
     registry::Registry,
 };
 
-use crate::core::Speaker;
+use lodestone_speaker_core::Speaker;
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct Announced {
@@ -193,15 +193,15 @@ fn peers(registry: &mut Registry, speaker: &Speaker, now: Instant) {
 
 #[cfg(test)]
 mod tests {
-    use crate::core::{Kind, Settings, speaker::tests::alone};
+    use lodestone_speaker_core::{FrameKind, Settings, testing::announcing_speaker};
 
     use super::*;
 
     #[test]
     fn metrics_have_metallbs_names_and_tell_what_is_so_now() {
-        let (mut speaker, now, request) = alone();
-        assert!(speaker.frame(now, 1, Kind::Arp, &request).is_some());
-        assert!(speaker.frame(now, 1, Kind::Arp, &request[..20]).is_none());
+        let (mut speaker, now, request) = announcing_speaker();
+        assert!(speaker.handle_frame(now, 1, FrameKind::Arp, &request).is_some());
+        assert!(speaker.handle_frame(now, 1, FrameKind::Arp, &request[..20]).is_none());
         let text = text(&speaker, 3, now);
         for line in [
             "metallb_speaker_announced{service=\"n/192.0.2.1\",protocol=\"layer2\",node=\"a\",ip=\"192.0.2.1\"} 1",

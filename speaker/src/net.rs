@@ -1,13 +1,11 @@
 //! Sockets: the only place with `unsafe`, and the only one that talks to the kernel's network.
 
-mod packet;
-
-pub mod frames;
-pub mod groups;
-mod heartbeats;
-mod kernel;
-mod keys;
-pub mod links;
-pub mod peers;
+pub mod frame_sockets;
+mod heartbeat_sockets;
+pub mod multicast_groups;
+pub mod netlink;
+mod packet_socket;
+pub mod peer_socket;
 mod reactor;
-pub mod timer;
+mod sysctl;
+pub mod timerfd;

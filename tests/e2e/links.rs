@@ -9,12 +9,10 @@
 use std::time::Duration;
 
 use lodestone_daemon::task::spawn;
-use lodestone_speaker::{
-    core::{
-        Interface,
-        exclude::{DEFAULT, Pattern},
-    },
-    net::links::{Links, follow},
+use lodestone_speaker::net::netlink::{Links, follow};
+use lodestone_speaker_core::{
+    Interface,
+    node::interface_filter::{DEFAULT, Pattern},
 };
 use lodestone_tests::{Netns, run};
 use tokio::{sync::watch, time::timeout};

@@ -2,7 +2,7 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use lodestone_speaker::wire::arp::Packet;
+use lodestone_speaker_core::wire::arp::Packet;
 use lodestone_speaker_fuzz::mend_arp;
 
 fuzz_target!(|bytes: &[u8]| {

@@ -4,7 +4,7 @@
 use std::sync::LazyLock;
 
 use libfuzzer_sys::fuzz_target;
-use lodestone_speaker::wire::{envelope::Key, message::Datagram};
+use lodestone_speaker_core::wire::{envelope::Key, message::Datagram};
 
 static KEY: LazyLock<Key> = LazyLock::new(|| Key::new(b"secret").expect("a key"));
 

@@ -2,7 +2,7 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use lodestone_speaker::wire::ndp::Packet;
+use lodestone_speaker_core::wire::ndp::Packet;
 use lodestone_speaker_fuzz::mend_ndp;
 
 fuzz_target!(|bytes: &[u8]| {

@@ -11,8 +11,8 @@ use lodestone_crds::{Config, Resources};
 use lodestone_daemon::ObjectKey;
 use lodestone_speaker::{
     core::{
-        Facts, Interface, Kind, Settings, Speaker,
-        facts::{Endpoints, Node, Tenant},
+        ClusterSnapshot, Interface, FrameKind, Settings, Speaker,
+        facts::{Endpoints, Node, ServiceOnAddress},
     },
     wire::message::{Datagram, Message},
 };
@@ -21,7 +21,7 @@ use serde_json::json;
 
 const ADDRESS: &str = "192.0.2.1";
 
-static FACTS: LazyLock<Arc<Facts>> = LazyLock::new(|| {
+static FACTS: LazyLock<Arc<ClusterSnapshot>> = LazyLock::new(|| {
     let pool = json!({
         "apiVersion": "metallb.io/v1beta1", "kind": "IPAddressPool", "metadata": {"name": "p"}, "spec": {"addresses": ["192.0.2.0/24"]},
     });
@@ -33,7 +33,7 @@ static FACTS: LazyLock<Arc<Facts>> = LazyLock::new(|| {
         l2_advertisements: vec![serde_json::from_value(advertisement).expect("an advertisement")],
         undecodable: vec![],
     });
-    let tenant = Tenant {
+    let tenant = ServiceOnAddress {
         service: ObjectKey::new("n", "service"),
         labels: [].into(),
         local: false,
@@ -44,11 +44,11 @@ static FACTS: LazyLock<Arc<Facts>> = LazyLock::new(|| {
             ..Endpoints::default()
         }),
     };
-    Arc::new(Facts {
+    Arc::new(ClusterSnapshot {
         nodes: ["a", "b", "c"].map(|name| (name.into(), Node::default())).into(),
         addresses: [(ADDRESS.parse().expect("an address"), Arc::new(vec![tenant]))].into(),
         config: Arc::new(config),
-        ..Facts::default()
+        ..ClusterSnapshot::default()
     })
 });
 
@@ -68,8 +68,8 @@ fuzz_target!(|bytes: &[u8]| {
             "fe80::1/64".parse().expect("a prefix"),
         ],
     };
-    speaker.interfaces(now, vec![interface]);
-    speaker.facts(now, FACTS.clone());
+    speaker.handle_interfaces(now, vec![interface]);
+    speaker.handle_snapshot(now, FACTS.clone());
     let mut rest = bytes;
     // Each piece: a byte that says what it is and how much time goes by, one with its length, and the piece.
     for sequence in 0.. {
@@ -79,19 +79,19 @@ fuzz_target!(|bytes: &[u8]| {
         now += Duration::from_millis(u64::from(what >> 3) * 40);
         let mut frame = piece.to_vec();
         match what & 7 {
-            0 => drop(speaker.frame(now, 1, Kind::Arp, &frame)),
-            1 => drop(speaker.frame(now, 1, Kind::Ndp, &frame)),
+            0 => drop(speaker.handle_frame(now, 1, FrameKind::Arp, &frame)),
+            1 => drop(speaker.handle_frame(now, 1, FrameKind::Ndp, &frame)),
             2 => {
                 mend_arp(&mut frame);
-                speaker.frame(now, 1, Kind::Arp, &frame);
+                speaker.handle_frame(now, 1, FrameKind::Arp, &frame);
             }
             3 => {
                 mend_ndp(&mut frame);
-                speaker.frame(now, 1, Kind::Ndp, &frame);
+                speaker.handle_frame(now, 1, FrameKind::Ndp, &frame);
             }
             4 => {
                 if let Ok(datagram) = Datagram::read(piece) {
-                    speaker.datagram(now, [192, 0, 2, 251].into(), datagram);
+                    speaker.handle_datagram(now, [192, 0, 2, 251].into(), datagram);
                 }
             }
             from => {
@@ -103,13 +103,13 @@ fuzz_target!(|bytes: &[u8]| {
                         sequence,
                         message,
                     };
-                    speaker.datagram(now, [192, 0, 2, 251].into(), datagram);
+                    speaker.handle_datagram(now, [192, 0, 2, 251].into(), datagram);
                 }
             }
         }
-        if speaker.next_deadline().is_some_and(|due| due <= now) {
-            speaker.turn(now);
+        if speaker.next_timeout().is_some_and(|due| due <= now) {
+            speaker.handle_timeout(now);
         }
-        assert!(std::iter::from_fn(|| speaker.poll()).count() < 1000, "a flood");
+        assert!(std::iter::from_fn(|| speaker.poll_output()).count() < 1000, "a flood");
     }
 });

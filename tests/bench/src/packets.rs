@@ -1,7 +1,8 @@
 //! Packet sockets of a host on the LAN.
 
 use anyhow::{Context, Result};
-use lodestone_speaker::{core::Interface, net::frames::FrameSockets};
+use lodestone_speaker::net::frame_sockets::FrameSockets;
+use lodestone_speaker_core::Interface;
 use lodestone_tests::Netns;
 use pnet_base::MacAddr;
 

@@ -12,11 +12,8 @@ use std::{
 
 use anyhow::Result;
 use lodestone_daemon::clock;
-use lodestone_speaker::{
-    core::Kind,
-    net::frames::{FRAME, FrameSockets},
-    wire::arp,
-};
+use lodestone_speaker::net::frame_sockets::{FRAME, FrameSockets};
+use lodestone_speaker_core::{FrameKind, wire::arp};
 use lodestone_tests::Netns;
 use pnet_base::MacAddr;
 
@@ -182,7 +179,7 @@ impl Asker {
         loop {
             let (_, kind, length) = self.sockets.receive(&mut self.buffer).await;
             let frame = self.buffer.get(..length).unwrap_or_default();
-            let packet = (kind == Kind::Arp).then(|| arp::Packet::read(frame)).flatten();
+            let packet = (kind == FrameKind::Arp).then(|| arp::Packet::read(frame)).flatten();
             if let Some(packet) = packet.filter(|packet| packet.reply && packet.sender == self.target)
                 && let [2, 0xaa, a, b, c, d] = <[u8; 6]>::from(packet.destination)
             {

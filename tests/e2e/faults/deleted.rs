@@ -24,7 +24,8 @@ use lodestone_daemon::{
     events::Events,
     task::{Task, spawn},
 };
-use lodestone_speaker::{cluster::status::Reporter, core::Owned, wire::message::NodeName};
+use lodestone_speaker::kubernetes::service_l2_status::Reporter;
+use lodestone_speaker_core::{OwnedAddress, wire::message::NodeName};
 use lodestone_tests::NAMESPACE;
 use serde_json::json;
 use tokio::{sync::watch, time::sleep};

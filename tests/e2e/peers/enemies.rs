@@ -7,7 +7,7 @@ use std::{
     thread,
 };
 
-use lodestone_speaker::wire::{
+use lodestone_speaker_core::wire::{
     envelope::{Key, Sealer},
     message::{Claim, Datagram, Message},
 };

@@ -1,0 +1,4 @@
+//! The LAN.
+
+pub mod conflict_detection;
+pub mod gratuitous;

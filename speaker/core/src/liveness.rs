@@ -1,0 +1,6 @@
+//! Liveness.
+
+pub mod adaptive_timeout;
+pub mod peers;
+pub mod reachability;
+pub mod watch_ring;

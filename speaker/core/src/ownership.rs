@@ -1,0 +1,5 @@
+//! Ownership.
+
+pub mod claims;
+pub mod eligibility;
+pub mod ranking;
