@@ -5,8 +5,7 @@ use std::net::{IpAddr, Ipv4Addr};
 
 use criterion::{BatchSize, Criterion, criterion_group, criterion_main};
 use lodestone_controller::alloc::{Allocator, Backend, Port, Protocol, Tenant};
-use lodestone_crds::{Config, Family, IPAddressPool, Resources};
-use lodestone_daemon::ObjectKey;
+use lodestone_crds::{Config, Family, IPAddressPool, ObjectKey, Resources};
 use serde_json::json;
 
 const SIZES: [u32; 5] = [100, 1000, 10_000, 100_000, 1_000_000];

@@ -12,8 +12,7 @@ use std::{
     net::IpAddr,
 };
 
-use lodestone_crds::{Family, config::Pool};
-use lodestone_daemon::ObjectKey;
+use lodestone_crds::{Family, ObjectKey, config::Pool};
 use rangemap::RangeInclusiveSet;
 
 pub use sharing::{Backend, Port, Protocol, Tenant};

@@ -6,17 +6,20 @@ use kube::{
     Api, Client,
     api::{Patch, PatchParams},
 };
-use lodestone_daemon::{
-    client::answered,
+use lodestone_crds::POOL_ANNOTATION;
+use lodestone_runtime::{
     clock,
-    condition::{self, Wanted},
-    service::Service,
+    k8s::{
+        client::with_time_limit,
+        condition::{self, DesiredCondition},
+        service::SlimService,
+    },
 };
 use serde_json::json;
 
 use crate::{
     core::Job,
-    service::{POOL_ANNOTATION, PORT_IN_USE, PORTS_ERROR},
+    service::{PORT_IN_USE, PORTS_ERROR},
 };
 
 /// Writes a status, if the Service is still the one that the plan was made from (its resourceVersion). Gives back the Service as it is
@@ -24,8 +27,8 @@ use crate::{
 ///
 /// # Errors
 /// When the API server refuses; a conflict means that the Service has changed meanwhile.
-pub async fn write(client: &Client, job: &Job) -> Result<Service, kube::Error> {
-    let api: Api<Service> = Api::namespaced(client.clone(), &job.key.namespace);
+pub async fn write(client: &Client, job: &Job) -> Result<SlimService, kube::Error> {
+    let api: Api<SlimService> = Api::namespaced(client.clone(), &job.key.namespace);
     // A merge patch: an empty list takes away what another field manager wrote, which a server-side apply would leave.
     let mut patch = json!({
         "metadata": {"resourceVersion": job.resource_version, "annotations": {POOL_ANNOTATION: job.write.pool}},
@@ -35,7 +38,7 @@ pub async fn write(client: &Client, job: &Job) -> Result<Service, kube::Error> {
         patch["status"]["conditions"] = json!(conditions);
     }
     let patch = Patch::Merge(&patch);
-    answered(api.patch_status(&job.key.name, &PatchParams::default(), &patch)).await
+    with_time_limit(api.patch_status(&job.key.name, &PatchParams::default(), &patch)).await
 }
 
 /// All conditions of the Service, if one of ours changes.
@@ -44,7 +47,7 @@ fn conditions(job: &Job, now: Timestamp) -> Option<Vec<Condition>> {
     if job.write.ports_error.is_none() && !is_there {
         return None;
     }
-    let wanted = Wanted {
+    let wanted = DesiredCondition {
         type_: PORTS_ERROR,
         holds: job.write.ports_error.is_some(),
         reason: if job.write.ports_error.is_some() {
@@ -56,5 +59,5 @@ fn conditions(job: &Job, now: Timestamp) -> Option<Vec<Condition>> {
         message: job.write.ports_error.clone().unwrap_or_default(),
         observed_generation: None,
     };
-    condition::with(&job.conditions, &wanted, now)
+    condition::updated(&job.conditions, &wanted, now)
 }

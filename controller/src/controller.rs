@@ -17,16 +17,17 @@ use k8s_openapi::{
     apimachinery::pkg::apis::meta::v1::OwnerReference,
 };
 use kube::{Api, Client, ResourceExt, runtime::watcher};
-use lodestone_crds::{ConfigurationState, IPAddressPool, L2Advertisement, Labels};
-use lodestone_daemon::{
-    ObjectKey,
-    admin::Question,
+use lodestone_crds::{ConfigurationState, IPAddressPool, L2Advertisement, Labels, ObjectKey};
+use lodestone_runtime::{
+    admin::Query,
     clock,
-    events::{Events, Note},
-    guarded::Guarded,
+    k8s::{
+        decode_guard::Guarded,
+        events::{Events, Note},
+        service::SlimService,
+        watch::{WatchEvent, changes},
+    },
     readiness::Gate,
-    service::Service,
-    watch::{Change, changes},
 };
 use serde_json::json;
 use tokio::sync::{mpsc, watch};
@@ -66,7 +67,7 @@ pub struct Controller {
     /// Where events go.
     pub events: Events,
     /// Questions for `/debug/state`.
-    pub questions: mpsc::Receiver<Question>,
+    pub questions: mpsc::Receiver<Query>,
     /// Edits to be reviewed for the webhook.
     pub reviews: mpsc::Receiver<Review>,
     /// What the ConfigurationState belongs to.
@@ -79,10 +80,10 @@ pub struct Controller {
 
 /// What the API server told.
 enum Told {
-    Namespace(Change<(String, Labels)>),
-    Pool(Change<IPAddressPool>),
-    L2Advertisement(Change<L2Advertisement>),
-    State(Change<ConfigurationState>),
+    Namespace(WatchEvent<(String, Labels)>),
+    Pool(WatchEvent<IPAddressPool>),
+    L2Advertisement(WatchEvent<L2Advertisement>),
+    State(WatchEvent<ConfigurationState>),
 }
 
 /// What became of something that was started.
@@ -138,9 +139,9 @@ impl Controller {
                 Some(change) = services.next() => {
                     metrics.told();
                     match &change {
-                        Change::Applied(service) => metrics.service(service, clock::now()),
-                        Change::Gone(key) => metrics.gone(key),
-                        Change::Undecodable(..) | Change::Synced => {}
+                        WatchEvent::Applied(service) => metrics.service(service, clock::now()),
+                        WatchEvent::Gone(key) => metrics.gone(key),
+                        WatchEvent::Undecodable(..) | WatchEvent::Synced => {}
                     }
                     core.service(change);
                 }
@@ -191,11 +192,11 @@ impl Controller {
                 Some(question) = questions.recv() => {
                     // Whoever asked may have gone.
                     match question {
-                        Question::State(answer) => { let _ = answer.send(debug_state(&core)); }
-                        Question::Metrics(answer) => { let _ = answer.send(metrics.text(&core)); }
+                        Query::State(answer) => { let _ = answer.send(debug_state(&core)); }
+                        Query::Metrics(answer) => { let _ = answer.send(metrics.text(&core)); }
                     }
                 }
-                () = events.room(), if writes < IN_FLIGHT && !untold.is_empty() => {}
+                () = events.wait_for_room(), if writes < IN_FLIGHT && !untold.is_empty() => {}
                 Some(Review { edit, answer }) = reviews.recv() => {
                     let _ = answer.send(core.review(&edit));
                 }
@@ -236,15 +237,18 @@ fn may_write(leads_until: Option<Instant>) -> bool {
     leads_until.is_some_and(|until| clock::now() < until)
 }
 
-fn services(client: &Client, class: &str) -> BoxStream<'static, Change<ServiceView>> {
+fn services(client: &Client, class: &str) -> BoxStream<'static, WatchEvent<ServiceView>> {
     let class: Arc<str> = class.into();
-    changes(Api::<Guarded<Service>>::all(client.clone()), watcher::Config::default())
-        .map(move |change| change.map(|service| ServiceView::new(&service, &class)))
-        .boxed()
+    changes(
+        Api::<Guarded<SlimService>>::all(client.clone()),
+        watcher::Config::default(),
+    )
+    .map(move |change| change.map(|service| ServiceView::new(&service, &class)))
+    .boxed()
 }
 
 /// The same, begun after [`LEASE_WAIT`].
-fn later(services: BoxStream<'static, Change<ServiceView>>) -> BoxStream<'static, Change<ServiceView>> {
+fn later(services: BoxStream<'static, WatchEvent<ServiceView>>) -> BoxStream<'static, WatchEvent<ServiceView>> {
     tokio::time::sleep(LEASE_WAIT)
         .map(|()| services)
         .flatten_stream()

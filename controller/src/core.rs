@@ -10,8 +10,10 @@ use std::{
 
 use jiff::Timestamp;
 use k8s_openapi::{api::core::v1::ObjectReference, apimachinery::pkg::apis::meta::v1::Condition};
-use lodestone_crds::{Config, ConfigurationState, IPAddressPool, L2Advertisement, Labels, Refusal, config::ObjectKind};
-use lodestone_daemon::{ObjectKey, events::Note, watch::Change};
+use lodestone_crds::{
+    Config, ConfigurationState, IPAddressPool, L2Advertisement, Labels, ObjectKey, Refusal, config::ObjectKind,
+};
+use lodestone_runtime::k8s::{events::Note, watch::WatchEvent};
 
 use crate::{
     alloc::Allocator,
@@ -82,9 +84,9 @@ impl Core {
     }
 
     /// Takes in a change of a Service.
-    pub fn service(&mut self, change: Change<ServiceView>) {
+    pub fn service(&mut self, change: WatchEvent<ServiceView>) {
         match change {
-            Change::Applied(view) => {
+            WatchEvent::Applied(view) => {
                 let key = view.key.clone();
                 // An answer to our own write may have overtaken the watch.
                 if self.services.get(&key).is_some_and(|known| known.is_newer_than(&view)) {
@@ -97,25 +99,27 @@ impl Core {
                 self.replace(view);
                 self.enqueue(&key);
             }
-            Change::Gone(key) => self.forget(&key),
-            Change::Undecodable(key, error) => tracing::warn!(service = %key, error, "this Service can't be read"),
-            Change::Synced => self.synced(WATCHES[0]),
+            WatchEvent::Gone(key) => self.forget(&key),
+            WatchEvent::Undecodable(key, error) => tracing::warn!(service = %key, error, "this Service can't be read"),
+            WatchEvent::Synced => self.synced(WATCHES[0]),
         }
     }
 
     /// Takes in a change of a Namespace: its name and its labels.
-    pub fn namespace(&mut self, change: Change<(String, Labels)>) {
+    pub fn namespace(&mut self, change: WatchEvent<(String, Labels)>) {
         match change {
-            Change::Applied((name, labels)) => {
+            WatchEvent::Applied((name, labels)) => {
                 if self.namespaces.insert(name.clone(), labels.clone()).as_ref() != Some(&labels) {
                     self.enqueue_all(|service| service.key.namespace == name);
                 }
             }
-            Change::Gone(key) => {
+            WatchEvent::Gone(key) => {
                 self.namespaces.remove(&key.name);
             }
-            Change::Undecodable(key, error) => tracing::warn!(namespace = %key, error, "this Namespace can't be read"),
-            Change::Synced => self.synced(WATCHES[1]),
+            WatchEvent::Undecodable(key, error) => {
+                tracing::warn!(namespace = %key, error, "this Namespace can't be read")
+            }
+            WatchEvent::Synced => self.synced(WATCHES[1]),
         }
     }
 
@@ -251,11 +255,11 @@ impl Core {
     }
 
     /// Takes in a change of the controller's own ConfigurationState.
-    pub fn configuration_state(&mut self, change: Change<ConfigurationState>) {
+    pub fn configuration_state(&mut self, change: WatchEvent<ConfigurationState>) {
         match change {
-            Change::Applied(state) => self.state = Some(Some(state)),
-            Change::Gone(_) | Change::Undecodable(..) => self.state = Some(None),
-            Change::Synced => {
+            WatchEvent::Applied(state) => self.state = Some(Some(state)),
+            WatchEvent::Gone(_) | WatchEvent::Undecodable(..) => self.state = Some(None),
+            WatchEvent::Synced => {
                 self.state.get_or_insert(None);
             }
         }

@@ -12,11 +12,14 @@ use futures::FutureExt;
 use k8s_openapi::{api::apps::v1::Deployment, apimachinery::pkg::apis::meta::v1::OwnerReference};
 use kube::{Api, Client, Resource};
 use lodestone_controller::{controller::Controller, core::Core, peers_secret, plan::OnPoolChange, webhook};
-use lodestone_daemon::{
-    admin, client, clock,
-    events::Events,
-    flags::Common,
-    lease::{self, Elector, LeaseClient, Timing},
+use lodestone_runtime::{
+    admin, clock,
+    flags::CommonFlags,
+    k8s::{
+        client,
+        events::Events,
+        lease::{self, Elector, LeaseClient, Timing},
+    },
     log,
     readiness::Readiness,
     shutdown,
@@ -38,7 +41,7 @@ const LIMIT: Duration = Duration::from_secs(5);
 #[command(name = "controller", version)]
 struct Args {
     #[command(flatten)]
-    common: Common,
+    common: CommonFlags,
 
     /// Name of this pod, for events
     #[arg(long, env = "METALLB_POD_NAME")]
@@ -132,7 +135,7 @@ async fn main() -> Result<()> {
     let (leads, leading) = watch::channel(None);
     let holder = works.then(|| {
         let elector = Elector::new(me.clone(), Timing::default());
-        spawn(lease::hold(lease.clone(), elector, leads))
+        spawn(lease::run_election(lease.clone(), elector, leads))
     });
     let controller = Controller {
         owner: owner(client.clone(), common.namespace.clone(), deployment)

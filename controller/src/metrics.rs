@@ -3,8 +3,7 @@
 
 use std::{collections::HashMap, time::Instant};
 
-use lodestone_crds::Family as AddressFamily;
-use lodestone_daemon::ObjectKey;
+use lodestone_crds::{Family as AddressFamily, ObjectKey};
 use prometheus_client::{
     encoding::{EncodeLabelSet, text::encode},
     metrics::{counter::Counter, family::Family, gauge::Gauge, histogram::Histogram},

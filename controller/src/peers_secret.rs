@@ -6,10 +6,8 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 use k8s_openapi::{ByteString, api::core::v1::Secret};
 use kube::{Api, Client, api::PostParams};
+use lodestone_crds::PEER_KEY_ENTRY;
 use rand::{TryRng, rngs::SysRng};
-
-/// The entry of the Secret. It has the name that MetalLB uses.
-pub const KEY: &str = "secretkey";
 
 /// How many bytes of the system's randomness the key has.
 const LENGTH: usize = 32;
@@ -37,7 +35,7 @@ async fn try_ensure(client: &Client, namespace: &str, name: &str) -> Result<bool
     if secret
         .data
         .as_ref()
-        .and_then(|data| data.get(KEY))
+        .and_then(|data| data.get(PEER_KEY_ENTRY))
         .is_some_and(|key| !key.0.is_empty())
     {
         return Ok(false);
@@ -47,7 +45,7 @@ async fn try_ensure(client: &Client, namespace: &str, name: &str) -> Result<bool
     secret
         .data
         .get_or_insert_default()
-        .insert(KEY.to_owned(), ByteString(key));
+        .insert(PEER_KEY_ENTRY.to_owned(), ByteString(key));
     // Its resourceVersion goes along: of two controllers only one makes the key.
     api.replace(name, &PostParams::default(), &secret)
         .await

@@ -12,7 +12,7 @@ use std::net::IpAddr;
 use clap::ValueEnum;
 use k8s_openapi::api::core::v1::LoadBalancerIngress;
 use lodestone_crds::{Config, Family, Labels};
-use lodestone_daemon::events::Note;
+use lodestone_runtime::k8s::events::Note;
 
 use crate::{
     alloc::Allocator,

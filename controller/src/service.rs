@@ -8,13 +8,12 @@ use k8s_openapi::{
     apimachinery::pkg::apis::meta::v1::Condition,
 };
 use kube::{Resource, ResourceExt};
-use lodestone_crds::{ANNOTATION_PREFIX, DEPRECATED_ANNOTATION_PREFIX, Family, Labels, annotation};
-use lodestone_daemon::{ObjectKey, flags::serves_class, service::Service};
+use lodestone_crds::{
+    ANNOTATION_PREFIX, DEPRECATED_ANNOTATION_PREFIX, Family, Labels, ObjectKey, POOL_ANNOTATION, annotation,
+};
+use lodestone_runtime::{flags::serves_class, k8s::service::SlimService};
 
 use crate::alloc::{Backend, Port, Protocol, Tenant};
-
-/// The annotation with the name of the pool that a Service's addresses are from. Only the controller writes it.
-pub const POOL_ANNOTATION: &str = "metallb.io/ip-allocated-from-pool";
 
 /// The condition of a Service whose ports can't be served (Kubernetes: `v1.LoadBalancerPortsError`): another Service has one of them at
 /// the address that it asks for or has.
@@ -87,7 +86,7 @@ pub struct ServiceView {
 impl ServiceView {
     /// What matters of `service`; `class` is the flag `--lb-class`.
     #[must_use]
-    pub fn new(service: &Service, class: &str) -> Self {
+    pub fn new(service: &SlimService, class: &str) -> Self {
         let key = ObjectKey::of(service);
         let annotations = service.annotations();
         let spec = service.spec.clone().unwrap_or_default();
@@ -178,8 +177,8 @@ impl ServiceView {
     #[must_use]
     pub fn reference(&self) -> ObjectReference {
         ObjectReference {
-            api_version: Some(Service::api_version(&()).into_owned()),
-            kind: Some(Service::kind(&()).into_owned()),
+            api_version: Some(SlimService::api_version(&()).into_owned()),
+            kind: Some(SlimService::kind(&()).into_owned()),
             namespace: Some(self.key.namespace.clone()),
             name: Some(self.key.name.clone()),
             uid: Some(self.uid.clone()),

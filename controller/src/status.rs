@@ -13,12 +13,13 @@ use kube::{
     api::{Patch, PatchParams},
 };
 use lodestone_crds::{
-    ConfigurationStateStatus, Family, IPAddressPool, IPAddressPoolStatus, L2Advertisement, L2AdvertisementStatus,
+    COMPONENT_TYPE_LABEL, ConfigurationStateStatus, Family, IPAddressPool, IPAddressPoolStatus, L2Advertisement,
+    L2AdvertisementStatus,
     config::{ObjectKind, Pool},
 };
-use lodestone_daemon::{
-    client::answered,
-    condition::{self, Wanted},
+use lodestone_runtime::k8s::{
+    client::with_time_limit,
+    condition::{self, DesiredCondition},
     configuration_state::{self, Component, configuration_condition},
     events::Note,
 };
@@ -72,7 +73,7 @@ pub fn outdated(core: &Core, now: Timestamp) -> Vec<StatusWrite> {
     let state = state(core, now).map(|status| StatusWrite {
         target: Target::State,
         name: STATE_NAME.to_owned(),
-        status: configuration_state::patch(&status),
+        status: configuration_state::status_patch(&status),
         note: None,
     });
     pools.chain(advertisements).chain(state).collect()
@@ -127,7 +128,7 @@ fn pool(core: &Core, raw: &IPAddressPool, kept: &[String], now: Timestamp) -> Op
         if kept.len() > NAMED {
             message.push_str(&format!(" and {} more", kept.len() - NAMED));
         }
-        let wanted = Wanted {
+        let wanted = DesiredCondition {
             type_: "Retained",
             holds: !kept.is_empty(),
             reason: if kept.is_empty() { "NothingRetained" } else { "InUse" }.to_owned(),
@@ -138,7 +139,7 @@ fn pool(core: &Core, raw: &IPAddressPool, kept: &[String], now: Timestamp) -> Op
             },
             observed_generation: raw.meta().generation,
         };
-        if let Some(conditions) = condition::with(&status.conditions, &wanted, now) {
+        if let Some(conditions) = condition::updated(&status.conditions, &wanted, now) {
             status.conditions = conditions;
         }
     }
@@ -174,7 +175,7 @@ fn accepted<K: Resource<DynamicType = ()>>(
         .refused
         .iter()
         .find(|refusal| refusal.kind == kind && refusal.name == raw.name_any());
-    let wanted = Wanted {
+    let wanted = DesiredCondition {
         type_: "Accepted",
         holds: refusal.is_none(),
         reason: refusal.map_or_else(|| "Accepted".to_owned(), |refusal| refusal.reason.to_string()),
@@ -184,7 +185,7 @@ fn accepted<K: Resource<DynamicType = ()>>(
         ),
         observed_generation: raw.meta().generation,
     };
-    let conditions = condition::with(current, &wanted, now)?;
+    let conditions = condition::updated(current, &wanted, now)?;
     let note = refusal.map(|refusal| {
         let note = Note {
             warning: true,
@@ -202,7 +203,7 @@ fn state(core: &Core, now: Timestamp) -> Option<ConfigurationStateStatus> {
     let refused = &core.config().refused;
     // The name is MetalLB's.
     let wanted = configuration_condition("poolReconcilerValid", refused);
-    configuration_state::status(current.as_ref(), &[wanted], now)
+    configuration_state::updated_status(current.as_ref(), &[wanted], now)
 }
 
 /// Writes a status. The ConfigurationState is made where there is none, owned by `owner`, so that it goes with Lodestone.
@@ -221,10 +222,10 @@ pub async fn write(
         Target::State => {
             let component = Component {
                 name: write.name.clone(),
-                labels: [("metallb.io/component-type".to_owned(), "controller".to_owned())].into(),
+                labels: [(COMPONENT_TYPE_LABEL.to_owned(), "controller".to_owned())].into(),
                 owner: owner.cloned(),
             };
-            configuration_state::write(client, namespace, &component, &write.status).await
+            configuration_state::write_status(client, namespace, &component, &write.status).await
         }
     };
     match answer {
@@ -243,7 +244,7 @@ where
 {
     let api: Api<K> = Api::namespaced(client.clone(), namespace);
     let patch = Patch::Merge(json!({"status": write.status}));
-    answered(api.patch_status(&write.name, &PatchParams::default(), &patch))
+    with_time_limit(api.patch_status(&write.name, &PatchParams::default(), &patch))
         .await
         .map(|_| ())
 }

@@ -18,7 +18,7 @@ use std::{net::Ipv6Addr, sync::Arc};
 
 use anyhow::{Context, Result};
 use kube::Client;
-use lodestone_daemon::{
+use lodestone_runtime::{
     admin,
     readiness::Gate,
     task::{Task, spawn},

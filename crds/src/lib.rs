@@ -11,10 +11,12 @@
 mod annotations;
 pub mod config;
 mod configuration_state;
+mod constants;
 mod crd;
 mod ip_address_pool;
 mod ip_range;
 mod l2_advertisement;
+mod object_key;
 mod selector;
 mod service_l2_status;
 
@@ -23,20 +25,17 @@ pub use config::{Config, Refusal, Resources};
 pub use configuration_state::{
     ConfigurationResult, ConfigurationState, ConfigurationStateFields, ConfigurationStateStatus,
 };
+pub use constants::{
+    COMPONENT_TYPE_LABEL, NODE_LABEL, PEER_KEY_ENTRY, POOL_ANNOTATION, SERVICE_NAME_LABEL, SERVICE_NAMESPACE_LABEL,
+};
 pub use crd::{custom_resource_definitions, to_yaml};
 pub use ip_address_pool::{IPAddressPool, IPAddressPoolSpec, IPAddressPoolStatus, ServiceAllocation};
 pub use ip_range::{Family, IpRange, RangeError};
 pub use l2_advertisement::{
     L2Advertisement, L2AdvertisementFields, L2AdvertisementSpec, L2AdvertisementStatus, PreferredNodeSelector,
 };
+pub use object_key::ObjectKey;
 pub use selector::{Labels, Selector, SelectorError};
 pub use service_l2_status::{
     InterfaceInfo, ServiceL2Status, ServiceL2StatusFields, ServiceL2StatusSpec, ServiceL2StatusStatus,
 };
-
-/// The label, and the finaliser-free owner mark, by which the objects of one node are found.
-pub const NODE_LABEL: &str = "metallb.io/node";
-/// The label with the name of the Service that a status object is about.
-pub const SERVICE_NAME_LABEL: &str = "metallb.io/service-name";
-/// The label with the namespace of the Service that a status object is about.
-pub const SERVICE_NAMESPACE_LABEL: &str = "metallb.io/service-namespace";

@@ -14,8 +14,14 @@ use clap::{
     builder::{PossibleValuesParser, TypedValueParser},
 };
 use kube::Client;
-use lodestone_daemon::{
-    admin, client, events::Events, flags::Common, log, readiness::Readiness, shutdown, task::spawn,
+use lodestone_runtime::{
+    admin,
+    flags::CommonFlags,
+    k8s::{client, events::Events},
+    log,
+    readiness::Readiness,
+    shutdown,
+    task::spawn,
 };
 use lodestone_speaker::{
     driver::Driver,
@@ -40,7 +46,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 #[command(name = "speaker", version)]
 struct Args {
     #[command(flatten)]
-    common: Common,
+    common: CommonFlags,
 
     /// Name of the node that this speaker is for
     #[arg(long, env = "METALLB_NODE_NAME")]
@@ -67,11 +73,11 @@ struct Args {
     ignore_exclude_lb: bool,
 
     /// When a node answers for another one whose speaker is away, with that one's MAC
-    #[arg(long, default_value_t, value_parser = modes(DeputyMode::NAMES))]
+    #[arg(long, default_value_t, value_parser = modes::<DeputyMode>(DeputyMode::NAMES))]
     deputy: DeputyMode,
 
     /// Whether an address stays with its owner, or goes back to the first in MetalLB's order when that node returns
-    #[arg(long, default_value_t, value_parser = modes(OwnershipMode::NAMES))]
+    #[arg(long, default_value_t, value_parser = modes::<OwnershipMode>(OwnershipMode::NAMES))]
     ownership: OwnershipMode,
 
     /// Never announce on interfaces whose names match this regular expression; may be given several times, in place of the list of MetalLB
@@ -92,7 +98,7 @@ fn modes<T>(names: &'static [&'static str]) -> impl TypedValueParser<Value = T>
 where
     T: FromStr<Err: std::error::Error + Send + Sync> + Clone + Send + Sync + 'static,
 {
-    PossibleValuesParser::new(names).try_map(|name| name.parse::<T>())
+    PossibleValuesParser::new(names).try_map(|name: String| name.parse::<T>())
 }
 
 #[tokio::main(flavor = "current_thread")]

@@ -2,8 +2,7 @@
 
 use std::net::IpAddr;
 
-use lodestone_crds::{Family, IpRange, config::Pool};
-use lodestone_daemon::ObjectKey;
+use lodestone_crds::{Family, IpRange, ObjectKey, config::Pool};
 
 use super::{Allocator, Tenant, index};
 

@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, fmt, net::IpAddr};
 
 use jiff::Timestamp;
-use lodestone_daemon::ObjectKey;
+use lodestone_crds::ObjectKey;
 use serde::Serialize;
 
 use super::Taken;

@@ -5,51 +5,51 @@ use lodestone_crds::{
     Config, IPAddressPool, L2Advertisement, Refusal, Resources,
     config::{ObjectKind, RefusalReason},
 };
-use lodestone_daemon::watch::Change;
+use lodestone_runtime::k8s::watch::WatchEvent;
 
 use super::{Core, WATCHES};
 
 impl Core {
     /// Takes in a change of an IPAddressPool.
-    pub fn pool(&mut self, change: Change<IPAddressPool>) {
+    pub fn pool(&mut self, change: WatchEvent<IPAddressPool>) {
         let kind = ObjectKind::IPAddressPool;
         match change {
-            Change::Applied(mut pool) => {
+            WatchEvent::Applied(mut pool) => {
                 pool.metadata.managed_fields = None;
                 self.undecodable.remove(&(kind, pool.name_any()));
                 self.pools.insert(pool.name_any(), pool);
             }
-            Change::Gone(key) => {
+            WatchEvent::Gone(key) => {
                 self.pools.remove(&key.name);
                 self.undecodable.remove(&(kind, key.name));
             }
-            Change::Undecodable(key, error) => {
+            WatchEvent::Undecodable(key, error) => {
                 self.pools.remove(&key.name);
                 self.undecodable(kind, key.name, error);
             }
-            Change::Synced => return self.synced(WATCHES[2]),
+            WatchEvent::Synced => return self.synced(WATCHES[2]),
         }
         self.rebuild();
     }
 
     /// Takes in a change of an L2Advertisement. The controller announces nothing, but it is the one that tells what is wrong.
-    pub fn l2_advertisement(&mut self, change: Change<L2Advertisement>) {
+    pub fn l2_advertisement(&mut self, change: WatchEvent<L2Advertisement>) {
         let kind = ObjectKind::L2Advertisement;
         match change {
-            Change::Applied(mut advertisement) => {
+            WatchEvent::Applied(mut advertisement) => {
                 advertisement.metadata.managed_fields = None;
                 self.undecodable.remove(&(kind, advertisement.name_any()));
                 self.l2_advertisements.insert(advertisement.name_any(), advertisement);
             }
-            Change::Gone(key) => {
+            WatchEvent::Gone(key) => {
                 self.l2_advertisements.remove(&key.name);
                 self.undecodable.remove(&(kind, key.name));
             }
-            Change::Undecodable(key, error) => {
+            WatchEvent::Undecodable(key, error) => {
                 self.l2_advertisements.remove(&key.name);
                 self.undecodable(kind, key.name, error);
             }
-            Change::Synced => return self.synced(WATCHES[3]),
+            WatchEvent::Synced => return self.synced(WATCHES[3]),
         }
         self.rebuild();
     }

@@ -32,19 +32,19 @@ fn started(services: Vec<ServiceView>) -> Core {
     let mut core = Core::new(OnPoolChange::Retain);
     core.lead(true);
     for service in services {
-        core.service(Change::Applied(service));
+        core.service(WatchEvent::Applied(service));
     }
-    core.pool(Change::Applied(pool("p", "192.0.2.0/31")));
-    core.service(Change::Synced);
-    core.namespace(Change::Applied(("n".to_owned(), Labels::new())));
-    core.namespace(Change::Synced);
-    core.l2_advertisement(Change::Synced);
+    core.pool(WatchEvent::Applied(pool("p", "192.0.2.0/31")));
+    core.service(WatchEvent::Synced);
+    core.namespace(WatchEvent::Applied(("n".to_owned(), Labels::new())));
+    core.namespace(WatchEvent::Synced);
+    core.l2_advertisement(WatchEvent::Synced);
     assert_eq!(
         core.next_job(),
         None,
         "nothing is planned before the last watch has told everything"
     );
-    core.pool(Change::Synced);
+    core.pool(WatchEvent::Synced);
     core
 }
 
@@ -83,7 +83,7 @@ fn a_service_that_waits_gets_an_address_when_one_is_freed() {
         service("waits", 3, 3, json!({})),
     ]);
     assert_eq!(settle(&mut core), []);
-    core.service(Change::Gone(key("a")));
+    core.service(WatchEvent::Gone(key("a")));
     assert_eq!(settle(&mut core), pairs(&[("waits", "192.0.2.0")]));
     assert!(core.problems().is_empty());
 }
@@ -94,14 +94,14 @@ fn a_problem_is_told_once() {
         service("a", 1, 1, json!({"has": "192.0.2.0"})),
         service("b", 1, 2, json!({"has": "192.0.2.1"})),
     ]);
-    core.service(Change::Applied(service("c", 3, 3, json!({}))));
+    core.service(WatchEvent::Applied(service("c", 3, 3, json!({}))));
     assert_eq!(settle(&mut core), []);
     let told = core.take_notes();
     assert_eq!(
         told.iter().map(|(_, note)| note.reason).collect::<Vec<_>>(),
         ["AllocationFailed"]
     );
-    core.service(Change::Applied(service("c", 4, 3, json!({}))));
+    core.service(WatchEvent::Applied(service("c", 4, 3, json!({}))));
     assert_eq!((settle(&mut core).len(), core.take_notes().len()), (0, 0));
 }
 
@@ -109,12 +109,12 @@ fn a_problem_is_told_once() {
 fn while_a_status_is_being_written_the_service_is_not_planned_again() {
     let mut core = started(vec![service("a", 1, 1, json!({}))]);
     let job = core.next_job().unwrap();
-    core.service(Change::Applied(service("a", 2, 1, json!({}))));
+    core.service(WatchEvent::Applied(service("a", 2, 1, json!({}))));
     assert_eq!(core.next_job(), None);
     core.written(service("a", 3, 1, json!({"has": "192.0.2.0"})));
     assert_eq!((core.next_job(), job.resource_version.as_str()), (None, "1"));
     // What the watch tells late is older than the answer to the write.
-    core.service(Change::Applied(service("a", 2, 1, json!({}))));
+    core.service(WatchEvent::Applied(service("a", 2, 1, json!({}))));
     assert_eq!(core.next_job(), None);
 }
 
@@ -125,7 +125,7 @@ fn a_write_that_failed_is_planned_anew_after_a_growing_wait() {
     let waits = [core.failed(&key("a")), core.failed(&key("a")), core.failed(&key("a"))];
     assert_eq!(waits, [100, 200, 400].map(Duration::from_millis));
     assert!((0..40).map(|_| core.failed(&key("a"))).all(|wait| wait <= RETRY.1));
-    core.service(Change::Applied(service("a", 7, 1, json!({}))));
+    core.service(WatchEvent::Applied(service("a", 7, 1, json!({}))));
     core.retry(&key("a"));
     let second = core.next_job().unwrap();
     assert_eq!((second.resource_version.as_str(), &second.write), ("7", &first.write));
@@ -139,22 +139,22 @@ fn a_new_pool_serves_those_who_wait_and_a_refused_one_changes_nothing() {
         service("c", 1, 3, json!({})),
     ]);
     assert_eq!(settle(&mut core), []);
-    core.pool(Change::Applied(pool("broken", "nonsense")));
+    core.pool(WatchEvent::Applied(pool("broken", "nonsense")));
     assert_eq!((settle(&mut core), core.config().refused.len()), (vec![], 1));
-    core.pool(Change::Applied(pool("q", "198.51.100.0/32")));
+    core.pool(WatchEvent::Applied(pool("q", "198.51.100.0/32")));
     assert_eq!(settle(&mut core), pairs(&[("c", "198.51.100.0")]));
 }
 
 #[test]
 fn a_pool_that_can_no_longer_be_decoded_takes_nothing_away() {
     let mut core = started(vec![service("a", 1, 1, json!({"has": "192.0.2.0"}))]);
-    core.pool(Change::Undecodable(key("p"), "not a pool".to_owned()));
+    core.pool(WatchEvent::Undecodable(key("p"), "not a pool".to_owned()));
     assert_eq!(
         (settle(&mut core).len(), core.problems()[&key("a")].reason),
         (0, "AddressRetained")
     );
     assert_eq!(core.config().refused[0].message, "not a pool");
-    core.pool(Change::Applied(pool("p", "192.0.2.0/31")));
+    core.pool(WatchEvent::Applied(pool("p", "192.0.2.0/31")));
     assert_eq!((settle(&mut core).len(), core.problems().len()), (0, 0));
 }
 
@@ -167,13 +167,13 @@ fn an_address_is_free_only_when_the_status_of_its_holder_no_longer_says_it() {
     ]);
     assert_eq!(settle(&mut core), []);
     // The pool is another one now, and a asks for an address in it.
-    core.pool(Change::Applied(pool("q", "198.51.100.1/32")));
+    core.pool(WatchEvent::Applied(pool("q", "198.51.100.1/32")));
     let asks = |version: u64, has: &str| {
         let mut view = service("a", version, 1, json!({"has": has}));
         view.request = crate::service::Request::Addresses(vec!["198.51.100.1".parse().unwrap()]);
         view
     };
-    core.service(Change::Applied(asks(5, "192.0.2.0")));
+    core.service(WatchEvent::Applied(asks(5, "192.0.2.0")));
     let mut jobs = Vec::new();
     while let Some(job) = core.next_job() {
         jobs.push((job.key.name.clone(), job.write.ingress[0].ip.clone().unwrap()));
@@ -200,9 +200,9 @@ fn a_service_waits_for_its_namespace_to_be_known() {
     let mut core = started(vec![]);
     let mut early = service("a", 1, 1, json!({}));
     early.key.namespace = "late".to_owned();
-    core.service(Change::Applied(early));
+    core.service(WatchEvent::Applied(early));
     assert_eq!(core.next_job(), None);
-    core.namespace(Change::Applied(("late".to_owned(), Labels::new())));
+    core.namespace(WatchEvent::Applied(("late".to_owned(), Labels::new())));
     assert_eq!(core.next_job().unwrap().key.namespace, "late");
 }
 
@@ -212,7 +212,7 @@ fn another_object_under_the_same_name_inherits_nothing() {
     assert_eq!(settle(&mut core), []);
     let mut another = service("a", 9, 2, json!({}));
     another.uid = "another".to_owned();
-    core.service(Change::Applied(another));
+    core.service(WatchEvent::Applied(another));
     let job = core.next_job().unwrap();
     assert_eq!(job.write.ingress[0].ip.as_deref(), Some("192.0.2.0"));
 }
@@ -229,9 +229,9 @@ fn one_that_waits_for_a_shared_address_is_woken_when_its_holder_begins_to_share(
     };
     let mut asks = sharing("b", 2, 2, 443, json!({}));
     asks.request = crate::service::Request::Addresses(vec!["192.0.2.0".parse().unwrap()]);
-    core.service(Change::Applied(asks));
+    core.service(WatchEvent::Applied(asks));
     assert_eq!(core.next_job(), None);
-    core.service(Change::Applied(sharing("a", 3, 1, 80, json!({"has": "192.0.2.0"}))));
+    core.service(WatchEvent::Applied(sharing("a", 3, 1, 80, json!({"has": "192.0.2.0"}))));
     assert_eq!(core.next_job().unwrap().key, key("b"));
 }
 
@@ -241,9 +241,9 @@ fn a_standby_watches_and_gives_out_nothing_and_goes_on_where_the_other_stopped()
     core.lead(false);
     assert_eq!((core.next_job(), core.is_synced()), (None, true));
     // The other one has given a the first address meanwhile, and this one does not know what it had planned itself.
-    core.service(Change::Applied(service("a", 5, 1, json!({"has": "192.0.2.0"}))));
-    core.service(Change::Applied(service("c", 6, 3, json!({"has": "192.0.2.1"}))));
-    core.service(Change::Gone(key("c")));
+    core.service(WatchEvent::Applied(service("a", 5, 1, json!({"has": "192.0.2.0"}))));
+    core.service(WatchEvent::Applied(service("c", 6, 3, json!({"has": "192.0.2.1"}))));
+    core.service(WatchEvent::Gone(key("c")));
     core.lead(true);
     assert_eq!(settle(&mut core), pairs(&[("b", "192.0.2.1")]));
 }
@@ -264,7 +264,7 @@ fn an_address_that_another_load_balancers_service_leaves_wakes_those_who_wait() 
         service("b", 3, 2, json!({})),
     ]);
     assert_eq!(settle(&mut core), []);
-    core.service(Change::Applied(foreign(9, "203.0.113.1")));
+    core.service(WatchEvent::Applied(foreign(9, "203.0.113.1")));
     assert_eq!(settle(&mut core), pairs(&[("b", "192.0.2.0")]));
 }
 
@@ -279,9 +279,9 @@ fn a_replica_that_comes_to_lead_begins_with_what_is_read_from_then_on() {
     core.services_anew();
     core.lead(true);
     // One of the two has been deleted meanwhile, and another one made.
-    core.service(Change::Applied(service("a", 1, 1, json!({"has": "192.0.2.0"}))));
-    core.service(Change::Applied(service("new", 7, 3, json!({}))));
+    core.service(WatchEvent::Applied(service("a", 1, 1, json!({"has": "192.0.2.0"}))));
+    core.service(WatchEvent::Applied(service("new", 7, 3, json!({}))));
     assert_eq!(core.next_job(), None, "not before everything has been told");
-    core.service(Change::Synced);
+    core.service(WatchEvent::Synced);
     assert_eq!(settle(&mut core), pairs(&[("new", "192.0.2.1")]));
 }

@@ -2,8 +2,8 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use lodestone_crds::{Config, ConfigurationState, IPAddressPool, L2Advertisement};
-use lodestone_daemon::{ObjectKey, events::Note};
+use lodestone_crds::{Config, ConfigurationState, IPAddressPool, L2Advertisement, ObjectKey};
+use lodestone_runtime::k8s::events::Note;
 
 use super::{Core, WATCHES};
 use crate::{

@@ -1,7 +1,7 @@
 use std::time::Duration;
 
 use lodestone_crds::{IPAddressPool, Labels};
-use lodestone_daemon::watch::Change;
+use lodestone_runtime::k8s::watch::WatchEvent;
 use serde_json::json;
 
 use super::*;
@@ -33,16 +33,16 @@ fn core(services: Vec<ServiceView>, pools: Vec<IPAddressPool>, leads: bool) -> C
     let mut core = Core::new(OnPoolChange::Retain);
     core.lead(leads);
     for service in services {
-        core.service(Change::Applied(service));
+        core.service(WatchEvent::Applied(service));
     }
     for pool in pools {
-        core.pool(Change::Applied(pool));
+        core.pool(WatchEvent::Applied(pool));
     }
-    core.service(Change::Synced);
-    core.namespace(Change::Applied(("n".to_owned(), Labels::new())));
-    core.namespace(Change::Synced);
-    core.l2_advertisement(Change::Synced);
-    core.pool(Change::Synced);
+    core.service(WatchEvent::Synced);
+    core.namespace(WatchEvent::Applied(("n".to_owned(), Labels::new())));
+    core.namespace(WatchEvent::Synced);
+    core.l2_advertisement(WatchEvent::Synced);
+    core.pool(WatchEvent::Synced);
     while core.next_job().is_some() {}
     core
 }
@@ -69,7 +69,7 @@ fn addresses_are_counted_under_the_names_that_metallb_uses() {
     let mut metrics = Metrics::default();
     metrics.told();
     metrics.failed();
-    let start = lodestone_daemon::clock::now();
+    let start = lodestone_runtime::clock::now();
     metrics.service(&service("new", None, ""), start);
     metrics.written(
         &service("new", Some("192.0.2.2"), "p"),
@@ -110,7 +110,7 @@ fn the_series_of_a_pool_go_with_it_and_a_replica_that_stands_by_has_none() {
     let metrics = Metrics::default();
     let mut leading = core(vec![], vec![pool("p", &["192.0.2.0/28"])], true);
     assert!(metrics.text(&leading).contains(r#"pool="p""#));
-    leading.pool(Change::Gone(ObjectKey::new("", "p")));
+    leading.pool(WatchEvent::Gone(ObjectKey::new("", "p")));
     assert!(!metrics.text(&leading).contains(r#"pool="p""#));
     let standby = core(
         vec![service("a", Some("192.0.2.1"), "p")],

@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::LoadBalancerIngress;
 use lodestone_crds::{Config, Family};
-use lodestone_daemon::events::Note;
+use lodestone_runtime::k8s::events::Note;
 
 use super::{Facts, Plan, Write, choose::Chooser, keep::Keep, list};
 use crate::{

@@ -1,5 +1,4 @@
-use lodestone_crds::{IPAddressPool, Resources};
-use lodestone_daemon::ObjectKey;
+use lodestone_crds::{IPAddressPool, ObjectKey, Resources};
 use serde_json::{Value, json};
 
 use super::*;

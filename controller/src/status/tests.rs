@@ -1,7 +1,7 @@
 use std::collections::BTreeSet;
 
 use lodestone_crds::Labels;
-use lodestone_daemon::watch::Change;
+use lodestone_runtime::k8s::watch::WatchEvent;
 use serde_json::json;
 
 use super::*;
@@ -31,22 +31,22 @@ fn core(services: &[(&str, &str)], pools: Vec<IPAddressPool>, state: Option<Valu
     let mut core = Core::new(OnPoolChange::Retain);
     core.lead(true);
     for (name, ip) in services {
-        core.service(Change::Applied(service(name, ip)));
+        core.service(WatchEvent::Applied(service(name, ip)));
     }
     for pool in pools {
-        core.pool(Change::Applied(pool));
+        core.pool(WatchEvent::Applied(pool));
     }
     if let Some(status) = state {
         let object =
             json!({"apiVersion": "metallb.io/v1beta1", "kind": "ConfigurationState", "metadata": {}, "status": status});
-        core.configuration_state(Change::Applied(serde_json::from_value(object).unwrap()));
+        core.configuration_state(WatchEvent::Applied(serde_json::from_value(object).unwrap()));
     }
-    core.service(Change::Synced);
-    core.namespace(Change::Applied(("n".to_owned(), Labels::new())));
-    core.namespace(Change::Synced);
-    core.l2_advertisement(Change::Synced);
-    core.pool(Change::Synced);
-    core.configuration_state(Change::Synced);
+    core.service(WatchEvent::Synced);
+    core.namespace(WatchEvent::Applied(("n".to_owned(), Labels::new())));
+    core.namespace(WatchEvent::Synced);
+    core.l2_advertisement(WatchEvent::Synced);
+    core.pool(WatchEvent::Synced);
+    core.configuration_state(WatchEvent::Synced);
     while core.next_job().is_some() {}
     core
 }

@@ -14,11 +14,13 @@ use kube::{
     api::{ObjectMeta, Patch, PatchParams, PostParams},
     runtime::watcher,
 };
-use lodestone_daemon::{
+use lodestone_runtime::{
     clock,
-    guarded::Guarded,
+    k8s::{
+        decode_guard::Guarded,
+        watch::{WatchEvent, changes},
+    },
     readiness::Gate,
-    watch::{Change, changes},
 };
 use rustls::sign::CertifiedKey;
 use serde::Deserialize;
@@ -96,14 +98,14 @@ impl Keeper {
         loop {
             tokio::select! {
                 Some(change) = secrets.next() => match change {
-                    Change::Applied(secret) => seen.secret = Some(secret),
-                    Change::Gone(_) | Change::Undecodable(..) => seen.secret = None,
-                    Change::Synced => {}
+                    WatchEvent::Applied(secret) => seen.secret = Some(secret),
+                    WatchEvent::Gone(_) | WatchEvent::Undecodable(..) => seen.secret = None,
+                    WatchEvent::Synced => {}
                 },
                 Some(change) = configurations.next() => match change {
-                    Change::Applied(configuration) => seen.configuration = Some(configuration),
-                    Change::Gone(_) | Change::Undecodable(..) => seen.configuration = None,
-                    Change::Synced => {}
+                    WatchEvent::Applied(configuration) => seen.configuration = Some(configuration),
+                    WatchEvent::Gone(_) | WatchEvent::Undecodable(..) => seen.configuration = None,
+                    WatchEvent::Synced => {}
                 },
                 () = sleep(wait) => {}
             }

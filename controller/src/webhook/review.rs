@@ -8,10 +8,9 @@ use k8s_openapi::{
 };
 use kube::{Resource, ResourceExt};
 use lodestone_crds::{
-    Config, IPAddressPool, L2Advertisement, Labels, Refusal, Resources,
+    Config, IPAddressPool, L2Advertisement, Labels, ObjectKey, Refusal, Resources,
     config::{ObjectKind, Pool},
 };
-use lodestone_daemon::ObjectKey;
 
 use crate::{plan::OnPoolChange, service::ServiceView};
 

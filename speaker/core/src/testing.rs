@@ -10,7 +10,7 @@ use std::{
 };
 
 use lodestone_crds::{Config, IPAddressPool, L2Advertisement, Labels, Resources};
-use lodestone_daemon::ObjectKey;
+use lodestone_crds::ObjectKey;
 use pnet_base::MacAddr;
 use serde_json::{Value, json};
 

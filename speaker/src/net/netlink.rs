@@ -17,7 +17,7 @@ use rtnetlink::{
 use tokio::sync::watch;
 
 use super::sysctl as kernel;
-use lodestone_daemon::task::spawn;
+use lodestone_runtime::task::spawn;
 use lodestone_speaker_core::{
     Interface,
     node::interface_filter::{Pattern, is_excluded},

@@ -3,7 +3,7 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
 
 use anyhow::{Context as _, Result};
-use lodestone_daemon::clock;
+use lodestone_runtime::clock;
 use rand::{TryRng, rngs::SysRng};
 use tokio::io::{Interest, unix::AsyncFd};
 

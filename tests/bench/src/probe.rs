@@ -11,7 +11,7 @@ use std::{
 };
 
 use anyhow::Result;
-use lodestone_daemon::clock;
+use lodestone_runtime::clock;
 use lodestone_speaker::net::frame_sockets::{FRAME, FrameSockets};
 use lodestone_speaker_core::{FrameKind, wire::arp};
 use lodestone_tests::Netns;

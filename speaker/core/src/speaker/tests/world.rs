@@ -58,7 +58,7 @@ impl World {
             config: Arc::new(config(&[json!({})])),
             ..ClusterSnapshot::default()
         };
-        let now = lodestone_daemon::clock::now();
+        let now = crate::testing::start();
         let mut world = Self {
             now,
             facts,

@@ -10,7 +10,7 @@ use kube::{
 use tokio::{sync::watch, time::timeout};
 
 use super::{Action, Elector, View};
-use crate::{client::answered, clock};
+use crate::{clock, k8s::client::with_time_limit};
 
 /// How long it may take to give a Lease up: the process is about to end.
 const LIMIT: Duration = Duration::from_secs(5);
@@ -33,7 +33,7 @@ impl LeaseClient {
     }
 
     async fn read(&self) -> Result<Option<Lease>, kube::Error> {
-        answered(self.api.get_opt(&self.name)).await
+        with_time_limit(self.api.get_opt(&self.name)).await
     }
 
     /// Writes who holds it and who contends.
@@ -48,10 +48,10 @@ impl LeaseClient {
         });
         change(&mut lease, wanted);
         if new {
-            answered(self.api.create(&PostParams::default(), &lease)).await
+            with_time_limit(self.api.create(&PostParams::default(), &lease)).await
         } else {
             // Its resourceVersion goes along: of two that write only the first succeeds.
-            answered(self.api.replace(&self.name, &PostParams::default(), &lease)).await
+            with_time_limit(self.api.replace(&self.name, &PostParams::default(), &lease)).await
         }
     }
 
@@ -92,7 +92,7 @@ impl LeaseClient {
 }
 
 /// The annotation that says who wants a Lease that another one holds.
-const CONTENDER: &str = "lodestone/contender";
+const CONTENDER: &str = "lodestone.io/candidate";
 
 fn change(lease: &mut Lease, wanted: &View) {
     let annotations = lease.metadata.annotations.get_or_insert_default();
@@ -130,7 +130,7 @@ fn view(lease: &Lease) -> View {
 
 /// Holds the Lease, or waits for it, for ever. `leads` says until when this process may work, if it may: whoever works looks at the clock,
 /// since this task may be held up as all others may.
-pub async fn hold(client: LeaseClient, mut elector: Elector, leads: watch::Sender<Option<Instant>>) {
+pub async fn run_election(client: LeaseClient, mut elector: Elector, leads: watch::Sender<Option<Instant>>) {
     let mut failing = false;
     loop {
         let wait = match round(&client, &mut elector).await {

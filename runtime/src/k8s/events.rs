@@ -37,7 +37,7 @@ pub struct Note {
 
 impl Events {
     /// Waits until there is room for one more.
-    pub async fn room(&self) {
+    pub async fn wait_for_room(&self) {
         // Dropped at once: only the caller hands in events, and it does so next.
         let _ = self.0.reserve().await;
     }

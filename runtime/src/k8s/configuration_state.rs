@@ -11,9 +11,9 @@ use kube::{
 use lodestone_crds::{ConfigurationResult, ConfigurationState, ConfigurationStateStatus, config::Refusal};
 use serde_json::{Value, json};
 
-use crate::{
-    client::answered,
-    condition::{self, Wanted},
+use super::{
+    client::with_time_limit,
+    condition::{self, DesiredCondition},
 };
 
 /// The object of one component.
@@ -29,14 +29,14 @@ pub struct Component {
 
 /// What a ConfigurationState is to say where these conditions are as they should be; `None` when it says so already.
 #[must_use]
-pub fn status(
+pub fn updated_status(
     current: Option<&ConfigurationStateStatus>,
-    wanted: &[Wanted],
+    wanted: &[DesiredCondition],
     now: Timestamp,
 ) -> Option<ConfigurationStateStatus> {
     let mut conditions = current.map(|current| current.conditions.clone()).unwrap_or_default();
     for wanted in wanted {
-        conditions = condition::with(&conditions, wanted, now).unwrap_or(conditions);
+        conditions = condition::updated(&conditions, wanted, now).unwrap_or(conditions);
     }
     let failing = wanted.iter().filter(|wanted| !wanted.holds);
     let summary = failing
@@ -57,13 +57,13 @@ pub fn status(
 
 /// Whether all of the configuration is in use, as MetalLB's components say it; `type_` is a component's own.
 #[must_use]
-pub fn configuration_condition(type_: &'static str, refused: &[Refusal]) -> Wanted {
+pub fn configuration_condition(type_: &'static str, refused: &[Refusal]) -> DesiredCondition {
     let reason = if refused.is_empty() {
         "Reconciled"
     } else {
         "ConfigurationError"
     };
-    Wanted {
+    DesiredCondition {
         type_,
         holds: refused.is_empty(),
         reason: reason.to_owned(),
@@ -74,7 +74,7 @@ pub fn configuration_condition(type_: &'static str, refused: &[Refusal]) -> Want
 
 /// A status as it is written: in a merge patch what is not there any more has to be said.
 #[must_use]
-pub fn patch(status: &ConfigurationStateStatus) -> Value {
+pub fn status_patch(status: &ConfigurationStateStatus) -> Value {
     // Plain data can always be written as JSON.
     let mut status = serde_json::to_value(status).unwrap_or_default();
     if status["errorSummary"].is_null() {
@@ -87,11 +87,16 @@ pub fn patch(status: &ConfigurationStateStatus) -> Value {
 ///
 /// # Errors
 /// When the API server refuses.
-pub async fn write(client: &Client, namespace: &str, component: &Component, status: &Value) -> Result<(), kube::Error> {
+pub async fn write_status(
+    client: &Client,
+    namespace: &str,
+    component: &Component,
+    status: &Value,
+) -> Result<(), kube::Error> {
     let api: Api<ConfigurationState> = Api::namespaced(client.clone(), namespace);
     let patch = Patch::Merge(json!({"status": status}));
     let parameters = PatchParams::default();
-    let write = || answered(api.patch_status(&component.name, &parameters, &patch));
+    let write = || with_time_limit(api.patch_status(&component.name, &parameters, &patch));
     match write().await {
         Err(kube::Error::Api(status)) if status.is_not_found() => {
             create(&api, component).await?;
@@ -106,7 +111,7 @@ async fn create(api: &Api<ConfigurationState>, component: &Component) -> Result<
     state.metadata.name = Some(component.name.clone());
     state.metadata.labels = Some(component.labels.clone());
     state.metadata.owner_references = component.owner.clone().map(|owner| vec![owner]);
-    match answered(api.create(&PostParams::default(), &state)).await {
+    match with_time_limit(api.create(&PostParams::default(), &state)).await {
         Err(kube::Error::Api(status)) if status.is_already_exists() => Ok(()),
         answer => answer.map(|_| ()),
     }
@@ -116,8 +121,8 @@ async fn create(api: &Api<ConfigurationState>, component: &Component) -> Result<
 mod tests {
     use super::*;
 
-    fn wanted(type_: &'static str, message: &str) -> Wanted {
-        Wanted {
+    fn wanted(type_: &'static str, message: &str) -> DesiredCondition {
+        DesiredCondition {
             type_,
             holds: message.is_empty(),
             reason: "Reason".to_owned(),
@@ -129,19 +134,22 @@ mod tests {
     #[test]
     fn it_is_valid_while_all_conditions_hold_and_says_what_does_not() {
         let now = Timestamp::from_second(1).unwrap();
-        let first = status(None, &[wanted("a", ""), wanted("b", "")], now).unwrap();
+        let first = updated_status(None, &[wanted("a", ""), wanted("b", "")], now).unwrap();
         assert_eq!(
             (first.result, &first.error_summary),
             (Some(ConfigurationResult::Valid), &None)
         );
-        assert_eq!(status(Some(&first), &[wanted("a", ""), wanted("b", "")], now), None);
-        let second = status(Some(&first), &[wanted("a", "x"), wanted("b", "y")], now).unwrap();
+        assert_eq!(
+            updated_status(Some(&first), &[wanted("a", ""), wanted("b", "")], now),
+            None
+        );
+        let second = updated_status(Some(&first), &[wanted("a", "x"), wanted("b", "y")], now).unwrap();
         assert_eq!(second.result, Some(ConfigurationResult::Invalid));
         assert_eq!(second.error_summary.as_deref(), Some("x\ny"));
-        assert_eq!(patch(&second)["errorSummary"], "x\ny");
-        let third = status(Some(&second), &[wanted("a", ""), wanted("b", "")], now).unwrap();
+        assert_eq!(status_patch(&second)["errorSummary"], "x\ny");
+        let third = updated_status(Some(&second), &[wanted("a", ""), wanted("b", "")], now).unwrap();
         assert!(
-            patch(&third).as_object().unwrap().contains_key("errorSummary"),
+            status_patch(&third).as_object().unwrap().contains_key("errorSummary"),
             "null takes the old one away"
         );
     }

@@ -31,7 +31,7 @@ const PATIENCE: Duration = Duration::from_secs(5);
 ///
 /// # Errors
 /// Those of the request, and when there is no answer in time.
-pub async fn answered<T>(request: impl Future<Output = Result<T, kube::Error>>) -> Result<T, kube::Error> {
+pub async fn with_time_limit<T>(request: impl Future<Output = Result<T, kube::Error>>) -> Result<T, kube::Error> {
     let no_answer = || kube::Error::Service("no answer in time".into());
     timeout(PATIENCE, request).await.unwrap_or_else(|_| Err(no_answer()))
 }

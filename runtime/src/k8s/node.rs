@@ -4,14 +4,14 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::Resource;
 use serde::{Deserialize, Serialize};
 
-use crate::lean::lean;
+use super::slim_metadata::slim_metadata;
 
 /// A Node as the API server tells it, as far as it is looked at.
 #[derive(Resource, Clone, Debug, Default, PartialEq, Deserialize, Serialize)]
 #[resource(inherit = k8s_openapi::api::core::v1::Node)]
-pub struct Node {
+pub struct SlimNode {
     /// Which it is.
-    #[serde(deserialize_with = "lean")]
+    #[serde(deserialize_with = "slim_metadata")]
     pub metadata: ObjectMeta,
     /// What it is to be.
     pub spec: Option<NodeSpec>,
@@ -72,7 +72,7 @@ mod tests {
 
     #[test]
     fn a_node_is_read_with_all_that_is_looked_at_and_nothing_else() {
-        let node: Node = serde_json::from_value(json!({
+        let node: SlimNode = serde_json::from_value(json!({
             "apiVersion": "v1", "kind": "Node", "metadata": {"name": "w1", "labels": {"a": "b"}, "managedFields": [{}]},
             "spec": {"podCIDR": "10.0.0.0/24", "unschedulable": true, "taints": [{"key": "k", "effect": "NoSchedule"}]},
             "status": {
@@ -89,6 +89,9 @@ mod tests {
         );
         assert_eq!(status.addresses.unwrap()[0].address, "192.0.2.1");
         assert_eq!(status.conditions.unwrap()[0].type_, "Ready");
-        assert_eq!(serde_json::from_str::<Node>(r#"{"metadata": {}}"#).unwrap().spec, None);
+        assert_eq!(
+            serde_json::from_str::<SlimNode>(r#"{"metadata": {}}"#).unwrap().spec,
+            None
+        );
     }
 }

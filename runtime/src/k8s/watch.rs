@@ -13,7 +13,10 @@ use kube::{
 };
 use serde::de::DeserializeOwned;
 
-use crate::{ObjectKey, clock, guarded::Guarded};
+use lodestone_crds::ObjectKey;
+
+use super::decode_guard::Guarded;
+use crate::clock;
 
 /// A connection that died without a word is noticed after this many seconds (and a few more).
 const TIMEOUT: u32 = 60;
@@ -23,7 +26,7 @@ const BACKOFF: (Duration, Duration) = (Duration::from_millis(800), Duration::fro
 
 /// A change of what the API server holds.
 #[derive(Clone, Debug, PartialEq)]
-pub enum Change<K> {
+pub enum WatchEvent<K> {
     /// The object is new or has changed.
     Applied(K),
     /// The object is gone.
@@ -34,21 +37,21 @@ pub enum Change<K> {
     Synced,
 }
 
-impl<K> Change<K> {
+impl<K> WatchEvent<K> {
     /// The same change of what `convert` makes of the object.
-    pub fn map<T>(self, convert: impl FnOnce(K) -> T) -> Change<T> {
+    pub fn map<T>(self, convert: impl FnOnce(K) -> T) -> WatchEvent<T> {
         match self {
-            Self::Applied(object) => Change::Applied(convert(object)),
-            Self::Gone(key) => Change::Gone(key),
-            Self::Undecodable(key, error) => Change::Undecodable(key, error),
-            Self::Synced => Change::Synced,
+            Self::Applied(object) => WatchEvent::Applied(convert(object)),
+            Self::Gone(key) => WatchEvent::Gone(key),
+            Self::Undecodable(key, error) => WatchEvent::Undecodable(key, error),
+            Self::Synced => WatchEvent::Synced,
         }
     }
 }
 
 /// Watches `api`, for ever. Lost connections are taken up again by themselves; what went away meanwhile is told as gone. Errors are
 /// logged when they begin and when they end.
-pub fn changes<K>(api: Api<Guarded<K>>, config: watcher::Config) -> impl Stream<Item = Change<K>> + Send
+pub fn changes<K>(api: Api<Guarded<K>>, config: watcher::Config) -> impl Stream<Item = WatchEvent<K>> + Send
 where
     K: Resource<DynamicType = ()> + Clone + Debug + Send + Sync + DeserializeOwned + 'static,
 {
@@ -83,7 +86,7 @@ struct Diff {
 }
 
 impl Diff {
-    fn event<K: Resource<DynamicType = ()>>(&mut self, event: Event<Guarded<K>>, out: &mut VecDeque<Change<K>>) {
+    fn event<K: Resource<DynamicType = ()>>(&mut self, event: Event<Guarded<K>>, out: &mut VecDeque<WatchEvent<K>>) {
         // A list that is about to be asked for is no answer yet.
         if !matches!(event, Event::Init) && std::mem::take(&mut self.failures) > 0 {
             tracing::info!(kind = self.kind, "the API server answers again");
@@ -101,9 +104,9 @@ impl Diff {
                     known
                         .into_iter()
                         .filter(|key| !self.known.contains(key))
-                        .map(Change::Gone),
+                        .map(WatchEvent::Gone),
                 );
-                out.push_back(Change::Synced);
+                out.push_back(WatchEvent::Synced);
             }
             Event::Apply(object) => {
                 self.known.insert(ObjectKey::of(&object));
@@ -112,7 +115,7 @@ impl Diff {
             Event::Delete(object) => {
                 let key = ObjectKey::of(&object);
                 self.known.remove(&key);
-                out.push_back(Change::Gone(key));
+                out.push_back(WatchEvent::Gone(key));
             }
         }
     }
@@ -129,16 +132,16 @@ impl Diff {
     }
 }
 
-fn decoded<K: Resource<DynamicType = ()>>(object: Guarded<K>) -> Change<K> {
+fn decoded<K: Resource<DynamicType = ()>>(object: Guarded<K>) -> WatchEvent<K> {
     match object.0 {
-        Ok(object) => Change::Applied(object),
+        Ok(object) => WatchEvent::Applied(object),
         Err(invalid) => {
             let namespace = invalid.metadata.namespace.unwrap_or_default();
             let key = ObjectKey {
                 namespace,
                 name: invalid.metadata.name.unwrap_or_default(),
             };
-            Change::Undecodable(key, invalid.error)
+            WatchEvent::Undecodable(key, invalid.error)
         }
     }
 }
@@ -160,14 +163,14 @@ mod tests {
         .unwrap()
     }
 
-    fn told(changes: VecDeque<Change<ConfigMap>>) -> Vec<String> {
+    fn told(changes: VecDeque<WatchEvent<ConfigMap>>) -> Vec<String> {
         changes
             .into_iter()
             .map(|change| match change {
-                Change::Applied(object) => format!("applied {}", ObjectKey::of(&object)),
-                Change::Gone(key) => format!("gone {key}"),
-                Change::Undecodable(key, _) => format!("undecodable {key}"),
-                Change::Synced => "synced".to_owned(),
+                WatchEvent::Applied(object) => format!("applied {}", ObjectKey::of(&object)),
+                WatchEvent::Gone(key) => format!("gone {key}"),
+                WatchEvent::Undecodable(key, _) => format!("undecodable {key}"),
+                WatchEvent::Synced => "synced".to_owned(),
             })
             .collect()
     }

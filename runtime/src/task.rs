@@ -9,7 +9,7 @@ pub struct Task(JoinHandle<()>);
 
 impl Task {
     /// Waits for its end. A task that panicked counts as ended.
-    pub async fn ended(&mut self) {
+    pub async fn join(&mut self) {
         // The process's panic hook has told why already.
         let _ = (&mut self.0).await;
     }

@@ -8,7 +8,7 @@ use crate::log;
 
 /// The flags that both processes have.
 #[derive(Args, Clone, Debug)]
-pub struct Common {
+pub struct CommonFlags {
     /// Namespace of Lodestone itself and of all its configuration
     #[arg(long, env = "METALLB_NAMESPACE", default_value = "metallb-system")]
     pub namespace: String,
@@ -34,7 +34,7 @@ pub struct Common {
     pub lb_class: String,
 }
 
-impl Common {
+impl CommonFlags {
     /// Where the admin server listens.
     #[must_use]
     pub const fn admin_address(&self) -> SocketAddr {

@@ -5,7 +5,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 
 /// A condition as it should be.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Wanted {
+pub struct DesiredCondition {
     /// Its type.
     pub type_: &'static str,
     /// Whether it holds.
@@ -21,7 +21,7 @@ pub struct Wanted {
 /// The list of conditions with `wanted` in it, or `None` when it already says all that: then there is nothing to write. The time
 /// of the last transition moves only when the status flips.
 #[must_use]
-pub fn with(current: &[Condition], wanted: &Wanted, now: Timestamp) -> Option<Vec<Condition>> {
+pub fn updated(current: &[Condition], wanted: &DesiredCondition, now: Timestamp) -> Option<Vec<Condition>> {
     let status = if wanted.holds { "True" } else { "False" };
     let old = current.iter().find(|condition| condition.type_ == wanted.type_);
     if old.is_some_and(|old| {
@@ -55,9 +55,9 @@ pub fn with(current: &[Condition], wanted: &Wanted, now: Timestamp) -> Option<Ve
 mod tests {
     use super::*;
 
-    fn wanted(holds: bool, message: &str) -> Wanted {
+    fn wanted(holds: bool, message: &str) -> DesiredCondition {
         let message = message.to_owned();
-        Wanted {
+        DesiredCondition {
             type_: "Accepted",
             holds,
             reason: "Reason".to_owned(),
@@ -69,11 +69,11 @@ mod tests {
     #[test]
     fn nothing_is_written_when_nothing_changed_and_the_time_moves_only_on_a_flip() {
         let (first, later) = (Timestamp::from_second(1).unwrap(), Timestamp::from_second(2).unwrap());
-        let made = with(&[], &wanted(true, "a"), first).unwrap();
-        assert_eq!(with(&made, &wanted(true, "a"), later), None);
-        let reworded = with(&made, &wanted(true, "b"), later).unwrap();
+        let made = updated(&[], &wanted(true, "a"), first).unwrap();
+        assert_eq!(updated(&made, &wanted(true, "a"), later), None);
+        let reworded = updated(&made, &wanted(true, "b"), later).unwrap();
         assert_eq!((reworded.len(), &reworded[0].last_transition_time), (1, &Time(first)));
-        let flipped = with(&reworded, &wanted(false, "b"), later).unwrap();
+        let flipped = updated(&reworded, &wanted(false, "b"), later).unwrap();
         assert_eq!((flipped.len(), &flipped[0].last_transition_time), (1, &Time(later)));
     }
 }

@@ -8,11 +8,11 @@
 //! [`Timing::deadline`] after the moment at which it asked: a contender comes after that moment, and waits longer. A holder that reads
 //! that there is one renews.
 
-mod shell;
+mod client;
 
 use std::time::{Duration, Instant};
 
-pub use shell::{LeaseClient, hold};
+pub use client::{LeaseClient, run_election};
 
 /// How a Lease is held.
 #[derive(Clone, Copy, Debug)]

@@ -26,7 +26,7 @@ use crate::{
 
 /// A question to the process; whoever owns its state answers. One that is not answered is answered with 503.
 #[derive(Debug)]
-pub enum Question {
+pub enum Query {
     /// What it knows and why it does what it does.
     State(oneshot::Sender<serde_json::Value>),
     /// Its metrics, in the text format of OpenMetrics.
@@ -35,7 +35,7 @@ pub enum Question {
 
 /// Where questions are asked.
 #[derive(Clone, Debug)]
-struct Asker(mpsc::Sender<Question>);
+struct Asker(mpsc::Sender<Query>);
 
 /// How many questions may wait for an answer.
 const QUESTIONS: usize = 4;
@@ -52,12 +52,12 @@ pub async fn serve(
     address: SocketAddr,
     metrics: Option<SocketAddr>,
     readiness: Readiness,
-) -> Result<(Vec<Task>, mpsc::Receiver<Question>)> {
-    let (ask, questions) = mpsc::channel::<Question>(QUESTIONS);
+) -> Result<(Vec<Task>, mpsc::Receiver<Query>)> {
+    let (ask, questions) = mpsc::channel::<Query>(QUESTIONS);
     let asker = Asker(ask);
     let mut servers = vec![listen(address, probes(asker.clone(), readiness)).await?];
     if let Some(address) = metrics {
-        let route = get(move || async move { asker.ask(Question::Metrics, OPEN_METRICS).await });
+        let route = get(move || async move { asker.ask(Query::Metrics, OPEN_METRICS).await });
         servers.push(listen(address, Router::new().route("/metrics", route)).await?);
     }
     Ok((servers, questions))
@@ -80,12 +80,12 @@ fn probes(asker: Asker, readiness: Readiness) -> Router {
         .route("/readyz", get(ready))
         .route(
             "/debug/state",
-            get(move || async move { asker.ask(Question::State, "application/json").await }),
+            get(move || async move { asker.ask(Query::State, "application/json").await }),
         )
 }
 
 impl Asker {
-    async fn ask<T: ToString>(&self, question: impl FnOnce(oneshot::Sender<T>) -> Question, type_: &str) -> Response {
+    async fn ask<T: ToString>(&self, question: impl FnOnce(oneshot::Sender<T>) -> Query, type_: &str) -> Response {
         let (sender, answer) = oneshot::channel();
         // Whoever answers may be about to end.
         let _ = self.0.send(question(sender)).await;

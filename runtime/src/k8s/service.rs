@@ -7,14 +7,14 @@ use k8s_openapi::{
 use kube::Resource;
 use serde::{Deserialize, Serialize};
 
-use crate::lean::lean;
+use super::slim_metadata::slim_metadata;
 
 /// A Service as the API server tells it, without its managed fields.
 #[derive(Resource, Clone, Debug, Default, Deserialize, Serialize)]
 #[resource(inherit = k8s_openapi::api::core::v1::Service)]
-pub struct Service {
+pub struct SlimService {
     /// Who it is.
-    #[serde(deserialize_with = "lean")]
+    #[serde(deserialize_with = "slim_metadata")]
     pub metadata: ObjectMeta,
     /// What it asks for.
     pub spec: Option<ServiceSpec>,
@@ -40,11 +40,11 @@ mod tests {
             "status": {"loadBalancer": {"ingress": [{"ip": "192.0.2.1"}]}},
         })
         .to_string();
-        let lean: Service = serde_json::from_str(&text).unwrap();
+        let slim: SlimService = serde_json::from_str(&text).unwrap();
         let mut whole: k8s_openapi::api::core::v1::Service = serde_json::from_str(&text).unwrap();
         whole.metadata.managed_fields = None;
         assert_eq!(
-            (lean.metadata, lean.spec, lean.status),
+            (slim.metadata, slim.spec, slim.status),
             (whole.metadata, whole.spec, whole.status)
         );
     }

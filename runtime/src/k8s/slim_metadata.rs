@@ -8,7 +8,7 @@ use serde::{Deserialize, Deserializer};
 /// The fields of the metadata that are looked at.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
-struct Lean {
+struct SlimMetadata {
     name: Option<String>,
     namespace: Option<String>,
     uid: Option<String>,
@@ -19,16 +19,16 @@ struct Lean {
 }
 
 /// Reads metadata, and leaves the rest unread.
-pub(crate) fn lean<'de, D: Deserializer<'de>>(deserializer: D) -> Result<ObjectMeta, D::Error> {
-    let lean = Lean::deserialize(deserializer)?;
+pub(super) fn slim_metadata<'de, D: Deserializer<'de>>(deserializer: D) -> Result<ObjectMeta, D::Error> {
+    let slim = SlimMetadata::deserialize(deserializer)?;
     Ok(ObjectMeta {
-        name: lean.name,
-        namespace: lean.namespace,
-        uid: lean.uid,
-        resource_version: lean.resource_version,
-        creation_timestamp: lean.creation_timestamp,
-        labels: lean.labels,
-        annotations: lean.annotations,
+        name: slim.name,
+        namespace: slim.namespace,
+        uid: slim.uid,
+        resource_version: slim.resource_version,
+        creation_timestamp: slim.creation_timestamp,
+        labels: slim.labels,
+        annotations: slim.annotations,
         ..ObjectMeta::default()
     })
 }
