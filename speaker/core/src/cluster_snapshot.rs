@@ -1,4 +1,4 @@
-//! What is known from Kubernetes: whole facts, not changes of them.
+//! What the speaker knows from Kubernetes: whole snapshots, not changes.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -8,82 +8,97 @@ use std::{
 
 use lodestone_crds::{Config, Labels, ObjectKey};
 
-use crate::wire::message::NodeName;
+use crate::types::NodeName;
 
-/// Everything that the API server has told.
+/// Everything the API server has reported.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct ClusterSnapshot {
     /// All nodes of the cluster.
     pub nodes: BTreeMap<NodeName, Node>,
-    /// All addresses of Services that are ours, by address, with the Services that have each. ClusterSnapshot that follow on each other share what has not
-    /// changed.
+    /// The addresses of the Services of our class, with the Services on each. Consecutive snapshots
+    /// share what has not changed.
     pub addresses: BTreeMap<IpAddr, Arc<Vec<ServiceOnAddress>>>,
     /// The configuration in force.
     pub config: Arc<Config>,
-    /// Who owned what when this speaker was started, by ServiceL2Status: for a cluster in which every speaker starts anew.
-    pub recorded: Recorded,
-    /// Whether nodes labelled `node.kubernetes.io/exclude-from-external-load-balancers` may own addresses all the same.
+    /// The owners that ServiceL2Status named when this speaker started: for a cluster in which every
+    /// speaker restarts.
+    pub recorded: RecordedOwners,
+    /// Whether nodes labelled `node.kubernetes.io/exclude-from-external-load-balancers` are eligible.
     pub ignore_exclude_label: bool,
 }
 
 impl ClusterSnapshot {
-    /// The Services that have an address.
-    pub fn tenants(&self, address: IpAddr) -> impl Iterator<Item = &ServiceOnAddress> {
+    /// The Services on an address.
+    pub fn services_on(&self, address: IpAddr) -> impl Iterator<Item = &ServiceOnAddress> {
         self.addresses
             .get(&address)
             .into_iter()
-            .flat_map(|tenants| tenants.iter())
+            .flat_map(|services| services.iter())
+    }
+
+    /// The names of the Services on an address.
+    #[must_use]
+    pub fn service_names(&self, address: IpAddr) -> Vec<ObjectKey> {
+        self.services_on(address)
+            .map(|service| service.service.clone())
+            .collect()
+    }
+
+    /// The InternalIP of a node.
+    #[must_use]
+    pub fn node_address(&self, node: &NodeName) -> Option<IpAddr> {
+        self.nodes.get(node)?.address
     }
 }
 
 /// The nodes that announced the addresses of each Service.
-pub type Recorded = BTreeMap<ObjectKey, BTreeSet<NodeName>>;
+pub type RecordedOwners = BTreeMap<ObjectKey, BTreeSet<NodeName>>;
 
 /// A node.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Node {
-    /// Its InternalIP, at which its speaker is reached.
+    /// The InternalIP, where the speaker of the node is reached.
     pub address: Option<IpAddr>,
-    /// Its labels.
+    /// The labels.
     pub labels: Labels,
-    /// Its condition NetworkUnavailable.
+    /// The condition NetworkUnavailable.
     pub network_unavailable: bool,
-    /// Whether it is being taken out of service: cordoned, or marked out of service.
+    /// Whether the node is being taken out of service: cordoned, or tainted out-of-service.
     pub draining: bool,
 }
 
 /// A Service that has an address.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ServiceOnAddress {
-    /// Its namespace and name.
+    /// Namespace and name.
     pub service: ObjectKey,
-    /// Its own labels.
+    /// The labels.
     pub labels: Labels,
-    /// Whether its externalTrafficPolicy is Local: then only nodes with an endpoint may own its addresses.
+    /// Whether externalTrafficPolicy is Local: then only nodes with an endpoint are eligible.
     pub local: bool,
-    /// Whether it says that it shares its addresses.
+    /// Whether the Service has a sharing key.
     pub shares: bool,
-    /// The pool that its addresses are from, by its annotation.
+    /// The pool that the addresses came from, by annotation.
     pub pool: Option<String>,
-    /// Where its serving endpoints are.
+    /// The serving endpoints.
     pub endpoints: Arc<Endpoints>,
 }
 
 /// Where the serving endpoints of a Service are.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Endpoints {
-    /// The nodes that have one.
+    /// The nodes with at least one.
     pub nodes: BTreeSet<NodeName>,
-    /// Of these, the nodes where all of them are about to end.
+    /// The nodes of [`Self::nodes`] on which all endpoints are terminating.
     pub ending: BTreeSet<NodeName>,
-    /// Whether there is one that says no node: such as those that a user has written by hand.
+    /// Whether an endpoint names no node, such as one that a user wrote by hand.
     pub elsewhere: bool,
 }
 
 impl Endpoints {
-    /// Adds those of another slice of the same Service.
+    /// Adds the endpoints of another slice of the same Service.
     pub fn add(&mut self, other: &Self) {
-        // One that stays in any slice stays.
+        // A node with an endpoint that stays, in either slice, is not ending.
         let stays =
             |endpoints: &Self, node: &NodeName| endpoints.nodes.contains(node) && !endpoints.ending.contains(node);
         self.ending.retain(|node| !stays(other, node));
@@ -93,7 +108,7 @@ impl Endpoints {
         self.elsewhere |= other.elsewhere;
     }
 
-    /// Whether there is none at all.
+    /// Whether there is no serving endpoint.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.nodes.is_empty() && !self.elsewhere

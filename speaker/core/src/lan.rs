@@ -1,4 +1,359 @@
-//! The LAN.
+//! The LAN: answers to ARP and NDP, announcements nobody asked for, and conflict detection.
+//!
+//! The life of an address on the LAN of its owner:
+//! ```text
+//!               first time in the cluster        no conflict
+//!   unowned ─────────────────────────► tentative ───────────► announced ──► handed over, or released
+//!      │                                   ▲  │ a foreign host has it
+//!      │                                   └──┘ (asked again every 10 s)
+//!      └── takeover: no conflict detection ──────────────────► announced
+//! ```
+//! A second protocol to announce addresses, such as BGP, will be a part beside this one. It would be
+//! given the same decisions by [`Speaker`](crate::Speaker).
 
 pub mod conflict_detection;
 pub mod gratuitous;
+pub(crate) mod neighbours;
+mod responder;
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    net::{IpAddr, Ipv6Addr},
+    time::Duration,
+};
+
+use conflict_detection::ConflictDetector;
+use gratuitous::GratuitousSchedule;
+use neighbours::Neighbours;
+
+use crate::{
+    context::Turn,
+    event::Event,
+    node::interface::InterfacePort,
+    output::{Output, OwnedAddress},
+    stats::increment,
+    types::{InterfaceIndex, MacAddr, NodeName},
+    wire::{arp, message::Message, ndp},
+};
+
+/// The addresses in one [`Message::DeputyFor`] at most.
+const ADDRESSES_PER_MESSAGE: usize = 64;
+
+/// The protocol of a frame.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum FrameKind {
+    /// ARP.
+    Arp,
+    /// Neighbor Discovery.
+    Ndp,
+}
+
+/// A frame that says that a host uses an address.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct AddressUse {
+    pub(crate) interface: InterfaceIndex,
+    /// The Ethernet source of the frame.
+    pub(crate) source: MacAddr,
+    /// The address, and the MAC that it is said to be at.
+    pub(crate) address: IpAddr,
+    pub(crate) mac: MacAddr,
+}
+
+/// What follows from a frame.
+#[derive(Debug, Default)]
+pub(crate) struct FrameOutcome {
+    /// A reply for the interface that the frame came from.
+    pub(crate) reply: Option<Vec<u8>>,
+    /// A node of the cluster that uses an address with its own MAC.
+    pub(crate) peer_use: Option<(NodeName, AddressUse)>,
+}
+
+/// How an owned address is announced.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Announcement {
+    pub(crate) owned: OwnedAddress,
+    pub(crate) ports: Vec<InterfacePort>,
+}
+
+/// How a deputy answers for the address of an owner: on each port with the MAC of the owner there.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct DeputyDuty {
+    pub(crate) owner: NodeName,
+    pub(crate) ports: Vec<(InterfacePort, MacAddr)>,
+}
+
+/// What this node does on the LAN.
+#[derive(Clone, Debug)]
+pub(crate) struct Lan {
+    owned: BTreeMap<IpAddr, Announcement>,
+    duties: BTreeMap<IpAddr, DeputyDuty>,
+    /// The solicited-node groups of both.
+    groups: BTreeSet<(InterfaceIndex, Ipv6Addr)>,
+    schedule: GratuitousSchedule,
+    conflicts: ConflictDetector,
+    neighbours: Neighbours,
+    own_macs: BTreeSet<MacAddr>,
+    peer_macs: BTreeMap<MacAddr, NodeName>,
+    /// The announced addresses, as last reported.
+    reported: Option<Vec<OwnedAddress>>,
+}
+
+impl Lan {
+    pub(crate) fn new(refresh: Duration) -> Self {
+        Self {
+            owned: BTreeMap::new(),
+            duties: BTreeMap::new(),
+            groups: BTreeSet::new(),
+            schedule: GratuitousSchedule::new(refresh),
+            conflicts: ConflictDetector::default(),
+            neighbours: Neighbours::default(),
+            own_macs: BTreeSet::new(),
+            peer_macs: BTreeMap::new(),
+            reported: None,
+        }
+    }
+
+    pub(crate) const fn neighbours(&self) -> &Neighbours {
+        &self.neighbours
+    }
+
+    pub(crate) const fn neighbours_mut(&mut self) -> &mut Neighbours {
+        &mut self.neighbours
+    }
+
+    pub(crate) const fn conflicts(&self) -> &ConflictDetector {
+        &self.conflicts
+    }
+
+    /// The addresses that this node owns, tentative ones included.
+    pub(crate) const fn owned(&self) -> &BTreeMap<IpAddr, Announcement> {
+        &self.owned
+    }
+
+    /// The addresses that this node answers for as a deputy.
+    pub(crate) const fn duties(&self) -> &BTreeMap<IpAddr, DeputyDuty> {
+        &self.duties
+    }
+
+    /// Whether this node answers for an address that it owns.
+    pub(crate) fn announces(&self, address: IpAddr) -> bool {
+        self.owned.contains_key(&address) && self.conflicts.is_clear(address)
+    }
+
+    /// The addresses that this node announces.
+    pub(crate) fn announced(&self) -> impl Iterator<Item = &OwnedAddress> {
+        let owned = self.owned.values().map(|announcement| &announcement.owned);
+        owned.filter(|owned| self.conflicts.is_clear(owned.address))
+    }
+
+    /// Replaces the MACs of this node's own interfaces.
+    pub(crate) fn set_own_macs(&mut self, macs: BTreeSet<MacAddr>) {
+        self.own_macs = macs;
+        self.groups.clear();
+    }
+
+    /// Replaces the MACs of all peers. A supposed foreign host may turn out to be one of them: its
+    /// addresses are probed again.
+    pub(crate) fn set_peer_macs(&mut self, turn: &Turn<'_>, macs: BTreeMap<MacAddr, NodeName>) {
+        self.peer_macs = macs;
+        let mistaken: Vec<IpAddr> = self
+            .conflicts
+            .foreign_owners()
+            .filter(|(_, mac)| self.is_of_cluster(*mac))
+            .map(|(address, _)| address)
+            .collect();
+        for address in mistaken {
+            self.conflicts.start_probing(turn.now, address);
+        }
+    }
+
+    /// Whether a MAC is this node's or a peer's.
+    fn is_of_cluster(&self, mac: MacAddr) -> bool {
+        self.own_macs.contains(&mac) || self.peer_macs.contains_key(&mac)
+    }
+
+    /// Stops to announce the owned addresses that are not in `wanted`, and returns them.
+    pub(crate) fn withdraw_except(&mut self, wanted: &BTreeMap<IpAddr, Announcement>) -> Vec<IpAddr> {
+        let lost: Vec<IpAddr> = self
+            .owned
+            .keys()
+            .filter(|address| !wanted.contains_key(address))
+            .copied()
+            .collect();
+        for address in &lost {
+            self.schedule.stop(*address);
+            self.conflicts.forget(*address);
+        }
+        lost
+    }
+
+    /// Goes over to owning these addresses. `tentative` ones are probed before they are announced.
+    pub(crate) fn set_owned(
+        &mut self,
+        turn: &mut Turn<'_>,
+        wanted: BTreeMap<IpAddr, Announcement>,
+        tentative: impl IntoIterator<Item = IpAddr>,
+    ) {
+        for address in tentative {
+            self.conflicts.start_probing(turn.now, address);
+        }
+        // A new owner, a new interface or a new MAC: neighbours have to learn it.
+        let changed = |(address, announcement): &(&IpAddr, &Announcement)| {
+            self.owned
+                .get(address)
+                .is_none_or(|before| before.ports != announcement.ports)
+        };
+        let begun: Vec<IpAddr> = wanted.iter().filter(changed).map(|(address, _)| *address).collect();
+        self.owned = wanted;
+        self.join_groups(turn);
+        for address in begun {
+            self.restart_announcements(turn, address);
+        }
+    }
+
+    /// Announces an address in a new burst, unless it is tentative.
+    pub(crate) fn restart_announcements(&mut self, turn: &Turn<'_>, address: IpAddr) {
+        if self.announces(address) {
+            self.schedule.start(turn.now, address);
+        }
+    }
+
+    /// Goes over to these deputy duties. Returns the owners, former and new, to confirm it to.
+    pub(crate) fn set_duties(
+        &mut self,
+        turn: &mut Turn<'_>,
+        wanted: BTreeMap<IpAddr, DeputyDuty>,
+    ) -> BTreeSet<NodeName> {
+        if wanted == self.duties {
+            return BTreeSet::new();
+        }
+        let (before, after) = (count_by_owner(&self.duties), count_by_owner(&wanted));
+        for _ in wanted.keys().filter(|address| !self.duties.contains_key(address)) {
+            increment(&mut turn.stats.deputy_activations);
+        }
+        self.duties = wanted;
+        let owners: BTreeSet<NodeName> = before.keys().chain(after.keys()).cloned().collect();
+        for owner in &owners {
+            let addresses = after.get(owner).copied().unwrap_or_default();
+            if before.get(owner).copied().unwrap_or_default() != addresses {
+                let owner = owner.clone();
+                turn.outbox.push_event(Event::Deputy { owner, addresses });
+            }
+        }
+        owners
+    }
+
+    /// Tells an owner which of its addresses this node answers for.
+    pub(crate) fn confirm_duties(&self, turn: &mut Turn<'_>, owner: &NodeName) {
+        let mine = self.duties.iter().filter(|(_, duty)| duty.owner == *owner);
+        let addresses: Vec<IpAddr> = mine.map(|(address, _)| *address).collect();
+        for some in addresses.chunks(ADDRESSES_PER_MESSAGE) {
+            turn.outbox.send(owner, Message::DeputyFor(some.to_vec()));
+        }
+    }
+
+    /// Hosts ask for an IPv6 address by its solicited-node group (RFC 4861, section 7.2.2).
+    fn join_groups(&mut self, turn: &mut Turn<'_>) {
+        let owned = self
+            .owned
+            .iter()
+            .map(|(address, announcement)| (address, announcement.ports.clone()));
+        let duties = self.duties.iter().map(|(address, duty)| {
+            let ports = duty.ports.iter().map(|(port, _)| *port);
+            (address, ports.collect())
+        });
+        let mut groups = BTreeSet::new();
+        for (address, ports) in owned.chain(duties) {
+            if let IpAddr::V6(v6) = address {
+                groups.extend(ports.iter().map(|port| (port.index, ndp::solicited_node(*v6))));
+            }
+        }
+        if groups != self.groups {
+            self.groups.clone_from(&groups);
+            // Before the announcements: a host that hears one may ask at once.
+            turn.outbox.push(Output::Groups(groups));
+        }
+    }
+
+    /// Sends the probes that are due. Returns the addresses that conflict detection has cleared.
+    pub(crate) fn run_conflict_detection(&mut self, turn: &mut Turn<'_>) -> Vec<IpAddr> {
+        if self.conflicts.next_timeout().is_none_or(|next| next > turn.now) {
+            return Vec::new();
+        }
+        let round = self.conflicts.poll_due(turn.now);
+        for address in round.probe {
+            let Some(announcement) = self.owned.get(&address) else {
+                self.conflicts.forget(address);
+                continue;
+            };
+            for port in &announcement.ports {
+                let frame = match address {
+                    IpAddr::V4(v4) => arp::request(port.mac, std::net::Ipv4Addr::UNSPECIFIED, v4).into(),
+                    IpAddr::V6(v6) => ndp::solicitation(port.mac, None, v6),
+                };
+                turn.outbox.push_frame(port.index, frame);
+            }
+        }
+        let mut cleared = round.clear;
+        cleared.retain(|address| self.owned.contains_key(address));
+        for address in &cleared {
+            self.schedule.start(turn.now, *address);
+            turn.request_review();
+        }
+        cleared
+    }
+
+    /// Sends the gratuitous announcements that are due.
+    pub(crate) fn send_due_announcements(&mut self, turn: &mut Turn<'_>) {
+        for address in self.schedule.poll_due(turn.now) {
+            self.announce(turn, address);
+        }
+    }
+
+    /// Sends one gratuitous announcement of an address, unless it is tentative.
+    pub(crate) fn announce(&self, turn: &mut Turn<'_>, address: IpAddr) {
+        if !self.conflicts.is_clear(address) {
+            return;
+        }
+        let Some(announcement) = self.owned.get(&address) else {
+            return;
+        };
+        for port in &announcement.ports {
+            let frames: Vec<Vec<u8>> = match address {
+                IpAddr::V4(v4) => arp::gratuitous(port.mac, v4).map(Vec::from).into(),
+                IpAddr::V6(v6) => vec![ndp::unsolicited_advertisement(port.mac, port.link_local, v6).into()],
+            };
+            for frame in frames {
+                increment(&mut turn.stats.traffic.entry(address).or_default().gratuitous);
+                turn.outbox.push_frame(port.index, frame);
+            }
+        }
+    }
+
+    /// Reports the announced addresses, if they have changed.
+    pub(crate) fn report_announced(&mut self, turn: &mut Turn<'_>) {
+        let announced: Vec<OwnedAddress> = self.announced().cloned().collect();
+        if self.reported.as_ref() != Some(&announced) {
+            self.reported = Some(announced.clone());
+            turn.outbox.push(Output::Ownership(announced));
+        }
+    }
+
+    /// Arms the timers of this part.
+    pub(crate) fn arm(&self, turn: &mut Turn<'_>) {
+        use crate::timers::Timer;
+        turn.timers.set(Timer::Gratuitous, self.schedule.next_timeout());
+        turn.timers.set(Timer::ConflictDetection, self.conflicts.next_timeout());
+    }
+}
+
+fn count_by_owner(duties: &BTreeMap<IpAddr, DeputyDuty>) -> BTreeMap<NodeName, usize> {
+    let mut counts: BTreeMap<NodeName, usize> = BTreeMap::new();
+    for duty in duties.values() {
+        *counts.entry(duty.owner.clone()).or_default() += 1;
+    }
+    counts
+}
+
+#[cfg(test)]
+mod tests;

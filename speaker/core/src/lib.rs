@@ -1,31 +1,30 @@
-//! The speaker's decisions. Deterministic: time, snapshots, frames and messages go in; frames, messages and ownership come out.
+//! The speaker's decisions.
 #![forbid(unsafe_code)]
 
 pub mod cluster_snapshot;
+mod context;
+mod event;
 pub mod lan;
 pub mod liveness;
 pub mod node;
 pub mod output;
 pub mod ownership;
 pub mod settings;
-pub mod speaker;
+mod speaker;
+mod stats;
+mod sync;
 #[cfg(any(test, feature = "testing"))]
 pub mod testing;
+mod timers;
+mod types;
 pub mod wire;
 
-pub(crate) mod core {
-    pub(crate) use crate::{
-        cluster_snapshot as facts,
-        lan::{conflict_detection as probe, gratuitous as announce},
-        liveness::{adaptive_timeout as link, peers, reachability as check, watch_ring as ring},
-        node::{interface, interface_filter as exclude, preflight},
-        ownership::{claims, eligibility, ranking as election},
-        settings, speaker,
-    };
-}
-
-pub use cluster_snapshot::{ClusterSnapshot, Recorded};
-pub use node::interface::Interface;
-pub use output::{Cause, Event, Output, OwnedAddress};
-pub use settings::Settings;
-pub use speaker::{FrameKind, Speaker};
+pub use cluster_snapshot::{ClusterSnapshot, RecordedOwners};
+pub use event::{Cause, Event};
+pub use lan::FrameKind;
+pub use node::Interface;
+pub use output::{Output, OwnedAddress};
+pub use settings::{DeputyMode, OwnershipMode, Settings};
+pub use speaker::{DebugState, Speaker};
+pub use stats::{AddressTraffic, MalformedFrames, Stats};
+pub use types::{BootId, Epoch, InterfaceIndex, MacAddr, NodeName};

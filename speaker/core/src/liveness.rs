@@ -1,6 +1,181 @@
-//! Liveness.
+//! Liveness: which peers are alive, and what the wire says of those that are not heard.
+//!
+//! A heartbeat arrives every 50 ms from each node that this one watches ([`watch_ring`]). How long
+//! it may be late is learned for each path ([`adaptive_timeout`]). A suspect is asked on the wire
+//! ([`arp_probing`], [`reachability`]) before anybody takes over from it. The states of a peer are in
+//! [`peers`].
 
 pub mod adaptive_timeout;
-pub mod peers;
+mod arp_probing;
+mod failure_detector;
+pub(crate) mod peers;
 pub mod reachability;
+mod view;
 pub mod watch_ring;
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    net::IpAddr,
+    time::{Duration, Instant},
+};
+
+pub(crate) use failure_detector::Review;
+use peers::{Arrival, Path, Peers, Sighting, anti_entropy_cycle};
+use reachability::ReachabilityCheck;
+pub(crate) use view::{Surroundings, View};
+use watch_ring::WatchRing;
+
+use crate::{
+    cluster_snapshot::ClusterSnapshot,
+    context::{Context, Turn},
+    stats::increment,
+    timers::Timer,
+    types::NodeName,
+    wire::message::Network,
+};
+
+/// How soon a newly watched peer is asked on the wire, to learn whether it answers at all.
+const FIRST_BASELINE: Duration = Duration::from_millis(300);
+
+/// What this node knows of the liveness of its peers.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Liveness {
+    peers: Peers,
+    ring: WatchRing,
+    /// Questions asked so far: each one is about another address of the suspect.
+    questions: usize,
+    /// When this node last broadcast that it is alive.
+    last_refutation: Option<Instant>,
+}
+
+impl Liveness {
+    pub(crate) const fn peers(&self) -> &Peers {
+        &self.peers
+    }
+
+    /// The period of anti-entropy in this cluster.
+    pub(crate) fn cycle(&self) -> Duration {
+        anti_entropy_cycle(self.ring.len())
+    }
+
+    /// The same peers with what this node sees around it.
+    pub(crate) const fn view<'a>(&'a self, now: Instant, context: &'a Context, around: Surroundings<'a>) -> View<'a> {
+        View {
+            now,
+            context,
+            around,
+            liveness: self,
+        }
+    }
+
+    /// Builds the ring of all nodes and peers.
+    pub(crate) fn rebuild_ring(&mut self, context: &Context) {
+        let nodes = context.snapshot.iter().flat_map(|snapshot| snapshot.nodes.keys());
+        self.ring = WatchRing::new(nodes.chain(self.peers.nodes()).chain([&context.me]));
+    }
+
+    /// Forgets nodes that have left the cluster.
+    pub(crate) fn retain(&mut self, turn: &mut Turn<'_>, snapshot: &ClusterSnapshot) {
+        self.peers.retain(turn.now, snapshot);
+        self.arm_checks(turn);
+    }
+
+    /// Excuses a pause of this process: no peer is suspect for it.
+    pub(crate) fn excuse_pause(&mut self, now: Instant, pause: Duration) {
+        self.peers.excuse_pause(now, pause);
+    }
+
+    /// Records that a message arrived, before its content is read.
+    pub(crate) fn handle_arrival(&mut self, now: Instant, from: &NodeName, arrival: &Arrival) -> Sighting {
+        self.peers.hear(now, from, arrival)
+    }
+
+    /// Records a heartbeat.
+    pub(crate) fn handle_heartbeat(&mut self, turn: &mut Turn<'_>, from: &NodeName, path: Path) {
+        if !self.peers.watches(from) {
+            turn.timers.set_earlier(Timer::WireBaseline, turn.now + FIRST_BASELINE);
+        }
+        self.peers.note_heartbeat(turn.now, from, path);
+    }
+
+    /// Expects no more heartbeats from a peer.
+    pub(crate) fn handle_unwatch(&mut self, from: &NodeName) {
+        self.peers.unwatch(from);
+    }
+
+    /// Records the networks of a peer. Returns whether they changed.
+    pub(crate) fn handle_networks(&mut self, from: &NodeName, networks: Vec<Network>) -> bool {
+        self.peers.set_networks(from, networks)
+    }
+
+    /// Records a watcher's warning that `node` is suspect.
+    pub(crate) fn handle_suspicion(&mut self, now: Instant, node: &NodeName) {
+        self.peers.note_suspicion(now, node);
+    }
+
+    /// Records that `reporter` declares another node failed. Returns whether the report counts.
+    pub(crate) fn handle_failure_report(
+        &mut self,
+        now: Instant,
+        reporter: &NodeName,
+        node: &NodeName,
+        on_lan: bool,
+    ) -> bool {
+        // A report does not overrule what this node hears itself. To a reporter that is cut off from
+        // its LAN, all others seem silent there.
+        let heard = self.peers.watches(node) && self.peers.phase(node, now) == Some(peers::Phase::Alive);
+        let reporter_failed = self.peers.phase(reporter, now).is_some_and(peers::Phase::is_failed);
+        let counts = !heard && !(on_lan && reporter_failed);
+        if counts {
+            self.peers.note_failure_report(now, node, reporter, on_lan);
+        }
+        counts
+    }
+
+    /// Records that `reporter` hears `node` again.
+    pub(crate) fn handle_recovery_report(&mut self, reporter: &NodeName, node: &NodeName) {
+        self.peers.drop_report(node, reporter);
+    }
+
+    /// Records that a node answered "port unreachable". Returns whether that is news.
+    pub(crate) fn handle_port_unreachable(&mut self, now: Instant, node: &NodeName) -> bool {
+        self.peers.note_port_unreachable(now, node)
+    }
+
+    /// Records that a peer shuts down. Returns whether that is news.
+    pub(crate) fn handle_leaving(&mut self, now: Instant, from: &NodeName, handover: bool) -> bool {
+        self.peers.set_leaving(now, from, handover)
+    }
+
+    /// Records that a peer has sent all its claims. Returns whether they were awaited.
+    pub(crate) fn handle_claims_complete(&mut self, from: &NodeName) -> bool {
+        self.peers.note_claims_complete(from)
+    }
+
+    /// Runs reachability checks of exactly these nodes.
+    pub(crate) fn set_checks(&mut self, turn: &mut Turn<'_>, nodes: &BTreeSet<NodeName>) {
+        for (node, conclusion) in self.peers.conclusions_mut() {
+            if !nodes.contains(node) {
+                conclusion.check = None;
+            }
+        }
+        for node in nodes {
+            let conclusion = self.peers.conclusion_mut(node);
+            if conclusion.check.is_none() {
+                increment(&mut turn.stats.reachability_checks);
+                conclusion.check = Some(ReachabilityCheck::new(turn.now));
+            }
+        }
+        self.arm_checks(turn);
+    }
+
+    /// The way to every other node: its InternalIP, and its address on a common LAN.
+    pub(crate) fn destinations(&self, context: &Context) -> BTreeMap<NodeName, Option<IpAddr>> {
+        let snapshot = context.snapshot.as_deref();
+        let nodes = snapshot.into_iter().flat_map(|snapshot| snapshot.nodes.keys());
+        let others = nodes.chain(self.peers.nodes()).filter(|node| **node != context.me);
+        others
+            .map(|node| (node.clone(), snapshot.and_then(|snapshot| snapshot.node_address(node))))
+            .collect()
+    }
+}

@@ -1,5 +1,127 @@
-//! This node.
+//! This node: its interfaces, its kernel settings, and the problems found with them.
+//!
+//! ```text
+//!   interfaces ──► ports (where addresses can be announced) ──► lan, liveness, ownership
+//!   kernel settings ─┐
+//!   deaf interfaces ─┴─► find_problems ──► Output::Problems, when they change
+//! ```
 
 pub mod interface;
 pub mod interface_filter;
 pub mod preflight;
+
+use std::{collections::BTreeSet, net::Ipv4Addr};
+
+pub use interface::Interface;
+use interface::InterfacePort;
+use preflight::{KernelSettings, Problem, find_problems};
+
+use crate::{
+    context::Turn,
+    output::Output,
+    types::{InterfaceIndex, MacAddr},
+    wire::message::Network,
+};
+
+/// What the speaker knows of its own node.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct NodeState {
+    /// Unknown until the kernel was read.
+    interfaces: Option<Vec<Interface>>,
+    kernel: KernelSettings,
+    /// The problems as last reported.
+    problems: Option<BTreeSet<Problem>>,
+}
+
+impl NodeState {
+    pub(crate) const fn is_known(&self) -> bool {
+        self.interfaces.is_some()
+    }
+
+    pub(crate) fn interfaces(&self) -> &[Interface] {
+        self.interfaces.as_deref().unwrap_or_default()
+    }
+
+    /// Replaces the interfaces. Returns whether they differ from before.
+    pub(crate) fn set_interfaces(&mut self, interfaces: Vec<Interface>) -> bool {
+        let changed = self.interfaces.as_ref() != Some(&interfaces);
+        if changed {
+            self.interfaces = Some(interfaces);
+        }
+        changed
+    }
+
+    pub(crate) fn set_kernel_settings(&mut self, kernel: KernelSettings) {
+        self.kernel = kernel;
+    }
+
+    /// What other speakers are told of the interfaces.
+    pub(crate) fn networks(&self) -> Vec<Network> {
+        let announced = |interface: &&Interface| interface.can_announce() || interface.lacks_carrier();
+        self.interfaces()
+            .iter()
+            .filter(announced)
+            .map(Interface::network)
+            .collect()
+    }
+
+    /// The interfaces that can announce.
+    pub(crate) fn announcing_interfaces(&self) -> impl Iterator<Item = &Interface> {
+        self.interfaces().iter().filter(|interface| interface.can_announce())
+    }
+
+    /// The ports of the interfaces that can announce.
+    pub(crate) fn ports(&self) -> impl Iterator<Item = InterfacePort> {
+        self.announcing_interfaces().filter_map(Interface::port)
+    }
+
+    /// The port of one interface, if that can announce.
+    pub(crate) fn port(&self, index: InterfaceIndex) -> Option<InterfacePort> {
+        self.ports().find(|port| port.index == index)
+    }
+
+    /// The ports of the interfaces with these names.
+    pub(crate) fn ports_named(&self, names: &BTreeSet<String>) -> Vec<InterfacePort> {
+        self.announcing_interfaces()
+            .filter(|interface| names.contains(&interface.name))
+            .filter_map(Interface::port)
+            .collect()
+    }
+
+    /// The name of an interface.
+    pub(crate) fn name_of(&self, index: InterfaceIndex) -> Option<&str> {
+        let interface = self.interfaces().iter().find(|interface| interface.index == index)?;
+        Some(&interface.name)
+    }
+
+    /// The MACs of all interfaces.
+    pub(crate) fn macs(&self) -> BTreeSet<MacAddr> {
+        self.interfaces().iter().filter_map(|interface| interface.mac).collect()
+    }
+
+    /// The address to ask from: one in the same prefix, which a host has no reason not to answer.
+    /// Without one the request is a probe (sender 0.0.0.0), which hosts answer as well.
+    pub(crate) fn source_address(&self, index: InterfaceIndex, target: Ipv4Addr) -> Ipv4Addr {
+        let addresses = self
+            .interfaces()
+            .iter()
+            .filter(|interface| interface.index == index)
+            .flat_map(|interface| &interface.addresses);
+        let mut same_prefix = addresses.filter_map(|address| match address {
+            ipnet::IpNet::V4(v4) if v4.contains(&target) => Some(v4.addr()),
+            _ => None,
+        });
+        same_prefix.next().unwrap_or(Ipv4Addr::UNSPECIFIED)
+    }
+
+    /// Looks for problems of the node, and reports them if they have changed.
+    pub(crate) fn run_preflight(&mut self, turn: &mut Turn<'_>, deaf: &BTreeSet<InterfaceIndex>) {
+        let Some(interfaces) = &self.interfaces else { return };
+        let deaf = interfaces.iter().filter(|interface| deaf.contains(&interface.index));
+        let problems = find_problems(interfaces, &self.kernel, deaf.map(|interface| interface.name.as_str()));
+        if self.problems.as_ref() != Some(&problems) {
+            self.problems = Some(problems.clone());
+            turn.outbox.push(Output::Problems(problems));
+        }
+    }
+}

@@ -1,47 +1,54 @@
-//! What a speaker wants to have done, and what it tells of itself.
+//! What a speaker asks its driver to do, and what it reports.
 
 use std::{
-    collections::{BTreeMap, BTreeSet},
-    fmt,
+    collections::{BTreeMap, BTreeSet, VecDeque},
     net::{IpAddr, Ipv6Addr},
 };
 
 use lodestone_crds::ObjectKey;
-use pnet_base::MacAddr;
 
 use crate::{
-    core::{eligibility::Reason, preflight::Problem},
-    wire::message::{Message, NodeName},
+    event::Event,
+    node::preflight::Problem,
+    types::{BootId, InterfaceIndex, NodeName},
+    wire::message::Message,
 };
 
-/// What a speaker wants to have done.
+/// What a speaker asks its driver to do.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Output {
     /// Send a message to the speaker of a node.
     Send {
         /// The node.
         to: NodeName,
-        /// Its address.
+        /// The address that the message goes to.
         address: IpAddr,
-        /// What to say.
+        /// The message.
         message: Message,
     },
-    /// Send all messages from now on with this [`crate::wire::message::Datagram::boot`].
-    Boot(u64),
+    /// Send a [`Message::Heartbeat`]. Heartbeats have sockets of their own, which learn that a port is unreachable.
+    SendHeartbeat {
+        /// The node.
+        to: NodeName,
+        /// The address that the heartbeat goes to.
+        address: IpAddr,
+    },
+    /// A peer remembers this boot id of an earlier run: use a higher one from now on.
+    BootId(BootId),
     /// Send a frame.
     Frame {
-        /// The index of the interface.
-        interface: u32,
-        /// The whole frame.
+        /// The interface.
+        interface: InterfaceIndex,
+        /// The whole Ethernet frame.
         frame: Vec<u8>,
     },
-    /// Be a member of these solicited-node groups, each on the interface of this index, and of no others.
-    Groups(BTreeSet<(u32, Ipv6Addr)>),
-    /// This is all that the node announces now.
+    /// Be a member of exactly these solicited-node groups, each on its interface.
+    Groups(BTreeSet<(InterfaceIndex, Ipv6Addr)>),
+    /// All addresses that this node announces from now on.
     Ownership(Vec<OwnedAddress>),
-    /// Something has happened that a user wants to know of.
+    /// Something happened that a user wants to know.
     Event(Event),
-    /// This is all that is wrong with the node itself now.
+    /// All problems of the node itself, as they are now.
     Problems(BTreeSet<Problem>),
 }
 
@@ -50,202 +57,121 @@ pub enum Output {
 pub struct OwnedAddress {
     /// The address.
     pub address: IpAddr,
-    /// The Services that have it.
+    /// The Services on the address.
     pub services: Vec<ObjectKey>,
-    /// The interfaces that it is announced on, where advertisements restrict them.
+    /// The interfaces of the announcement, where advertisements restrict them.
     pub interfaces: Option<Vec<String>>,
-    /// The other nodes that announce another address of one of the Services.
-    pub beside: BTreeSet<NodeName>,
+    /// Other nodes that announce another address of one of the Services.
+    pub co_owners: BTreeSet<NodeName>,
 }
 
-/// Something that a user wants to know of.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Event {
-    /// This node has taken an address.
-    Taken {
-        /// The address.
-        address: IpAddr,
-        /// The Services that have it.
-        services: Vec<ObjectKey>,
-        /// Who had it.
-        from: Option<NodeName>,
-        /// Why.
-        cause: Cause,
-    },
-    /// A host that is none of the cluster's says that an address is its own.
-    Conflict {
-        /// The address.
-        address: IpAddr,
-        /// The Services that have it.
-        services: Vec<ObjectKey>,
-        /// The MAC of that host.
-        mac: MacAddr,
-        /// Whether the address goes on being announced all the same: it was ours before.
-        announced: bool,
-    },
-    /// No node may announce an address.
-    Nobody {
-        /// The address.
-        address: IpAddr,
-        /// The Services that have it.
-        services: Vec<ObjectKey>,
-        /// Why each node may not.
-        reasons: BTreeMap<NodeName, Reason>,
-    },
-    /// What is heard of another speaker has changed.
-    Peer {
-        /// Its node.
-        node: NodeName,
-        /// Whether it is silent.
-        silent: bool,
-    },
-    /// This node answers, or no longer answers, for so many addresses of another one.
-    StandsIn {
-        /// The owner.
-        owner: NodeName,
-        /// How many.
-        addresses: usize,
-    },
-}
-
-impl fmt::Display for Event {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Taken {
-                address, from, cause, ..
-            } => match from {
-                Some(from) => write!(f, "{address} moves here from node {from}: {cause}"),
-                None => write!(f, "{address} is this node's: {cause}"),
-            },
-            Self::Conflict {
-                address,
-                mac,
-                announced,
-                ..
-            } => {
-                let what = if *announced {
-                    "it is defended"
-                } else {
-                    "it is not announced"
-                };
-                write!(f, "{address} is used by {mac}, which is no node of the cluster; {what}")
-            }
-            Self::Nobody { address, reasons, .. } => {
-                write!(f, "{address} can be announced from no node:")?;
-                for (index, (node, reason)) in reasons.iter().enumerate() {
-                    write!(f, "{} {node}: {reason}", if index == 0 { "" } else { ";" })?;
-                }
-                Ok(())
-            }
-            Self::Peer { node, silent } => {
-                let what = if *silent { "silent" } else { "heard again" };
-                write!(f, "the speaker of node {node} is {what}")
-            }
-            Self::StandsIn { owner, addresses: 0 } => write!(f, "this node no longer answers for node {owner}"),
-            Self::StandsIn { owner, addresses } => {
-                write!(
-                    f,
-                    "this node answers for {addresses} addresses in place of node {owner}"
-                )
-            }
-        }
-    }
-}
-
-/// Why an address has got another owner.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Cause {
-    /// It had none.
-    New,
-    /// The owner's node is silent, on the wire too.
-    NodeDown,
-    /// The owner's speaker has been away for too long.
-    SpeakerDown,
-    /// The owner has handed it over.
-    HandedOver,
-    /// The owner may not announce it any more.
-    Ineligible(Reason),
-    /// The owner no longer claims it.
-    Unclaimed,
-    /// The new owner is preferred by the configuration.
-    Preferred,
-    /// The new owner comes first in the order of the hashes.
-    Hash,
-}
-
-impl Cause {
-    /// The word for it in metrics.
-    #[must_use]
-    pub const fn word(self) -> &'static str {
-        match self {
-            Self::New => "new",
-            Self::NodeDown => "node-gone",
-            Self::SpeakerDown => "speaker-away",
-            Self::HandedOver => "handed-over",
-            Self::Ineligible(_) => "ineligible",
-            Self::Unclaimed => "unclaimed",
-            Self::Preferred => "preferred",
-            Self::Hash => "hash",
-        }
-    }
-}
-
-impl fmt::Display for Cause {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::New => f.write_str("it had no owner"),
-            Self::NodeDown => f.write_str("the node is silent"),
-            Self::SpeakerDown => f.write_str("its speaker is away"),
-            Self::HandedOver => f.write_str("the node was drained or its speaker ended"),
-            Self::Ineligible(reason) => write!(f, "{reason}"),
-            Self::Unclaimed => f.write_str("it no longer claimed the address"),
-            Self::Preferred => f.write_str("the L2Advertisement prefers the new owner"),
-            Self::Hash => f.write_str("the new owner comes first with --ownership=hash"),
-        }
-    }
-}
-
-/// How often what has happened.
+/// Where the speaker of one node is reached.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Counts {
-    /// Addresses that this node has taken, by [`Cause::word`].
-    pub taken: BTreeMap<&'static str, u64>,
-    /// Doubts whether a speaker that this node watches is alive.
-    pub doubts: u64,
-    /// Silences of speakers that this node watches.
-    pub suspicions: u64,
-    /// Times that a node was asked after on the wire.
-    pub checks: u64,
-    /// Addresses that this node began to answer for in place of another.
-    pub stood_in: u64,
-    /// What was heard and said of each address that this node announces or has announced, while there is such an address.
-    pub traffic: BTreeMap<IpAddr, Traffic>,
-    /// ARP frames and NDP frames that were malformed.
-    pub malformed: [u64; 2],
+struct Route {
+    /// The InternalIP of the node, from the snapshot.
+    internal: Option<IpAddr>,
+    /// The address that the peer was last heard from on the node network.
+    heard: Option<IpAddr>,
+    /// The address on a network that both announce on, where that is not the node network.
+    lan: Option<IpAddr>,
+    /// The peer is heard on the LAN and not on the node network: messages take both ways.
+    only_on_lan: bool,
 }
 
-/// What was heard and said of an address.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Traffic {
-    /// Requests that were heard.
-    pub requests: u64,
-    /// Answers that were given.
-    pub responses: u64,
-    /// Frames that were sent unasked.
-    pub gratuitous: u64,
+impl Route {
+    fn usual(&self) -> Option<IpAddr> {
+        self.internal.or(self.heard)
+    }
 }
 
-/// How an owned address is announced.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Announced {
-    pub(crate) owned: OwnedAddress,
-    pub(crate) on: Vec<Port>,
+/// The queue of outputs, and the routes to all other speakers: parts address a node, the outbox
+/// finds the way.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Outbox {
+    queue: VecDeque<Output>,
+    routes: BTreeMap<NodeName, Route>,
 }
 
-/// An interface that an address is announced on.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Port {
-    pub(crate) index: u32,
-    pub(crate) mac: MacAddr,
-    pub(crate) link_local: Option<Ipv6Addr>,
+impl Outbox {
+    pub(crate) fn pop(&mut self) -> Option<Output> {
+        self.queue.pop_front()
+    }
+
+    pub(crate) fn push(&mut self, output: Output) {
+        self.queue.push_back(output);
+    }
+
+    pub(crate) fn push_event(&mut self, event: Event) {
+        self.queue.push_back(Output::Event(event));
+    }
+
+    pub(crate) fn push_frame(&mut self, interface: InterfaceIndex, frame: Vec<u8>) {
+        self.queue.push_back(Output::Frame { interface, frame });
+    }
+
+    /// Sends a message to one node. A node without a known address gets nothing.
+    pub(crate) fn send(&mut self, node: &NodeName, message: Message) {
+        let Some(route) = self.routes.get(node) else { return };
+        let extra = route.lan.filter(|_| route.only_on_lan);
+        for address in extra.into_iter().chain(route.usual()) {
+            self.queue.push_back(Output::Send {
+                to: node.clone(),
+                address,
+                message: message.clone(),
+            });
+        }
+    }
+
+    /// Sends a heartbeat to one node, on every path.
+    pub(crate) fn send_heartbeat(&mut self, node: &NodeName) {
+        let Some(route) = self.routes.get(node) else { return };
+        let extra = route.lan.filter(|_| route.only_on_lan);
+        for address in extra.into_iter().chain(route.usual()).chain(route.lan) {
+            self.queue.push_back(Output::SendHeartbeat {
+                to: node.clone(),
+                address,
+            });
+        }
+    }
+
+    /// Sends a message to every node of the cluster, also to nodes that were never heard: that is
+    /// how a speaker is found.
+    pub(crate) fn broadcast(&mut self, message: &Message) {
+        let nodes: Vec<NodeName> = self.routes.keys().cloned().collect();
+        for node in nodes {
+            self.send(&node, message.clone());
+        }
+    }
+
+    /// The nodes that have a route: all others of the cluster, and all peers that were heard.
+    pub(crate) fn destinations(&self) -> impl Iterator<Item = &NodeName> {
+        self.routes.keys()
+    }
+
+    /// Replaces the set of destinations, each with its InternalIP if there is one.
+    pub(crate) fn set_destinations(&mut self, internal: BTreeMap<NodeName, Option<IpAddr>>) {
+        self.routes.retain(|node, _| internal.contains_key(node));
+        for (node, internal) in internal {
+            self.routes.entry(node).or_default().internal = internal;
+        }
+    }
+
+    /// Records where a peer was heard from on the node network.
+    pub(crate) fn set_heard_from(&mut self, node: &NodeName, address: IpAddr) {
+        self.routes.entry(node.clone()).or_default().heard = Some(address);
+    }
+
+    /// Records the address of a peer on a common LAN.
+    pub(crate) fn set_lan_address(&mut self, node: &NodeName, address: Option<IpAddr>) {
+        if let Some(route) = self.routes.get_mut(node) {
+            route.lan = address;
+        }
+    }
+
+    /// Records which peers are heard on the LAN only.
+    pub(crate) fn set_only_on_lan(&mut self, only_on_lan: impl Fn(&NodeName) -> bool) {
+        for (node, route) in &mut self.routes {
+            route.only_on_lan = only_on_lan(node);
+        }
+    }
 }

@@ -1,5 +1,194 @@
-//! Ownership.
+//! Ownership: which node announces which address, and when that changes.
+//!
+//! The owner of an address, as each node sees it:
+//! ```text
+//!                 claim                    suspect, or shutting down
+//!   no owner ───────────────► present ◄───────────────────────────────► away
+//!      ▲                         │              heard again               │ a deputy answers
+//!      │ not eligible, released, │                                        │
+//!      └ or handed over ◄────────┴────────────────────────────────────────┘
+//!                                  node down, or its speaker down for 60 s
+//! ```
+//! [`eligibility`] says which nodes may own an address, [`ranking`] in which order they come, `claims`
+//! which claim wins. `decide` puts them together; `takeover`, `deputy` and `transition` act on it.
 
-pub mod claims;
+mod address_state;
+pub(crate) mod claims;
+mod decide;
+mod deputy;
 pub mod eligibility;
 pub mod ranking;
+mod retransmit;
+mod takeover;
+mod transition;
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    net::IpAddr,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+pub(crate) use address_state::TakeoverRecord;
+use address_state::{AddressState, Contention};
+use claims::{ClaimContext, ClaimOutcome, Claims};
+pub(crate) use decide::Decision;
+use eligibility::{AllVerdicts, Verdicts};
+
+use crate::{cluster_snapshot::ClusterSnapshot, context::Turn, liveness::View, types::NodeName, wire::message::Claim};
+
+/// The contention back-off resets after this long without losing the address.
+const CONTENTION_RESET: Duration = Duration::from_secs(120);
+
+/// What this node knows of the ownership of all addresses.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Ownership {
+    claims: Claims,
+    addresses: BTreeMap<IpAddr, AddressState>,
+    /// The verdicts on all addresses, until something changes that they depend on.
+    verdicts: Option<Arc<AllVerdicts>>,
+    /// The peers that could take an address when the verdicts were made.
+    available: BTreeSet<NodeName>,
+}
+
+impl Ownership {
+    pub(crate) const fn claims(&self) -> &Claims {
+        &self.claims
+    }
+
+    /// How this node became the owner of an address.
+    pub(crate) fn taken(&self, address: IpAddr) -> Option<&TakeoverRecord> {
+        self.addresses.get(&address)?.taken.as_ref()
+    }
+
+    /// Forgets the verdicts, because what they depend on has changed.
+    pub(crate) fn invalidate_verdicts(&mut self) {
+        self.verdicts = None;
+    }
+
+    /// Forgets what is about addresses that the snapshot no longer has.
+    pub(crate) fn retain(&mut self, now: Instant, me: &NodeName, cycle: Duration, snapshot: &ClusterSnapshot) {
+        // Other nodes may know an address before this one: their claims stay for as long as they repeat them.
+        let used = |address| snapshot.addresses.contains_key(&address);
+        self.claims.retain(now, me, cycle, used);
+        self.addresses.retain(|address, _| used(*address));
+        self.verdicts = None;
+    }
+
+    /// Keeps the own claims from becoming stale.
+    pub(crate) fn keep_own_claims_fresh(&mut self, now: Instant, me: &NodeName) {
+        self.claims.keep_fresh(now, me);
+    }
+
+    /// The verdicts on all addresses. They depend on the snapshot, the networks of all nodes, and on
+    /// which peers are available.
+    pub(crate) fn verdicts(&mut self, view: &View<'_>, snapshot: &ClusterSnapshot) -> Arc<AllVerdicts> {
+        let available = view.peers().available_networks(view.now);
+        let available: BTreeSet<NodeName> = available.map(|(node, _)| node.clone()).collect();
+        if available != self.available {
+            self.available = available;
+            self.verdicts = None;
+        }
+        if let Some(known) = &self.verdicts {
+            return known.clone();
+        }
+        let networks = view.networks();
+        let mut all = AllVerdicts::with_capacity(snapshot.addresses.len());
+        for address in snapshot.addresses.keys() {
+            let new = eligibility::verdicts(snapshot, &networks, *address);
+            // Most addresses are alike, and share one copy.
+            let shared = match all.last() {
+                Some((_, last)) if **last == new => last.clone(),
+                _ => Arc::new(new),
+            };
+            all.push((*address, shared));
+        }
+        let made = Arc::new(all);
+        self.verdicts = Some(made.clone());
+        made
+    }
+
+    /// Takes in a claim of `node`. `relayed`: by another node than the owner.
+    pub(crate) fn handle_claim(
+        &mut self,
+        turn: &mut Turn<'_>,
+        view: &View<'_>,
+        (node, claim): (&NodeName, Claim),
+        relayed: bool,
+    ) -> ClaimOutcome {
+        let address = claim.address;
+        let was_ours = self.claims.owner(address) == Some(&turn.context.me);
+        let context = ClaimContext {
+            now: view.now,
+            cycle: view.cycle(),
+            is_alive: &|node| view.is_alive(node),
+        };
+        let outcome = if relayed {
+            self.claims.hear_relayed(&context, node, claim)
+        } else {
+            self.claims.hear(&context, node, claim)
+        };
+        if outcome == ClaimOutcome::Changed {
+            if was_ours && self.disputes(view, address) {
+                self.note_contention(view.now, address);
+            }
+            turn.request_review();
+        }
+        outcome
+    }
+
+    /// Takes in that a node has released an address.
+    pub(crate) fn handle_release(&mut self, turn: &mut Turn<'_>, node: &NodeName, claim: Claim) {
+        if self.claims.release(node, claim) {
+            turn.request_review();
+        }
+    }
+
+    /// Takes in that a deputy answers for addresses of this node.
+    pub(crate) fn handle_deputy_confirmation(&mut self, me: &NodeName, addresses: &[IpAddr]) {
+        for address in addresses {
+            if self.claims.owner(*address) == Some(me) {
+                self.addresses.entry(*address).or_default().covered = true;
+            }
+        }
+    }
+
+    /// Whether a deputy has confirmed that it answers for an address.
+    pub(crate) fn is_covered(&self, address: IpAddr) -> bool {
+        self.addresses.get(&address).is_some_and(|state| state.covered)
+    }
+
+    /// Whether the owner of an address is ineligible while this node is eligible, as far as it knows.
+    fn disputes(&mut self, view: &View<'_>, address: IpAddr) -> bool {
+        let Some(snapshot) = view.context.snapshot.as_ref() else {
+            return false;
+        };
+        let Some(owner) = self.claims.owner(address).cloned() else {
+            return false;
+        };
+        let all = self.verdicts(view, snapshot);
+        verdicts_on(&all, address).is_some_and(|verdicts| {
+            let eligible = |node: &NodeName| matches!(verdicts.get(node), Some(Ok(_)));
+            eligible(&view.context.me) && !eligible(&owner)
+        })
+    }
+
+    fn note_contention(&mut self, now: Instant, address: IpAddr) {
+        let state = self.addresses.entry(address).or_default();
+        let before = state.contention.filter(|before| now <= before.last + CONTENTION_RESET);
+        state.contention = Some(Contention {
+            times: before.map_or(0, |before| before.times).saturating_add(1),
+            last: now,
+        });
+    }
+}
+
+fn verdicts_on(all: &AllVerdicts, address: IpAddr) -> Option<&Verdicts> {
+    let place = all.binary_search_by_key(&address, |(of, _)| *of).ok()?;
+    all.get(place).map(|(_, verdicts)| &**verdicts)
+}
+
+/// Keeps the earlier of two times.
+fn earlier(time: &mut Option<Instant>, other: Option<Instant>) {
+    *time = [*time, other].into_iter().flatten().min();
+}

@@ -1,315 +1,386 @@
-//! One speaker: hears facts, messages and frames, and says what to send, what to announce and what this node owns.
+//! One speaker, composed of its parts.
 //!
-//! Whoever drives it calls [`Speaker::handle_timeout`] no later than [`Speaker::next_timeout`], and takes everything from [`Speaker::poll_output`] after
-//! each call. Calls that come early, late or for nothing do no harm.
+//! Each part owns its fields. This module passes what one part found to the next:
+//! ```text
+//!   snapshot, interfaces, frames, datagrams, timeouts
+//!        │
+//!   node ──► lan ──► liveness ──► ownership ──► sync      (each part reads those to its left)
+//!        │
+//!   outbox, timers, stats                                 (each part writes to these)
+//! ```
 
-mod asking;
 mod debug_state;
-mod electing;
-mod frames;
 mod inputs;
-mod looking;
 mod messages;
-mod ownership;
-mod owning;
-mod retelling;
-mod standing_in;
-mod sync;
-mod watching;
 
 use std::{
-    collections::{BTreeMap, BTreeSet, VecDeque},
-    net::{IpAddr, Ipv6Addr},
-    sync::Arc,
+    collections::BTreeMap,
+    net::IpAddr,
     time::{Duration, Instant},
 };
 
-use crate::output::{Announced, Port};
-pub use crate::output::{Cause, Counts, Event, Output, OwnedAddress, Traffic};
-pub use frames::FrameKind;
+pub use debug_state::DebugState;
 
-use crate::core::{
-    announce::Announcements,
-    check::Check,
-    claims::Claims,
-    eligibility::AllVerdicts,
-    facts::ClusterSnapshot,
-    interface::Interface,
-    link::HEARTBEAT,
-    peers::{Peers, Phase},
-    preflight::{Kernel, Problem},
-    probe::Probes,
-    ring::Ring,
+use crate::{
+    context::{Context, Sinks},
+    lan::Lan,
+    liveness::{Liveness, Review, View},
+    node::NodeState,
+    output::{Output, OwnedAddress},
+    ownership::{Decision, Ownership},
     settings::Settings,
+    stats::Stats,
+    sync::{StateSync, own_claims},
+    timers::Timer,
+    types::{InterfaceIndex, NodeName},
+    wire::message::Message,
 };
-use crate::wire::message::{Network, NodeName};
-use asking::Neighbours;
 
-/// How long a new speaker listens before it claims anything, unless all others have answered before.
-const LISTEN: Duration = Duration::from_secs(1);
-
-/// A turn that comes later than this was held up by something outside: the process, or the whole node, did not run.
+/// A timeout handled later than this was delayed from outside: the process, or the node, did not run.
 const LATE: Duration = Duration::from_millis(30);
 
-/// One speaker.
+/// How long an interface may hear no broadcast while peers send one every ten seconds there.
+const DEAF_AFTER: Duration = Duration::from_secs(60);
+
+/// The speaker of one node: decides what to send, what to announce, and what this node owns.
+///
+/// The driver calls the `handle_*` methods with what it receives, [`Self::handle_timeout`] no later than
+/// [`Self::next_timeout`], and after each call takes everything from [`Self::poll_output`]. Calls that
+/// come early, late or for nothing do no harm.
 #[derive(Clone, Debug)]
 pub struct Speaker {
-    me: NodeName,
-    settings: Settings,
-    facts: Option<Arc<ClusterSnapshot>>,
-    interfaces: Option<Vec<Interface>>,
-    peers: Peers,
-    ring: Ring,
-    claims: Claims,
-    announcements: Announcements,
-    probes: Probes,
-    owned: BTreeMap<IpAddr, Announced>,
-    /// What this node answers for in place of another one: with that one's MAC.
-    stood_in: BTreeMap<IpAddr, StandIn>,
-    groups: BTreeSet<(u32, Ipv6Addr)>,
-    /// The verdicts on all addresses, until something changes that they depend on.
-    verdicts: Option<Arc<AllVerdicts>>,
-    /// Those who could take an address when the verdicts were made.
-    takers: BTreeSet<NodeName>,
-    /// Since when an address that somebody could own has had no owner.
-    unowned: BTreeMap<IpAddr, Instant>,
-    /// Since when this node would be the better owner of an address.
-    better: BTreeMap<IpAddr, Instant>,
-    /// Since when this node may no longer own an address that it goes on announcing until another one begins.
-    lingering: BTreeMap<IpAddr, Instant>,
-    /// Since when no node may own an address, and the reasons that were told.
-    hopeless: BTreeMap<IpAddr, (Instant, Option<BTreeMap<NodeName, crate::core::eligibility::Reason>>)>,
-    /// How often, and when, another node outbid us: two that disagree on who may own an address must not outbid each other for ever.
-    outbid: BTreeMap<IpAddr, (u32, Instant)>,
-    /// Why this node has taken what it owns, and from whom.
-    causes: BTreeMap<IpAddr, (Option<NodeName>, Cause)>,
-    /// Nodes that are asked after on the wire.
-    checks: BTreeMap<NodeName, Check>,
-    /// Nodes whose answers have been heard on the wire: of these silence means something.
-    on_wire: BTreeSet<NodeName>,
-    /// Whose MAC is whose.
-    macs: BTreeMap<[u8; 6], NodeName>,
-    neighbours: Neighbours,
-    /// How the kernel is set, and what was last said to be wrong with the node.
-    kernel: Kernel,
-    problems: Option<BTreeSet<Problem>>,
-    /// How often somebody was asked after.
-    asked: usize,
-    /// What was known of those that are watched, to notice what changes.
-    phases: BTreeMap<NodeName, Phase>,
-    /// Those that are heard by no way.
-    unheard: BTreeSet<NodeName>,
-    /// Suspicions that are to be told once more.
-    retell: BTreeMap<NodeName, (u32, Instant)>,
-    /// When this node last said that it lives since somebody doubted it, and when it is to say so again.
-    refuted: Option<Instant>,
-    refute_due: Option<Instant>,
-    /// Those that were told to watch this node.
-    watchers: BTreeSet<NodeName>,
-    /// Those that are heard where they announce, and not at their addresses in Kubernetes.
-    only_on_lan: BTreeSet<NodeName>,
-    /// Until when to listen; `None` before facts and interfaces are known.
-    listen_until: Option<Instant>,
-    listening: bool,
-    answered: BTreeSet<NodeName>,
-    /// Whether this speaker is about to end, and hands over then.
-    leaving: Option<bool>,
-    /// Claims that those who owned before have not answered.
-    unanswered: BTreeMap<IpAddr, retelling::Unanswered>,
-    /// What others answer for in our place, by their own word.
-    covered: BTreeSet<IpAddr>,
-    /// What was last said to be owned.
-    reported: Option<Vec<OwnedAddress>>,
-    counts: Counts,
-    /// Ownership is to be looked at again, now that something has changed, or at the other time.
-    dirty: Option<Instant>,
-    recheck: Option<Instant>,
-    next_liveness: Option<Instant>,
-    next_heartbeat: Instant,
-    next_repeat: Instant,
-    /// To whom everything was last repeated.
-    repeated_to: Option<NodeName>,
-    next_baseline: Instant,
-    outputs: VecDeque<Output>,
+    context: Context,
+    node: NodeState,
+    lan: Lan,
+    liveness: Liveness,
+    ownership: Ownership,
+    sync: StateSync,
+    sinks: Sinks,
 }
 
-/// How an address is answered for in place of another node.
-#[derive(Clone, Debug, PartialEq, Eq)]
-struct StandIn {
-    owner: NodeName,
-    on: Vec<(Port, [u8; 6])>,
+/// Borrows what the parts write to.
+macro_rules! turn {
+    ($speaker:ident, $now:expr) => {
+        &mut $crate::context::Turn::new($now, &$speaker.context, &mut $speaker.sinks)
+    };
 }
+
+/// Borrows the peers as this node sees them.
+macro_rules! view {
+    ($speaker:ident, $now:expr) => {
+        &$speaker
+            .liveness
+            .view($now, &$speaker.context, $crate::speaker::surroundings!($speaker))
+    };
+}
+
+/// Borrows the interfaces and what is heard on them.
+macro_rules! surroundings {
+    ($speaker:ident) => {
+        $crate::liveness::Surroundings {
+            node: &$speaker.node,
+            neighbours: $speaker.lan.neighbours(),
+        }
+    };
+}
+
+/// Borrows what the full state is made of.
+macro_rules! full_state {
+    ($speaker:ident) => {
+        $crate::sync::FullState {
+            node: &$speaker.node,
+            peers: $speaker.liveness.peers(),
+            ownership: &$speaker.ownership,
+            lan: &$speaker.lan,
+        }
+    };
+}
+
+pub(crate) use {full_state, surroundings, turn, view};
 
 impl Speaker {
     /// The speaker of node `me`, which knows nothing yet.
     #[must_use]
     pub fn new(now: Instant, me: NodeName, settings: Settings) -> Self {
+        let mut sinks = Sinks::default();
+        for timer in [Timer::Heartbeat, Timer::AntiEntropy, Timer::WireBaseline] {
+            sinks.timers.set(timer, Some(now));
+        }
         Self {
-            me,
-            settings,
-            facts: None,
-            interfaces: None,
-            peers: Peers::default(),
-            ring: Ring::default(),
-            claims: Claims::default(),
-            announcements: Announcements::new(settings.refresh),
-            probes: Probes::default(),
-            owned: BTreeMap::new(),
-            stood_in: BTreeMap::new(),
-            groups: BTreeSet::new(),
-            verdicts: None,
-            takers: BTreeSet::new(),
-            unowned: BTreeMap::new(),
-            better: BTreeMap::new(),
-            lingering: BTreeMap::new(),
-            hopeless: BTreeMap::new(),
-            outbid: BTreeMap::new(),
-            causes: BTreeMap::new(),
-            checks: BTreeMap::new(),
-            on_wire: BTreeSet::new(),
-            macs: BTreeMap::new(),
-            neighbours: Neighbours::default(),
-            kernel: Kernel::default(),
-            problems: None,
-            asked: 0,
-            phases: BTreeMap::new(),
-            unheard: BTreeSet::new(),
-            retell: BTreeMap::new(),
-            refuted: None,
-            refute_due: None,
-            watchers: BTreeSet::new(),
-            only_on_lan: BTreeSet::new(),
-            listen_until: None,
-            listening: true,
-            answered: BTreeSet::new(),
-            leaving: None,
-            unanswered: BTreeMap::new(),
-            covered: BTreeSet::new(),
-            reported: None,
-            counts: Counts::default(),
-            dirty: None,
-            recheck: None,
-            next_liveness: None,
-            next_heartbeat: now,
-            next_repeat: now,
-            repeated_to: None,
-            next_baseline: now,
-            outputs: VecDeque::new(),
+            context: Context {
+                me,
+                settings,
+                snapshot: None,
+                listening: true,
+                shutdown: None,
+            },
+            node: NodeState::default(),
+            lan: Lan::new(settings.refresh),
+            liveness: Liveness::default(),
+            ownership: Ownership::default(),
+            sync: StateSync::default(),
+            sinks,
         }
     }
 
     /// Does what is due.
     pub fn handle_timeout(&mut self, now: Instant) {
-        self.excuse(now);
-        if now >= self.next_heartbeat {
-            self.next_heartbeat = now + HEARTBEAT;
-            self.beat(now);
+        self.excuse_pause(now);
+        if self.sinks.timers.is_due(Timer::Heartbeat, now) {
+            let next = now + crate::liveness::adaptive_timeout::HEARTBEAT_INTERVAL;
+            self.sinks.timers.set(Timer::Heartbeat, Some(next));
+            self.liveness.send_heartbeats(turn!(self, now));
         }
-        if now >= self.next_repeat {
-            self.repeat(now);
+        if self.sinks.timers.is_due(Timer::AntiEntropy, now) {
+            self.ownership.keep_own_claims_fresh(now, &self.context.me);
+            let cycle = self.liveness.cycle();
+            self.sync.resync_next(turn!(self, now), cycle, full_state!(self));
         }
-        if self.next_liveness.is_some_and(|at| at <= now) {
-            self.watch(now);
+        if self.sinks.timers.is_due(Timer::FailureDetection, now) {
+            self.review_peers(now);
         }
-        if self.refute_due.is_some_and(|at| at <= now) {
+        if self.sinks.timers.is_due(Timer::Refutation, now) {
             self.refute(now);
         }
-        self.probe(now);
-        self.consider(now);
-        self.claim_again(now);
-        self.ask(now);
-        for address in self.announcements.due(now) {
-            self.announce(address);
-        }
+        self.run_conflict_detection(now);
+        self.review_ownership_if_due(now);
+        self.ownership.retransmit_claims(turn!(self, now));
+        self.ask_on_wire(now);
+        self.lan.send_due_announcements(turn!(self, now));
+        self.lan.arm(turn!(self, now));
     }
 
-    /// What is to be done next.
+    /// The next output, if there is one.
     pub fn poll_output(&mut self) -> Option<Output> {
-        self.outputs.pop_front()
+        self.sinks.outbox.pop()
     }
 
-    /// When [`Self::handle_timeout`] is due.
+    /// When [`Self::handle_timeout`] is due. Any call of a `handle_*` method may change it.
     #[must_use]
     pub fn next_timeout(&self) -> Option<Instant> {
-        if self.facts.is_none() || self.interfaces.is_none() {
-            return None;
-        }
-        let timers = [Some(self.next_heartbeat), Some(self.next_repeat), self.next_liveness];
-        timers
-            .into_iter()
-            .chain([self.announcements.next(), self.probes.next(), self.next_ask()])
-            .chain([self.recheck, self.dirty, self.refute_due, self.next_claim_again()])
-            .flatten()
-            .min()
+        let is_ready = self.context.snapshot.is_some() && self.node.is_known();
+        self.sinks.timers.next().filter(|_| is_ready)
     }
 
-    /// Looks at ownership again, since something has changed.
-    fn changed(&mut self, now: Instant) {
-        self.excuse(now);
-        self.soon(now);
-        self.consider(now);
+    /// The node of this speaker.
+    #[must_use]
+    pub const fn node(&self) -> &NodeName {
+        &self.context.me
     }
 
-    /// Something has changed: ownership is to be looked at again in the next turn.
-    fn soon(&mut self, now: Instant) {
-        self.dirty.get_or_insert(now);
+    /// The addresses that this node announces now.
+    pub fn announced_addresses(&self) -> impl Iterator<Item = &OwnedAddress> {
+        self.lan.announced()
     }
 
-    /// Looks at ownership again if there is reason to.
-    fn consider(&mut self, now: Instant) {
-        let due = self.dirty.is_some() || self.recheck.is_some_and(|at| at <= now);
+    /// Whether the API server has reported the configuration.
+    #[must_use]
+    pub const fn is_configured(&self) -> bool {
+        self.context.snapshot.is_some()
+    }
+
+    /// Whether a part of the configuration was refused.
+    #[must_use]
+    pub fn has_refused_configuration(&self) -> bool {
+        let snapshot = self.context.snapshot.as_ref();
+        snapshot.is_some_and(|snapshot| !snapshot.config.refused.is_empty())
+    }
+
+    /// How often a foreign host used an address of this node.
+    #[must_use]
+    pub const fn conflict_count(&self) -> u64 {
+        self.lan.conflicts().conflict_count()
+    }
+
+    /// All other speakers that were heard: whether each has failed, and which share of its messages is
+    /// lost, from 0 to 1, if this node watches it.
+    pub fn peers(&self, now: Instant) -> impl Iterator<Item = (&NodeName, bool, Option<f64>)> {
+        let peers = self.liveness.peers();
+        peers.nodes().map(move |node| {
+            let loss = peers.watches(node).then(|| peers.loss(node));
+            (node, !peers.is_alive(node, now), loss)
+        })
+    }
+
+    /// The counters since the start.
+    #[must_use]
+    pub const fn stats(&self) -> &Stats {
+        &self.sinks.stats
+    }
+}
+
+/// Ownership.
+impl Speaker {
+    /// Reviews ownership now, because something changed.
+    fn handle_change(&mut self, now: Instant) {
+        self.lan.arm(turn!(self, now));
+        self.excuse_pause(now);
+        turn!(self, now).request_review();
+        self.review_ownership_if_due(now);
+        self.lan.arm(turn!(self, now));
+    }
+
+    fn review_ownership_if_due(&mut self, now: Instant) {
+        let timers = &self.sinks.timers;
+        let due = timers.get(Timer::OwnershipReview).is_some() || timers.is_due(Timer::OwnershipRecheck, now);
         if due && self.may_decide(now) {
-            self.dirty = None;
-            self.settle(now);
+            self.sinks.timers.set(Timer::OwnershipReview, None);
+            self.review_ownership(now);
         }
     }
 
-    /// A turn that comes late was held up, and so was the reading of what the others have said meanwhile: nobody is dead for that.
-    fn excuse(&mut self, now: Instant) {
-        if let Some(due) = self.next_timeout()
-            && let Some(pause) = now.checked_duration_since(due).filter(|pause| *pause > LATE)
-        {
-            self.peers.excuse(now, pause);
-            self.next_liveness = Some(now);
-        }
-    }
-
-    /// A new speaker listens first: what is owned stays with its owner.
+    /// Whether this speaker has listened for long enough to decide: what is owned stays with its owner.
     fn may_decide(&mut self, now: Instant) -> bool {
-        let (Some(facts), Some(_)) = (&self.facts, &self.interfaces) else {
+        let Some(snapshot) = self.context.snapshot.as_ref().filter(|_| self.node.is_known()) else {
             return false;
         };
-        let until = *self.listen_until.get_or_insert(now + LISTEN);
-        if self.listening {
-            let all_answered = facts
-                .nodes
-                .keys()
-                .all(|node| *node == self.me || (self.answered.contains(node) && self.peers.has_said_networks(node)));
-            self.listening = now < until && !all_answered;
-            // Nothing else is rechecked before: what comes next is set when ownership is decided.
-            self.recheck = Some(until);
-            self.dirty = None;
+        let until = self.sync.listen_until(now);
+        if self.context.listening {
+            let complete = self.sync.is_complete(&self.context, snapshot, self.liveness.peers());
+            self.context.listening = now < until && !complete;
+            // Nothing else is due before: a review of ownership sets what comes next.
+            self.sinks.timers.set(Timer::OwnershipRecheck, Some(until));
+            self.sinks.timers.set(Timer::OwnershipReview, None);
         }
-        !self.listening
+        !self.context.listening
     }
 
-    /// The networks of every node that can take an address, of which this is one.
-    fn networks(&self, now: Instant) -> BTreeMap<NodeName, Vec<Network>> {
-        let peers = self
-            .peers
-            .networks(now)
-            .map(|(node, networks)| (node.clone(), networks.clone()));
-        peers.chain([(self.me.clone(), self.own_networks())]).collect()
+    fn review_ownership(&mut self, now: Instant) {
+        let (view, turn) = (view!(self, now), turn!(self, now));
+        let Some(decision) = self.ownership.decide(turn, view, self.lan.owned()) else {
+            return;
+        };
+        let Decision {
+            announce,
+            duties,
+            checks,
+            recheck,
+        } = decision;
+        self.liveness.set_checks(turn, &checks);
+        turn.timers.set(Timer::OwnershipRecheck, recheck);
+        for owner in self.lan.set_duties(turn, duties) {
+            if self.liveness.peers().leaving(&owner).is_some() {
+                self.lan.confirm_duties(turn, &owner);
+            }
+        }
+        self.apply_ownership(now, announce);
     }
 
-    fn redraw_ring(&mut self) {
-        let facts = self.facts.iter().flat_map(|facts| facts.nodes.keys());
-        self.ring = Ring::new(facts.chain(self.peers.nodes()).chain([&self.me]));
+    /// Goes over to announcing these addresses.
+    fn apply_ownership(&mut self, now: Instant, announce: BTreeMap<IpAddr, crate::lan::Announcement>) {
+        let turn = turn!(self, now);
+        let lost = self.lan.withdraw_except(&announce);
+        self.ownership.give_up(turn, &lost);
+        let owned = self.lan.owned();
+        let is_new = |address| announce.contains_key(&address) && !owned.contains_key(&address);
+        let gained = self.ownership.own_claims(&turn.context.me, is_new);
+        let tentative = gained.iter().filter(|claim| claim.tentative);
+        self.lan.set_owned(turn, announce, tentative.map(|claim| claim.address));
+        self.ownership.publish(turn, &gained);
+        self.ownership.report_taken(turn, &gained, &self.lan);
+        self.lan.report_announced(turn);
+        self.run_conflict_detection(now);
+        self.lan.send_due_announcements(turn!(self, now));
     }
 
-    fn holder_of(&self, address: IpAddr) -> Option<NodeName> {
-        self.claims.holder(address).map(|holder| holder.node.clone())
+    fn run_conflict_detection(&mut self, now: Instant) {
+        let turn = turn!(self, now);
+        let cleared = self.lan.run_conflict_detection(turn);
+        self.ownership.confirm(turn, &cleared);
     }
+}
+
+/// Liveness.
+impl Speaker {
+    /// A timeout that comes late was delayed, and so was the reading of messages: no peer is dead for that.
+    fn excuse_pause(&mut self, now: Instant) {
+        let pause = self.next_timeout().and_then(|due| now.checked_duration_since(due));
+        if let Some(pause) = pause.filter(|pause| *pause > LATE) {
+            self.liveness.excuse_pause(now, pause);
+            self.sinks.timers.set(Timer::FailureDetection, Some(now));
+        }
+    }
+
+    fn review_peers(&mut self, now: Instant) {
+        for node in self.liveness.peers().watched() {
+            self.review_peer(now, &node);
+        }
+        let turn = turn!(self, now);
+        self.liveness.send_failure_notices(turn);
+        self.liveness.arm_failure_detection(turn);
+    }
+
+    fn review_peer(&mut self, now: Instant, node: &NodeName) {
+        let review = self.liveness.review(turn!(self, now), node);
+        let Some(snapshot) = self
+            .context
+            .snapshot
+            .as_ref()
+            .filter(|_| review == Review::WarnDeputies)
+        else {
+            return;
+        };
+        let deputies = self.ownership.deputies_of(view!(self, now), snapshot, node);
+        for deputy in deputies {
+            self.sinks.outbox.send(&deputy, Message::Suspect(node.clone()));
+        }
+    }
+
+    /// Broadcasts that this node is alive, unless it did so a moment ago.
+    fn refute(&mut self, now: Instant) {
+        if !self.liveness.begin_refutation(turn!(self, now)) {
+            return;
+        }
+        self.broadcast_hello();
+        if !self.context.listening {
+            for message in own_claims(&self.context, full_state!(self)) {
+                self.sinks.outbox.broadcast(&message);
+            }
+        }
+    }
+
+    /// Sends the questions that are due on the wire.
+    fn ask_on_wire(&mut self, now: Instant) {
+        let claims = self.ownership.claims();
+        // The owner of a tentative address is as silent about it as a dead one.
+        let owned_by = |node: &NodeName| {
+            let claims = claims.of(node).into_iter().filter(|claim| !claim.tentative);
+            claims.map(|claim| claim.address).collect()
+        };
+        let around = surroundings!(self);
+        self.liveness.send_check_questions(turn!(self, now), around, &owned_by);
+        if self.sinks.timers.is_due(Timer::WireBaseline, now) {
+            Liveness::arm_baseline(turn!(self, now));
+            self.run_preflight(now);
+            self.liveness
+                .send_baseline_questions(turn!(self, now), surroundings!(self));
+        }
+    }
+
+    fn run_preflight(&mut self, now: Instant) {
+        let expected = interfaces_with_peers(view!(self, now));
+        let neighbours = self.lan.neighbours_mut();
+        neighbours.expect_broadcasts(now, &expected);
+        let deaf = neighbours.deaf_interfaces(now, DEAF_AFTER);
+        self.node.run_preflight(turn!(self, now), &deaf);
+    }
+
+    fn broadcast_hello(&mut self) {
+        if self.node.is_known() {
+            self.sinks.outbox.broadcast(&Message::Hello(self.node.networks()));
+        }
+    }
+}
+
+/// The interfaces on which available peers send ARP broadcasts.
+fn interfaces_with_peers(view: &View<'_>) -> std::collections::BTreeSet<InterfaceIndex> {
+    let peers = view.peers().nodes();
+    let available = peers.filter(|node| view.peers().is_available(node, view.now));
+    available
+        .flat_map(|node| view.facing_on_lan(node))
+        .filter(|(_, network)| network.addresses.iter().any(|address| address.addr().is_ipv4()))
+        .map(|(port, _)| port.index)
+        .collect()
 }
 
 #[cfg(test)]

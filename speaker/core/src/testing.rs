@@ -9,9 +9,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use lodestone_crds::{Config, IPAddressPool, L2Advertisement, Labels, Resources};
-use lodestone_crds::ObjectKey;
-use pnet_base::MacAddr;
+use lodestone_crds::{Config, IPAddressPool, L2Advertisement, Labels, ObjectKey, Resources};
 use serde_json::{Value, json};
 
 use crate::{
@@ -19,7 +17,8 @@ use crate::{
     node::interface::Interface,
     settings::Settings,
     speaker::Speaker,
-    wire::{arp, message::NodeName},
+    types::{InterfaceIndex, MacAddr, NodeName},
+    wire::arp,
 };
 
 /// The address of the Service in [`announcing_speaker`].
@@ -64,7 +63,7 @@ pub fn config(advertisements: &[Value]) -> Config {
 #[must_use]
 pub fn ethernet(index: u32, name: &str, addresses: &[&str]) -> Interface {
     Interface {
-        index,
+        index: InterfaceIndex(index),
         name: name.to_owned(),
         mac: Some(MacAddr::new(2, 0, 0, 0, 0, u8::try_from(index).unwrap())),
         running: true,

@@ -1,4 +1,9 @@
-//! What goes over the wire: frames on the LAN, messages between speakers. Readers take any bytes.
+//! Codecs for everything that leaves or enters the node: ARP and NDP frames on the LAN, and the
+//! sealed messages between speakers.
+//!
+//! Every parser takes arbitrary bytes. It returns an error or `None` for input that it does not
+//! accept, and never panics.
+#![cfg_attr(not(test), warn(clippy::indexing_slicing))]
 
 pub mod arp;
 pub mod envelope;

@@ -1,5 +1,30 @@
-//! Addresses of which somebody else may already be the owner (RFC 5227): they are asked for before they are answered for the first time, and
-//! defended afterwards.
+//! Conflict detection for owned addresses: RFC 5227 (ARP) and RFC 4862, section 5.4 (DAD).
+//!
+//! A speaker probes an address before it answers for it the first time. Afterwards it defends the
+//! address against foreign hosts, which are hosts outside of the cluster. This module decides; the
+//! caller sends the probes and the announcements.
+//!
+//! # States of an address
+//!
+//! ```text
+//!                     start_probing            15 ms after the second probe
+//!  ┌────────────────┐             ┌─────────┐  without a foreign claim
+//!  │ clear          ├────────────►│ probing ├──────────────► clear
+//!  │ (also unknown) │             └─┬─────▲─┘
+//!  └────────────────┘  foreign claim│     │ 10 s after the latest
+//!                                   ▼     │ foreign claim
+//!                                 ┌───────┴─┐
+//!                                 │ taken   │
+//!                                 └─────────┘
+//! ```
+//!
+//! - *clear*: the speaker may answer. It answers a foreign claim with a defence, at most every 10 s
+//!   (RFC 5227, section 2.4). An address that is not recorded here is clear.
+//! - *probing*: the address is tentative. Two probes go out, 15 ms apart (RFC 5227, section 2.1.1).
+//! - *taken*: a foreign host uses the address. It stays tentative until two probes remain
+//!   unanswered.
+//!
+//! `start_probing` leads to *probing* and `forget` to *clear* from every state.
 
 use std::{
     collections::BTreeMap,
@@ -9,128 +34,153 @@ use std::{
 
 use pnet_base::MacAddr;
 
-/// How often is asked, and how long each time is waited for an answer. The seconds of RFC 5227 suit hosts that boot; whoever answers later
-/// is found when it does.
+/// Number of probes before an address is clear.
 const PROBES: u32 = 2;
+/// Time to wait for an answer after each probe. RFC 5227, section 1.1, waits for seconds, which
+/// suits hosts that boot. A host that answers later is found when it does.
 const INTERVAL: Duration = Duration::from_millis(15);
-/// After so long an address that a foreign host has is asked for again.
+/// Time from the latest foreign claim to the next probe of a taken address.
 const RETRY: Duration = Duration::from_secs(10);
-/// An address is not defended more often than this (RFC 5227, section 2.4).
+/// Minimum time between two defences of an address (RFC 5227, section 2.4).
 const DEFEND_INTERVAL: Duration = Duration::from_secs(10);
 
-/// What is to be done with an address at this moment.
+/// The state of an address that is not clear.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum State {
-    /// It is asked for: so many times already, and again then.
+enum TentativeState {
+    /// `sent` probes went out; the next step is at `next`.
     Probing { sent: u32, next: Instant },
-    /// A foreign host has it; it is asked for again then.
+    /// The foreign host `by` has the address; probing resumes at `until`.
     Taken { by: MacAddr, until: Instant },
 }
 
-/// All addresses that are not to be answered for, or not yet, and when others were defended.
+/// Whether to defend an address now, with a gratuitous announcement (RFC 5227, section 2.4).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Defend {
+    /// Announce the address now.
+    Yes,
+    /// Do nothing: the address is tentative, or it was defended recently.
+    No,
+}
+
+/// What to do after a timeout.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ProbeRound {
+    /// Addresses to send one probe for.
+    pub probe: Vec<IpAddr>,
+    /// Addresses that have just become clear.
+    pub clear: Vec<IpAddr>,
+}
+
+/// Conflict detection for all owned addresses.
 #[derive(Clone, Debug, Default)]
-pub struct Probes {
-    /// Of one that is not here nothing speaks against it.
-    states: BTreeMap<IpAddr, State>,
+pub struct ConflictDetector {
+    /// The tentative addresses. An address that is missing here is clear.
+    states: BTreeMap<IpAddr, TentativeState>,
+    /// When each address was defended last.
     defended: BTreeMap<IpAddr, Instant>,
     conflicts: u64,
 }
 
-impl Probes {
-    /// Asks before `address` is answered for.
-    pub fn begin(&mut self, now: Instant, address: IpAddr) {
-        self.states.insert(address, State::Probing { sent: 0, next: now });
+impl ConflictDetector {
+    /// Makes `address` tentative and starts to probe it.
+    pub fn start_probing(&mut self, now: Instant, address: IpAddr) {
+        self.states
+            .insert(address, TentativeState::Probing { sent: 0, next: now });
     }
 
-    /// `address` is not ours any more.
+    /// Forgets `address`, because this node no longer owns it.
     pub fn forget(&mut self, address: IpAddr) {
         self.states.remove(&address);
         self.defended.remove(&address);
     }
 
-    /// Whether it may be answered for.
+    /// Whether the speaker may answer for `address`.
     #[must_use]
     pub fn is_clear(&self, address: IpAddr) -> bool {
         !self.states.contains_key(&address)
     }
 
-    /// The foreign host that has it.
+    /// Returns the foreign host that has `address`, if it is taken.
     #[must_use]
-    pub fn taken_by(&self, address: IpAddr) -> Option<MacAddr> {
+    pub fn foreign_owner(&self, address: IpAddr) -> Option<MacAddr> {
         match self.states.get(&address) {
-            Some(State::Taken { by, .. }) => Some(*by),
+            Some(TentativeState::Taken { by, .. }) => Some(*by),
             _ => None,
         }
     }
 
-    /// Every address that a foreign host has.
-    pub fn taken(&self) -> impl Iterator<Item = (IpAddr, MacAddr)> {
+    /// Returns every taken address with the foreign host that has it.
+    pub fn foreign_owners(&self) -> impl Iterator<Item = (IpAddr, MacAddr)> {
         self.states.iter().filter_map(|(address, state)| match state {
-            State::Taken { by, .. } => Some((*address, *by)),
-            _ => None,
+            TentativeState::Taken { by, .. } => Some((*address, *by)),
+            TentativeState::Probing { .. } => None,
         })
     }
 
-    /// How many conflicts there have been.
+    /// Returns the number of conflicts since the start: addresses that became taken, and defences.
     #[must_use]
-    pub const fn conflicts(&self) -> u64 {
+    pub const fn conflict_count(&self) -> u64 {
         self.conflicts
     }
 
-    /// A foreign host says that `address` is its own. Gives back whether that is to be contradicted now.
-    pub fn foreign(&mut self, now: Instant, address: IpAddr, by: MacAddr) -> bool {
+    /// Handles a claim of the foreign host `by` to `address`. Returns whether to defend it now.
+    ///
+    /// A tentative address becomes taken and is not defended.
+    pub fn handle_foreign_claim(&mut self, now: Instant, address: IpAddr, by: MacAddr) -> Defend {
         if self.is_clear(address) {
-            let due = self
+            let is_due = self
                 .defended
                 .get(&address)
                 .is_none_or(|last| now >= *last + DEFEND_INTERVAL);
-            if due {
-                self.conflicts = self.conflicts.saturating_add(1);
-                self.defended.insert(address, now);
+            if !is_due {
+                return Defend::No;
             }
-            return due;
+            self.conflicts = self.conflicts.saturating_add(1);
+            self.defended.insert(address, now);
+            return Defend::Yes;
         }
-        if self.taken_by(address).is_none() {
+        if self.foreign_owner(address).is_none() {
             self.conflicts = self.conflicts.saturating_add(1);
         }
         let until = now + RETRY;
-        self.states.insert(address, State::Taken { by, until });
-        false
+        self.states.insert(address, TentativeState::Taken { by, until });
+        Defend::No
     }
 
-    /// When something is due.
+    /// Returns when [`Self::poll_due`] has something to do.
     #[must_use]
-    pub fn next(&self) -> Option<Instant> {
-        let due = |state: &State| match state {
-            State::Probing { next, .. } => *next,
-            State::Taken { until, .. } => *until,
+    pub fn next_timeout(&self) -> Option<Instant> {
+        let due = |state: &TentativeState| match state {
+            TentativeState::Probing { next, .. } => *next,
+            TentativeState::Taken { until, .. } => *until,
         };
         self.states.values().map(due).min()
     }
 
-    /// The addresses that are to be asked for now, and those that have just turned out to be free.
-    pub fn due(&mut self, now: Instant) -> (Vec<IpAddr>, Vec<IpAddr>) {
-        let (mut ask, mut clear) = (Vec::new(), Vec::new());
+    /// Advances every address whose time has come. Returns the probes to send and the addresses
+    /// that became clear.
+    pub fn poll_due(&mut self, now: Instant) -> ProbeRound {
+        let mut round = ProbeRound::default();
         for (address, state) in &mut self.states {
             match *state {
-                State::Probing { sent, next } if next <= now && sent >= PROBES => clear.push(*address),
-                State::Probing { sent, next } if next <= now => {
+                TentativeState::Probing { sent, next } if next <= now && sent >= PROBES => round.clear.push(*address),
+                TentativeState::Probing { sent, next } if next <= now => {
                     let (sent, next) = (sent + 1, now + INTERVAL);
-                    *state = State::Probing { sent, next };
-                    ask.push(*address);
+                    *state = TentativeState::Probing { sent, next };
+                    round.probe.push(*address);
                 }
-                State::Taken { until, .. } if until <= now => {
+                TentativeState::Taken { until, .. } if until <= now => {
                     let next = now + INTERVAL;
-                    *state = State::Probing { sent: 1, next };
-                    ask.push(*address);
+                    *state = TentativeState::Probing { sent: 1, next };
+                    round.probe.push(*address);
                 }
                 _ => {}
             }
         }
-        for address in &clear {
+        for address in &round.clear {
             self.states.remove(address);
         }
-        (ask, clear)
+        round
     }
 }
 
@@ -140,51 +190,71 @@ mod tests {
 
     const FOREIGN: MacAddr = MacAddr(2, 9, 9, 9, 9, 9);
 
-    #[test]
-    fn an_address_is_asked_for_twice_and_then_ours() {
-        let start = crate::testing::start();
-        let address: IpAddr = "192.0.2.1".parse().unwrap();
-        let mut probes = Probes::default();
-        assert!(
-            probes.is_clear(address),
-            "of one that was never probed for nothing is known"
-        );
-        probes.begin(start, address);
-        assert_eq!(probes.due(start), (vec![address], vec![]));
-        assert_eq!(probes.due(start), (vec![], vec![]));
-        assert_eq!(probes.due(start + INTERVAL), (vec![address], vec![]));
-        assert!(!probes.is_clear(address));
-        assert_eq!(probes.due(start + INTERVAL * 2), (vec![], vec![address]));
-        assert!(probes.is_clear(address) && probes.next().is_none());
+    fn nothing() -> ProbeRound {
+        ProbeRound::default()
+    }
+
+    fn probe(address: IpAddr) -> ProbeRound {
+        ProbeRound {
+            probe: vec![address],
+            ..ProbeRound::default()
+        }
+    }
+
+    fn clear(address: IpAddr) -> ProbeRound {
+        ProbeRound {
+            clear: vec![address],
+            ..ProbeRound::default()
+        }
     }
 
     #[test]
-    fn one_that_a_foreign_host_has_is_not_ours_until_that_is_silent() {
+    fn address_is_clear_after_two_unanswered_probes() {
+        let start = crate::testing::start();
+        let address: IpAddr = "192.0.2.1".parse().unwrap();
+        let mut detector = ConflictDetector::default();
+        assert!(detector.is_clear(address), "an unknown address is clear");
+        detector.start_probing(start, address);
+        assert_eq!(detector.poll_due(start), probe(address));
+        assert_eq!(detector.poll_due(start), nothing());
+        assert_eq!(detector.poll_due(start + INTERVAL), probe(address));
+        assert!(!detector.is_clear(address));
+        assert_eq!(detector.poll_due(start + INTERVAL * 2), clear(address));
+        assert!(detector.is_clear(address) && detector.next_timeout().is_none());
+    }
+
+    #[test]
+    fn taken_address_is_clear_once_the_foreign_host_is_silent() {
         let start = crate::testing::start();
         let address: IpAddr = "2001:db8::1".parse().unwrap();
-        let mut probes = Probes::default();
-        probes.begin(start, address);
-        probes.due(start);
-        assert!(!probes.foreign(start, address, FOREIGN));
-        assert_eq!((probes.taken_by(address), probes.conflicts()), (Some(FOREIGN), 1));
+        let mut detector = ConflictDetector::default();
+        detector.start_probing(start, address);
+        detector.poll_due(start);
+        assert_eq!(detector.handle_foreign_claim(start, address, FOREIGN), Defend::No);
+        assert_eq!(
+            (detector.foreign_owner(address), detector.conflict_count()),
+            (Some(FOREIGN), 1)
+        );
         let later = start + RETRY;
-        assert_eq!(probes.due(later), (vec![address], vec![]));
-        probes.foreign(later, address, FOREIGN);
+        assert_eq!(detector.poll_due(later), probe(address));
+        detector.handle_foreign_claim(later, address, FOREIGN);
         let later = later + RETRY;
         for step in 0..3 {
-            probes.due(later + INTERVAL * step);
+            detector.poll_due(later + INTERVAL * step);
         }
-        assert!(probes.is_clear(address));
+        assert!(detector.is_clear(address));
     }
 
     #[test]
-    fn what_is_ours_is_defended_now_and_then() {
+    fn clear_address_is_defended_at_most_every_ten_seconds() {
         let start = crate::testing::start();
         let address: IpAddr = "192.0.2.1".parse().unwrap();
-        let mut probes = Probes::default();
-        assert!(probes.foreign(start, address, FOREIGN));
-        assert!(!probes.foreign(start + Duration::from_secs(9), address, FOREIGN));
-        assert!(probes.foreign(start + Duration::from_secs(10), address, FOREIGN));
-        assert!(probes.is_clear(address));
+        let mut detector = ConflictDetector::default();
+        let mut claim_after =
+            |seconds| detector.handle_foreign_claim(start + Duration::from_secs(seconds), address, FOREIGN);
+        assert_eq!(claim_after(0), Defend::Yes);
+        assert_eq!(claim_after(9), Defend::No);
+        assert_eq!(claim_after(10), Defend::Yes);
+        assert!(detector.is_clear(address));
     }
 }

@@ -1,4 +1,7 @@
-//! When an owner speaks up unasked.
+//! Schedules the gratuitous ARP and unsolicited NA of announced addresses.
+//!
+//! A new announcement starts with a burst, so that a neighbour that misses one frame receives the
+//! next. A slow refresh follows until the announcement stops.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -8,82 +11,87 @@ use std::{
 
 use sha2::{Digest, Sha256};
 
-/// After a take-over, in milliseconds from it: neighbours that missed one hear the next.
+/// The times of the burst, in milliseconds since the announcement started.
 const BURST: [u64; 5] = [0, 100, 1100, 2200, 3300];
 
-/// One address that is announced.
+/// The schedule of one announced address.
 #[derive(Clone, Debug)]
-struct Course {
+struct Schedule {
+    /// When the announcement started.
     since: Instant,
-    said: u32,
+    /// How many times the address has been due.
+    sent: u32,
+    /// When the address is due next.
     next: Instant,
 }
 
-/// All addresses that are announced.
+/// The schedules of all announced addresses.
 #[derive(Clone, Debug)]
-pub struct Announcements {
-    courses: BTreeMap<IpAddr, Course>,
-    /// What is due when, the earliest first.
+pub struct GratuitousSchedule {
+    schedules: BTreeMap<IpAddr, Schedule>,
+    /// The due times, the earliest first. An address without a future due time is not in it.
     queue: BTreeSet<(Instant, IpAddr)>,
-    /// How often after the burst, so that a switch that forgets, and a neighbour that does not, never part for long; zero: never.
+    /// Interval of the refresh after the burst; zero disables it. The refresh keeps switches that
+    /// forget in line with neighbours that do not.
     refresh: Duration,
 }
 
-impl Announcements {
-    /// None yet.
+impl GratuitousSchedule {
+    /// Creates an empty schedule. `refresh` is the interval after the burst; zero disables the
+    /// refresh.
     #[must_use]
     pub const fn new(refresh: Duration) -> Self {
         Self {
-            courses: BTreeMap::new(),
+            schedules: BTreeMap::new(),
             queue: BTreeSet::new(),
             refresh,
         }
     }
 
-    /// Begins to announce `address`, or begins anew with a burst.
-    pub fn begin(&mut self, now: Instant, address: IpAddr) {
-        self.end(address);
-        let course = Course {
+    /// Starts to announce `address` with a burst. Restarts the burst if it is announced already.
+    pub fn start(&mut self, now: Instant, address: IpAddr) {
+        self.stop(address);
+        let schedule = Schedule {
             since: now,
-            said: 0,
+            sent: 0,
             next: now,
         };
-        self.courses.insert(address, course);
+        self.schedules.insert(address, schedule);
         self.queue.insert((now, address));
     }
 
-    /// Says nothing more about `address`.
-    pub fn end(&mut self, address: IpAddr) {
-        if let Some(course) = self.courses.remove(&address) {
-            self.queue.remove(&(course.next, address));
+    /// Stops announcing `address`.
+    pub fn stop(&mut self, address: IpAddr) {
+        if let Some(schedule) = self.schedules.remove(&address) {
+            self.queue.remove(&(schedule.next, address));
         }
     }
 
-    /// When the next announcement is due.
+    /// Returns the time of the next announcement.
     #[must_use]
-    pub fn next(&self) -> Option<Instant> {
+    pub fn next_timeout(&self) -> Option<Instant> {
         self.queue.first().map(|(next, _)| *next)
     }
 
-    /// The addresses whose announcement is due.
-    pub fn due(&mut self, now: Instant) -> Vec<IpAddr> {
+    /// Returns the addresses to announce now, and schedules their next announcements.
+    pub fn poll_due(&mut self, now: Instant) -> Vec<IpAddr> {
         let mut due = Vec::new();
         while let Some((next, address)) = self.queue.pop_first() {
             if next > now {
                 self.queue.insert((next, address));
                 break;
             }
-            let Some(course) = self.courses.get_mut(&address) else {
+            let Some(schedule) = self.schedules.get_mut(&address) else {
                 continue;
             };
-            course.said = course.said.saturating_add(1);
-            let burst = usize::try_from(course.said).ok().and_then(|said| BURST.get(said));
-            let again = burst.map(|offset| course.since + Duration::from_millis(*offset));
+            schedule.sent = schedule.sent.saturating_add(1);
+            let offset = usize::try_from(schedule.sent).ok().and_then(|sent| BURST.get(sent));
+            let burst = offset.map(|offset| schedule.since + Duration::from_millis(*offset));
             let refresh =
-                || (!self.refresh.is_zero()).then(|| now + self.refresh + jitter(self.refresh, address, course.said));
-            if let Some(again) = again.or_else(refresh) {
-                course.next = again;
-                self.queue.insert((again, address));
+                || (!self.refresh.is_zero()).then(|| now + self.refresh + jitter(self.refresh, address, schedule.sent));
+            if let Some(next) = burst.or_else(refresh) {
+                schedule.next = next;
+                self.queue.insert((next, address));
             }
             due.push(address);
         }
@@ -91,10 +99,10 @@ impl Announcements {
     }
 }
 
-/// Up to a tenth of the interval, so that a thousand addresses don't speak up in the same moment. The same each time: what happens is a
-/// function of what went in.
-fn jitter(refresh: Duration, address: IpAddr, said: u32) -> Duration {
-    let digest = Sha256::digest(format!("{address}#{said}"));
+/// Returns up to a tenth of the interval, so that a thousand addresses are not due at the same
+/// moment. The result is a pure function of the arguments, which keeps the speaker deterministic.
+fn jitter(refresh: Duration, address: IpAddr, sent: u32) -> Duration {
+    let digest = Sha256::digest(format!("{address}#{sent}"));
     let byte = digest.first().copied().unwrap_or_default();
     refresh / 10 * u32::from(byte) / 255
 }
@@ -104,34 +112,34 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_burst_then_a_slow_refresh() {
+    fn burst_is_followed_by_a_slow_refresh() {
         let start = crate::testing::start();
         let address: IpAddr = "192.0.2.1".parse().unwrap();
-        let mut announcements = Announcements::new(Duration::from_secs(60));
-        announcements.begin(start, address);
+        let mut schedule = GratuitousSchedule::new(Duration::from_secs(60));
+        schedule.start(start, address);
         let mut offsets = Vec::new();
         for _ in 0..7 {
-            let now = announcements.next().unwrap();
-            assert_eq!(announcements.due(now), [address]);
-            assert_eq!(announcements.due(now), Vec::<IpAddr>::new());
+            let now = schedule.next_timeout().unwrap();
+            assert_eq!(schedule.poll_due(now), [address]);
+            assert_eq!(schedule.poll_due(now), Vec::<IpAddr>::new());
             offsets.push((now - start).as_millis());
         }
         assert_eq!(offsets[..5], [0, 100, 1100, 2200, 3300]);
         for pair in offsets[4..].windows(2) {
             assert!((60_000..=66_000).contains(&(pair[1] - pair[0])), "{offsets:?}");
         }
-        announcements.end(address);
-        assert_eq!(announcements.next(), None);
+        schedule.stop(address);
+        assert_eq!(schedule.next_timeout(), None);
     }
 
     #[test]
-    fn without_a_refresh_it_is_silent_after_the_burst() {
+    fn without_refresh_nothing_follows_the_burst() {
         let start = crate::testing::start();
-        let mut announcements = Announcements::new(Duration::ZERO);
-        announcements.begin(start, "192.0.2.1".parse().unwrap());
+        let mut schedule = GratuitousSchedule::new(Duration::ZERO);
+        schedule.start(start, "192.0.2.1".parse().unwrap());
         let mut times = 0;
-        while let Some(now) = announcements.next() {
-            times += announcements.due(now).len();
+        while let Some(now) = schedule.next_timeout() {
+            times += schedule.poll_due(now).len();
         }
         assert_eq!(times, BURST.len());
     }

@@ -1,147 +1,160 @@
-//! What is learnt of the way between a peer and this node: how much is lost on it, and how long it may be silent.
+//! Derives the timeouts of the failure detector from the observed loss and gaps of one path.
+//!
+//! A *path* leads from one peer to this node. A peer whose silence exceeds the first timeout is
+//! suspect on that path; beyond the second timeout it has failed. Both timeouts grow with the
+//! packet loss. The second one also grows with the longest recent gap between heartbeats.
 
 use std::time::{Duration, Instant};
 
-/// How often a peer that we watch is heard.
-pub const HEARTBEAT: Duration = Duration::from_millis(50);
+/// Interval between two heartbeats of a peer that this node watches.
+pub const HEARTBEAT_INTERVAL: Duration = Duration::from_millis(50);
 
-/// How unlikely it has to be that a peer that lives is silent for so many heartbeats.
-const FALSE_ALARM: f64 = 1e-6;
+/// Accepted probability that packet loss alone makes an alive peer failed.
+const FALSE_FAILURE: f64 = 1e-6;
 
-/// The same for a doubt, which costs little.
-const FALSE_DOUBT: f64 = 1e-2;
+/// Accepted probability that packet loss alone makes an alive peer suspect, which costs little.
+const FALSE_SUSPICION: f64 = 1e-2;
 
-/// A gap that is longer than usual is waited for, but never for longer than this: promise P1.
+/// Upper limit of the extension of the failure timeout for long gaps. Promise P1 depends on it.
 const LONGEST_WAIT: Duration = Duration::from_millis(250);
 
-/// Where something is lost, a gap may be that on top of a stall of the node; promise P1 leaves that out.
+/// The same limit on a lossy path, where a gap may combine loss with a stall of the node. Promise
+/// P1 excludes that case.
 const LONGEST_WAIT_WITH_LOSS: Duration = Duration::from_millis(600);
 
-/// From which loss on, on average: more than one gap makes.
+/// Long-term loss above which a path counts as lossy, from 0 to 1. A single gap stays below it.
 const LOSSY: f64 = 0.02;
 
-/// Gaps are forgotten after six of these.
-const REMEMBERED: Duration = Duration::from_secs(600);
+/// Length of one period of gap history. A gap is forgotten after six periods.
+const GAP_PERIOD: Duration = Duration::from_secs(600);
 
-/// How late a heartbeat may be before there is a doubt, beyond its interval.
+/// Tolerance for jitter: how late a heartbeat may be before it counts as missing for suspicion.
 const SLACK: Duration = Duration::from_millis(25);
 
-/// The way from a peer to this node.
+/// The statistics of one path from a peer to this node, and the timeouts that follow from them.
 #[derive(Clone, Debug)]
-pub struct Link {
-    /// When something was last heard on it.
+pub struct AdaptiveTimeout {
+    /// When any message last arrived.
     heard: Instant,
-    /// The last heartbeat.
-    beat: Instant,
-    /// Moving averages of what is lost: over about a second, and over about twenty.
-    fast: f64,
-    slow: f64,
-    /// The longest gaps, by the age of the period that they are from.
-    gaps: [Duration; 6],
-    period: Instant,
-    /// How long its silence is no cause for a doubt, and none for suspicion: of what was learnt with the last heartbeat, as they are
-    /// asked for far more often than that.
-    undoubted: Duration,
-    unsuspected: Duration,
+    /// When a heartbeat last arrived.
+    last_heartbeat: Instant,
+    /// Moving average of the loss over about one second, from 0 to 1.
+    short_term_loss: f64,
+    /// Moving average of the loss over about twenty seconds, from 0 to 1.
+    long_term_loss: f64,
+    /// The longest gap between heartbeats in each of the last periods, the present period first.
+    longest_gaps: [Duration; 6],
+    /// When the present period began.
+    period_start: Instant,
+    /// Silence after which the peer is suspect. Cached at each heartbeat, because it is read far
+    /// more often than that.
+    suspect_after: Duration,
+    /// Silence after which the peer has failed; cached likewise.
+    failed_after: Duration,
 }
 
-impl Link {
-    /// One that has just been heard on.
+impl AdaptiveTimeout {
+    /// Starts the statistics of a path on which a message has just arrived.
     #[must_use]
     pub fn new(now: Instant) -> Self {
-        let mut link = Self {
+        let mut timeout = Self {
             heard: now,
-            beat: now,
-            fast: 0.0,
-            slow: 0.0,
-            gaps: [Duration::ZERO; 6],
-            period: now,
-            undoubted: Duration::ZERO,
-            unsuspected: Duration::ZERO,
+            last_heartbeat: now,
+            short_term_loss: 0.0,
+            long_term_loss: 0.0,
+            longest_gaps: [Duration::ZERO; 6],
+            period_start: now,
+            suspect_after: Duration::ZERO,
+            failed_after: Duration::ZERO,
         };
-        link.decide_patience();
-        link
+        timeout.update_timeouts();
+        timeout
     }
 
-    /// Something was heard.
-    pub fn hear(&mut self, now: Instant) {
+    /// Records that a message of any kind arrived.
+    pub fn note_heard(&mut self, now: Instant) {
         self.heard = self.heard.max(now);
     }
 
-    /// A heartbeat was heard.
-    pub fn beat(&mut self, now: Instant) {
-        let gap = now.saturating_duration_since(self.beat);
-        self.beat = now;
-        self.hear(now);
-        if now.saturating_duration_since(self.period) >= REMEMBERED {
-            self.period = now;
-            self.gaps.rotate_right(1);
-            self.gaps[0] = Duration::ZERO;
+    /// Records that a heartbeat arrived, and updates loss, gaps and timeouts.
+    pub fn note_heartbeat(&mut self, now: Instant) {
+        let gap = now.saturating_duration_since(self.last_heartbeat);
+        self.last_heartbeat = now;
+        self.note_heard(now);
+        if now.saturating_duration_since(self.period_start) >= GAP_PERIOD {
+            self.period_start = now;
+            self.longest_gaps.rotate_right(1);
+            self.longest_gaps[0] = Duration::ZERO;
         }
-        self.gaps[0] = self.gaps[0].max(gap);
-        // A long silence is no loss: the peer did not run, or a cable was out. It tells of itself once, and not of each heartbeat.
-        let missed = ((gap + HEARTBEAT / 2).as_millis() / HEARTBEAT.as_millis()).saturating_sub(1);
+        self.longest_gaps[0] = self.longest_gaps[0].max(gap);
+        // A long silence is not packet loss: the peer did not run, or a cable was unplugged. It
+        // says nothing about the chance of each single heartbeat.
+        let missed = ((gap + HEARTBEAT_INTERVAL / 2).as_millis() / HEARTBEAT_INTERVAL.as_millis()).saturating_sub(1);
         let missed = if missed > 8 { 0 } else { missed };
         for _ in 0..missed {
-            self.learn(1.0);
+            self.update_loss(1.0);
         }
-        self.learn(0.0);
-        self.decide_patience();
+        self.update_loss(0.0);
+        self.update_timeouts();
     }
 
-    fn learn(&mut self, lost: f64) {
-        self.fast += (lost - self.fast) / 20.0;
-        self.slow += (lost - self.slow) / 400.0;
+    /// Adds one heartbeat to the moving averages: `lost` is 1 for a missing one, 0 for a received
+    /// one.
+    fn update_loss(&mut self, lost: f64) {
+        self.short_term_loss += (lost - self.short_term_loss) / 20.0;
+        self.long_term_loss += (lost - self.long_term_loss) / 400.0;
     }
 
-    /// This process did not run for `pause`.
-    pub fn excuse(&mut self, now: Instant, pause: Duration) {
+    /// Discounts a `pause` during which this process did not run, so that it is not taken for
+    /// silence of the peer.
+    pub fn excuse_pause(&mut self, now: Instant, pause: Duration) {
         self.heard = now.min(self.heard + pause);
-        self.beat = now.min(self.beat + pause);
+        self.last_heartbeat = now.min(self.last_heartbeat + pause);
     }
 
-    /// How much is lost, from 0 to 1.
+    /// Returns the estimated packet loss, from 0 to 1: the higher of both averages.
     #[must_use]
     pub fn loss(&self) -> f64 {
-        self.fast.max(self.slow)
+        self.short_term_loss.max(self.long_term_loss)
     }
 
-    /// The moment from which its silence is worth a doubt.
+    /// Returns when the peer becomes suspect on this path, unless a message arrives before.
     #[must_use]
-    pub fn doubted_from(&self) -> Instant {
-        self.heard + self.undoubted
+    pub fn suspect_from(&self) -> Instant {
+        self.heard + self.suspect_after
     }
 
-    /// The moment from which the peer is suspected.
+    /// Returns when the peer counts as failed on this path, unless a message arrives before.
     #[must_use]
-    pub fn suspected_from(&self) -> Instant {
-        self.heard + self.unsuspected
+    pub fn failed_from(&self) -> Instant {
+        self.heard + self.failed_after
     }
 
-    fn decide_patience(&mut self) {
-        self.undoubted = HEARTBEAT * self.missing(FALSE_DOUBT, 1, 6) + SLACK;
-        let by_loss = HEARTBEAT * self.missing(FALSE_ALARM, 4, 20);
-        let longest = self.gaps.iter().max().copied().unwrap_or_default();
-        let most = if self.slow > LOSSY {
+    fn update_timeouts(&mut self) {
+        self.suspect_after = HEARTBEAT_INTERVAL * self.heartbeats_until(FALSE_SUSPICION, 1, 6) + SLACK;
+        let by_loss = HEARTBEAT_INTERVAL * self.heartbeats_until(FALSE_FAILURE, 4, 20);
+        let longest_gap = self.longest_gaps.iter().max().copied().unwrap_or_default();
+        let limit = if self.long_term_loss > LOSSY {
             LONGEST_WAIT_WITH_LOSS
         } else {
             LONGEST_WAIT
         };
-        self.unsuspected = by_loss.max((longest * 3 / 2).min(most));
+        self.failed_after = by_loss.max((longest_gap * 3 / 2).min(limit));
     }
 
-    /// When it was last heard on.
+    /// Returns when a message last arrived.
     #[must_use]
     pub const fn heard(&self) -> Instant {
         self.heard
     }
 
-    /// How many heartbeats have to be missing until that is as unlikely as `chance`.
-    fn missing(&self, chance: f64, least: u32, most: u32) -> u32 {
+    /// Returns how many heartbeats in a row must be missing until the probability that all were
+    /// lost is at most `chance`. The result is at least `least` and at most `most`.
+    fn heartbeats_until(&self, chance: f64, least: u32, most: u32) -> u32 {
         let mut missing = 1;
-        let mut likely = self.loss();
-        while likely > chance && missing < most {
-            likely *= self.loss();
+        let mut probability = self.loss();
+        while probability > chance && missing < most {
+            probability *= self.loss();
             missing += 1;
         }
         missing.max(least)
@@ -152,60 +165,61 @@ impl Link {
 mod tests {
     use super::*;
 
-    fn after(link: &Link) -> (u128, u128) {
-        let since = |at: Instant| at.saturating_duration_since(link.heard).as_millis();
-        (since(link.doubted_from()), since(link.suspected_from()))
+    /// The silence after which the peer is suspect, and failed, in milliseconds.
+    fn timeouts(timeout: &AdaptiveTimeout) -> (u128, u128) {
+        let since = |at: Instant| at.saturating_duration_since(timeout.heard).as_millis();
+        (since(timeout.suspect_from()), since(timeout.failed_from()))
     }
 
     #[test]
-    fn patience_grows_with_what_is_lost_and_with_the_longest_gap() {
+    fn timeouts_grow_with_loss_and_with_the_longest_gap() {
         let start = crate::testing::start();
-        let mut link = Link::new(start);
+        let mut timeout = AdaptiveTimeout::new(start);
         let mut now = start;
         for _ in 0..400 {
-            now += HEARTBEAT;
-            link.beat(now);
+            now += HEARTBEAT_INTERVAL;
+            timeout.note_heartbeat(now);
         }
-        assert_eq!(after(&link), (75, 200));
-        let mut stalled = link.clone();
-        stalled.beat(now + Duration::from_millis(170));
-        assert!((250..=300).contains(&after(&stalled).1), "{:?}", after(&stalled));
-        // Three of ten are lost.
+        assert_eq!(timeouts(&timeout), (75, 200));
+        let mut stalled = timeout.clone();
+        stalled.note_heartbeat(now + Duration::from_millis(170));
+        assert!((250..=300).contains(&timeouts(&stalled).1), "{:?}", timeouts(&stalled));
+        // Three of ten heartbeats are lost.
         for index in 0..1000 {
-            now += HEARTBEAT;
+            now += HEARTBEAT_INTERVAL;
             if index % 10 > 2 {
-                link.beat(now);
+                timeout.note_heartbeat(now);
             }
         }
-        let (doubt, suspicion) = after(&link);
-        assert!((0.25..0.4).contains(&link.loss()), "{}", link.loss());
+        let (suspect, failed) = timeouts(&timeout);
+        assert!((0.25..0.4).contains(&timeout.loss()), "{}", timeout.loss());
         assert!(
-            (150..=325).contains(&doubt) && (550..=800).contains(&suspicion),
-            "{doubt} {suspicion}"
+            (150..=325).contains(&suspect) && (550..=800).contains(&failed),
+            "{suspect} {failed}"
         );
     }
 
     #[test]
-    fn a_long_silence_is_forgotten_after_an_hour_and_is_never_waited_for_as_long() {
+    fn long_gap_extends_timeout_up_to_the_limit_and_fades_in_an_hour() {
         let start = crate::testing::start();
-        let mut link = Link::new(start);
+        let mut timeout = AdaptiveTimeout::new(start);
         let mut now = start + Duration::from_secs(30);
-        link.beat(now);
-        assert_eq!(after(&link).1, LONGEST_WAIT.as_millis());
+        timeout.note_heartbeat(now);
+        assert_eq!(timeouts(&timeout).1, LONGEST_WAIT.as_millis());
         for _ in 0..80_000 {
-            now += HEARTBEAT;
-            link.beat(now);
+            now += HEARTBEAT_INTERVAL;
+            timeout.note_heartbeat(now);
         }
-        assert_eq!(after(&link).1, 200);
+        assert_eq!(timeouts(&timeout).1, 200);
     }
 
     #[test]
-    fn a_pause_of_our_own_is_no_silence_of_the_other() {
+    fn pause_of_this_process_is_not_silence_of_the_peer() {
         let start = crate::testing::start();
-        let mut link = Link::new(start);
+        let mut timeout = AdaptiveTimeout::new(start);
         let late = start + Duration::from_secs(2);
-        assert!(late > link.suspected_from());
-        link.excuse(late, Duration::from_millis(1990));
-        assert!(late < link.doubted_from());
+        assert!(late > timeout.failed_from());
+        timeout.excuse_pause(late, Duration::from_millis(1990));
+        assert!(late < timeout.suspect_from());
     }
 }

@@ -1,223 +1,272 @@
-//! Asking the wire: whether a node, and whether its speaker, still answers on the LAN, whatever is heard of it otherwise.
+//! The reachability check: does a suspect node, and does its speaker, still answer on the LAN?
+//!
+//! In each round the caller sends ARP requests or neighbor solicitations for two kinds of
+//! addresses. The kernel of the peer answers for the addresses of the *node*. Its *speaker* answers
+//! for the addresses that it owns. This module counts the rounds without an answer and decides.
+//!
+//! # Results
+//!
+//! ```text
+//!                       ┌───────────┐  speaker answers   ┌──────────────┐
+//!          new ────────►│ Undecided ├───────────────────►│ SpeakerAlive │◄──┐
+//!                       └──┬─────┬──┘                    └──┬────────┬──┘   │
+//!    node answers, speaker │     │ both silent              │        │      │
+//!    silent for n rounds   │     │ for n rounds             │        │      │
+//!                          │     └────────────────┐    same │   same │      │ speaker
+//!                          ▼                      │         │        │      │ answers
+//!                   ┌─────────────┐◄──────────────┼─────────┘        │      │
+//!                   │ SpeakerDown ├───────────────┼──────────────────┼──────┤
+//!                   └──────┬──────┘               ▼                  │      │
+//!                          │   node silent  ┌──────────┐◄────────────┘      │
+//!                          └───────────────►│ NodeDown ├────────────────────┘
+//!                              for n rounds └──────────┘
+//! ```
+//!
+//! If only the node answers again, `NodeDown` becomes `SpeakerDown`. It becomes `Undecided` while
+//! the loss makes the silence of the speaker inconclusive. [`ReachabilityCheck::discount_silence`]
+//! also leads back: to `SpeakerAlive` if the speaker has answered since the check began, otherwise
+//! to `Undecided`.
+//!
+//! The number of rounds n is at least eight and grows with the packet loss.
 
 use std::time::{Duration, Instant};
 
-/// How often is asked while there is a doubt.
+/// Interval between rounds at the start of a check.
 const FAST: Duration = Duration::from_millis(20);
-/// How often is asked once it is known what is the matter.
+/// Interval between rounds once the check has run for [`FAST_FOR`].
 const SLOW: Duration = Duration::from_millis(50);
-/// For how long is asked fast.
+/// How long a check uses the [`FAST`] interval.
 const FAST_FOR: Duration = Duration::from_secs(1);
-/// How often in vain before silence means something, where nothing is lost: for longer than a node stands still now and then, which is 150 ms.
+/// Minimum number of unanswered rounds before silence counts, on a path without loss. Together they
+/// last longer than the usual stall of a node, which is up to 150 ms.
 const LEAST: u32 = 8;
-/// How unlikely it has to be that all of it was lost.
+/// Accepted probability that all rounds were lost although the other side is alive.
 const FALSE_ALARM: f64 = 1e-4;
 
-/// What the wire says of a node.
+/// The result of a reachability check.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Found {
-    /// Not enough yet.
+pub enum Reachability {
+    /// There are not enough rounds yet.
     Undecided,
     /// The speaker answers for an address that it owns.
-    Lives,
-    /// The node answers and its speaker does not.
-    SpeakerGone,
-    /// Neither answers.
-    Gone,
+    SpeakerAlive,
+    /// The node answers, but its speaker does not.
+    SpeakerDown,
+    /// Neither the node nor its speaker answers.
+    NodeDown,
 }
 
-/// One node that is asked after.
+/// The reachability check of one node.
 #[derive(Clone, Debug)]
-pub struct Check {
+pub struct ReachabilityCheck {
+    /// When the check began.
     since: Instant,
+    /// When the next round is due.
     next: Instant,
-    /// How often the node was asked since it last answered, and its speaker since that did.
-    node: u32,
-    speaker: u32,
-    /// How often the node has answered while its speaker did not.
-    alone: u32,
-    /// Which has answered since the check began.
+    /// Rounds since the node last answered, including the latest one.
+    node_rounds: u32,
+    /// Rounds since the speaker last answered, including the latest one.
+    speaker_rounds: u32,
+    /// Answers of the node since the speaker last answered.
+    node_only_answers: u32,
+    /// Whether the node has answered since the check began.
     node_answered: bool,
+    /// Whether the speaker has answered since the check began.
     speaker_answered: bool,
 }
 
-impl Check {
-    /// Begins to ask.
+impl ReachabilityCheck {
+    /// Begins a check. The first round is due at once.
     #[must_use]
     pub const fn new(now: Instant) -> Self {
         Self {
             since: now,
             next: now,
-            node: 0,
-            speaker: 0,
-            alone: 0,
+            node_rounds: 0,
+            speaker_rounds: 0,
+            node_only_answers: 0,
             node_answered: false,
             speaker_answered: false,
         }
     }
 
-    /// When is to be asked next.
+    /// Returns when the next round is due.
     #[must_use]
-    pub const fn next(&self) -> Instant {
+    pub const fn next_timeout(&self) -> Instant {
         self.next
     }
 
-    /// Both have been asked now.
-    pub fn asked(&mut self, now: Instant) {
-        self.node = self.node.saturating_add(1);
-        self.speaker = self.speaker.saturating_add(1);
-        let pace = if now.saturating_duration_since(self.since) < FAST_FOR {
+    /// Records a round: requests to the node and to its speaker were sent now.
+    pub fn note_asked(&mut self, now: Instant) {
+        self.node_rounds = self.node_rounds.saturating_add(1);
+        self.speaker_rounds = self.speaker_rounds.saturating_add(1);
+        let interval = if now.saturating_duration_since(self.since) < FAST_FOR {
             FAST
         } else {
             SLOW
         };
-        self.next = now + pace;
+        self.next = now + interval;
     }
 
-    /// This node seems to be cut off itself: the silence tells little, and when that ends those who live are to be heard first. Four questions
-    /// take longer than a heartbeat, and the last one does not count yet.
-    pub fn in_the_dark(&mut self) {
-        self.node = self.node.min(LEAST + 1 - 4);
-        self.speaker = self.speaker.min(LEAST + 1 - 4);
+    /// Discounts the silence so far, because this node seems to be isolated.
+    ///
+    /// After the isolation, alive peers must be heard before silence counts again. So at least four
+    /// more rounds are necessary. They take longer than a heartbeat interval, and the latest round
+    /// does not count yet.
+    pub fn discount_silence(&mut self) {
+        self.node_rounds = self.node_rounds.min(LEAST + 1 - 4);
+        self.speaker_rounds = self.speaker_rounds.min(LEAST + 1 - 4);
     }
 
-    /// The node has answered.
-    pub const fn node_answered(&mut self) {
-        self.node = 0;
+    /// Records an answer of the node.
+    pub const fn note_node_answered(&mut self) {
+        self.node_rounds = 0;
         self.node_answered = true;
-        self.alone = self.alone.saturating_add(1);
+        self.node_only_answers = self.node_only_answers.saturating_add(1);
     }
 
-    /// The speaker has answered, and so has its node.
-    pub const fn speaker_answered(&mut self) {
-        self.speaker = 0;
+    /// Records an answer of the speaker, which proves that its node is reachable too.
+    pub const fn note_speaker_answered(&mut self) {
+        self.speaker_rounds = 0;
         self.speaker_answered = true;
-        self.node_answered();
-        self.alone = 0;
+        self.note_node_answered();
+        self.node_only_answers = 0;
     }
 
-    /// What is known by now; `loss` is how much is lost on the way.
+    /// Returns what the check has found so far. `loss` is the packet loss in one direction, from 0
+    /// to 1.
     #[must_use]
-    pub fn found(&self, loss: f64) -> Found {
-        let fails = 1.0 - (1.0 - loss) * (1.0 - loss);
-        let enough = enough(fails);
-        // The last question may still be answered.
-        let in_vain = |asked: u32| asked.saturating_sub(1);
-        match (in_vain(self.node) < enough, in_vain(self.speaker) < enough) {
-            (_, true) if self.speaker_answered => Found::Lives,
-            (true, false) if self.node_answered && in_vain(self.speaker) >= self.enough_beside_node(fails) => {
-                Found::SpeakerGone
+    pub fn result(&self, loss: f64) -> Reachability {
+        let round_loss = 1.0 - (1.0 - loss) * (1.0 - loss);
+        let enough = enough_rounds(round_loss);
+        // The answer to the latest round may still be on its way.
+        let unanswered = |rounds: u32| rounds.saturating_sub(1);
+        let node_may_live = unanswered(self.node_rounds) < enough;
+        let speaker_may_live = unanswered(self.speaker_rounds) < enough;
+        match (node_may_live, speaker_may_live) {
+            (_, true) if self.speaker_answered => Reachability::SpeakerAlive,
+            (true, false)
+                if self.node_answered
+                    && unanswered(self.speaker_rounds) >= self.enough_rounds_beside_node(round_loss) =>
+            {
+                Reachability::SpeakerDown
             }
-            (false, false) => Found::Gone,
-            _ => Found::Undecided,
+            (false, false) => Reachability::NodeDown,
+            _ => Reachability::Undecided,
         }
     }
 
-    /// How often in vain is enough from the speaker of a node that answers: the node was asked as often, and what it left unanswered shows what
-    /// is lost just now, which may be more than was learnt before.
-    fn enough_beside_node(&self, fails: f64) -> u32 {
-        let asked = self.speaker.saturating_sub(1);
-        let lost = asked.saturating_sub(self.alone);
-        enough(fails.max(f64::from(lost) / f64::from(asked.max(1))))
+    /// Returns how many unanswered rounds prove that the speaker of an answering node is down.
+    ///
+    /// The node took part in the same rounds. Its missing answers show the loss of this moment,
+    /// which may exceed the estimate `round_loss`.
+    fn enough_rounds_beside_node(&self, round_loss: f64) -> u32 {
+        let rounds = self.speaker_rounds.saturating_sub(1);
+        let lost = rounds.saturating_sub(self.node_only_answers);
+        enough_rounds(round_loss.max(f64::from(lost) / f64::from(rounds.max(1))))
     }
 }
 
-/// How often in vain is enough, where a question or its answer is lost so often.
-fn enough(fails: f64) -> u32 {
-    let mut likely = fails;
-    let mut times = 1;
-    while likely > FALSE_ALARM && times < 25 {
-        likely *= fails;
-        times += 1;
+/// Returns how many unanswered rounds prove silence. `round_loss` is the probability that a request
+/// or its answer is lost.
+fn enough_rounds(round_loss: f64) -> u32 {
+    let mut probability = round_loss;
+    let mut rounds = 1;
+    while probability > FALSE_ALARM && rounds < 25 {
+        probability *= round_loss;
+        rounds += 1;
     }
-    times.max(LEAST)
+    rounds.max(LEAST)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn asked(check: &mut Check, times: u32) {
-        for _ in 0..times {
-            let now = check.next();
-            check.asked(now);
+    fn ask(check: &mut ReachabilityCheck, rounds: u32) {
+        for _ in 0..rounds {
+            let now = check.next_timeout();
+            check.note_asked(now);
         }
     }
 
     #[test]
-    fn silence_means_something_after_a_few_questions_and_after_more_where_much_is_lost() {
-        let mut check = Check::new(crate::testing::start());
-        asked(&mut check, 8);
-        assert_eq!(check.found(0.0), Found::Undecided);
-        asked(&mut check, 1);
-        assert_eq!((check.found(0.0), check.found(0.3)), (Found::Gone, Found::Undecided));
-        asked(&mut check, 6);
-        assert_eq!(check.found(0.3), Found::Gone);
+    fn silence_counts_after_eight_rounds_and_after_more_with_loss() {
+        let mut check = ReachabilityCheck::new(crate::testing::start());
+        ask(&mut check, 8);
+        assert_eq!(check.result(0.0), Reachability::Undecided);
+        ask(&mut check, 1);
+        assert_eq!(
+            (check.result(0.0), check.result(0.3)),
+            (Reachability::NodeDown, Reachability::Undecided)
+        );
+        ask(&mut check, 6);
+        assert_eq!(check.result(0.3), Reachability::NodeDown);
     }
 
     #[test]
-    fn p6_a_node_that_stands_still_for_150_ms_at_any_moment_is_not_gone() {
-        const STILL: Duration = Duration::from_millis(150);
+    fn p6_node_that_stalls_for_150_ms_at_any_time_is_not_down() {
+        const STALL: Duration = Duration::from_millis(150);
         let start = crate::testing::start();
         for after in 0..60 {
-            let still = start + Duration::from_millis(after);
-            let mut check = Check::new(start);
-            while check.next() < still + STILL {
-                let now = check.next();
-                check.asked(now);
-                assert_ne!(check.found(0.0), Found::Gone, "stands still after {after} ms");
-                if now < still {
-                    check.node_answered();
+            let stall = start + Duration::from_millis(after);
+            let mut check = ReachabilityCheck::new(start);
+            while check.next_timeout() < stall + STALL {
+                let now = check.next_timeout();
+                check.note_asked(now);
+                assert_ne!(check.result(0.0), Reachability::NodeDown, "stall after {after} ms");
+                if now < stall {
+                    check.note_node_answered();
                 }
             }
         }
     }
 
     #[test]
-    fn silence_in_the_dark_does_not_count_when_there_is_light_again() {
-        let mut check = Check::new(crate::testing::start());
-        asked(&mut check, 100);
-        check.in_the_dark();
-        asked(&mut check, 3);
-        assert_eq!(check.found(0.0), Found::Undecided);
-        asked(&mut check, 1);
-        assert_eq!(check.found(0.0), Found::Gone);
+    fn silence_during_isolation_does_not_count_after_it() {
+        let mut check = ReachabilityCheck::new(crate::testing::start());
+        ask(&mut check, 100);
+        check.discount_silence();
+        ask(&mut check, 3);
+        assert_eq!(check.result(0.0), Reachability::Undecided);
+        ask(&mut check, 1);
+        assert_eq!(check.result(0.0), Reachability::NodeDown);
     }
 
     #[test]
-    fn p6_a_node_that_answers_every_other_question_shows_that_its_speaker_may_have_been_lost_too() {
-        let asked_until_gone = |answers: fn(u32) -> bool| {
-            let mut check = Check::new(crate::testing::start());
-            for times in 1..60 {
-                asked(&mut check, 1);
-                if check.found(0.0) == Found::SpeakerGone {
-                    return times;
+    fn p6_missing_answers_of_the_node_raise_the_rounds_for_its_speaker() {
+        let rounds_until_speaker_down = |answers: fn(u32) -> bool| {
+            let mut check = ReachabilityCheck::new(crate::testing::start());
+            for round in 1..60 {
+                ask(&mut check, 1);
+                if check.result(0.0) == Reachability::SpeakerDown {
+                    return round;
                 }
-                if answers(times) {
-                    check.node_answered();
+                if answers(round) {
+                    check.note_node_answered();
                 }
             }
             panic!("{check:?}");
         };
-        assert_eq!(asked_until_gone(|_| true), LEAST + 1);
-        // 2^-14 is below 1e-4.
-        assert_eq!(asked_until_gone(|times| times % 2 == 0), 14 + 1);
+        assert_eq!(rounds_until_speaker_down(|_| true), LEAST + 1);
+        // 2^-14 is the first power of 1/2 below 1e-4.
+        assert_eq!(rounds_until_speaker_down(|round| round % 2 == 0), 14 + 1);
     }
 
     #[test]
-    fn the_node_and_its_speaker_are_told_apart() {
-        let mut check = Check::new(crate::testing::start());
-        asked(&mut check, 2);
-        check.speaker_answered();
-        assert_eq!(check.found(0.0), Found::Lives);
+    fn node_and_speaker_are_distinguished() {
+        let mut check = ReachabilityCheck::new(crate::testing::start());
+        ask(&mut check, 2);
+        check.note_speaker_answered();
+        assert_eq!(check.result(0.0), Reachability::SpeakerAlive);
         for _ in 0..8 {
-            asked(&mut check, 1);
-            check.node_answered();
+            ask(&mut check, 1);
+            check.note_node_answered();
         }
-        assert_eq!(check.found(0.0), Found::Lives);
-        asked(&mut check, 1);
-        assert_eq!(check.found(0.0), Found::SpeakerGone);
-        asked(&mut check, 8);
-        assert_eq!(check.found(0.0), Found::Gone);
+        assert_eq!(check.result(0.0), Reachability::SpeakerAlive);
+        ask(&mut check, 1);
+        assert_eq!(check.result(0.0), Reachability::SpeakerDown);
+        ask(&mut check, 8);
+        assert_eq!(check.result(0.0), Reachability::NodeDown);
     }
 }

@@ -1,26 +1,31 @@
-//! Who watches whom: each node is watched by the next few on a ring of all, so that it costs every node the same, however many there are.
+//! Decides which nodes watch which.
+//!
+//! All nodes form a ring, and the next few nodes on it watch each node. So the cost for a node does
+//! not depend on the size of the cluster. A small cluster is a full mesh instead.
 
 use std::collections::BTreeMap;
 
 use sha2::{Digest, Sha256};
 
-use crate::wire::message::NodeName;
+use crate::types::NodeName;
 
-/// By how many others a node is watched in a large cluster.
+/// Number of watchers of each node in a large cluster.
 pub const WATCHERS: usize = 4;
 
-/// In a cluster of so many nodes everybody watches everybody: it costs no more than four do with an answer each.
-pub const SMALL: usize = 8;
+/// Largest number of nodes that form a full mesh. Up to this size, watching every node costs no
+/// more than four watchers with an answer to each.
+pub const FULL_MESH_LIMIT: usize = 8;
 
-/// All nodes in the order of the hashes of their names: neighbours on it have nothing in common, such as a rack.
+/// All nodes, ordered by the hash of their names. Neighbours on the ring therefore have nothing in
+/// common, such as a rack.
 #[derive(Clone, Debug, Default)]
-pub struct Ring {
+pub struct WatchRing {
     nodes: Vec<NodeName>,
     places: BTreeMap<NodeName, usize>,
 }
 
-impl Ring {
-    /// The ring of these nodes.
+impl WatchRing {
+    /// Builds the ring of these nodes; duplicates count once.
     pub fn new<'a>(nodes: impl IntoIterator<Item = &'a NodeName>) -> Self {
         let place = |node: &NodeName| {
             let digest: [u8; 32] = Sha256::digest(node.as_bytes()).into();
@@ -35,45 +40,49 @@ impl Ring {
         Self { nodes, places }
     }
 
-    /// How many there are.
+    /// The number of nodes.
     #[must_use]
     pub const fn len(&self) -> usize {
         self.nodes.len()
     }
 
-    /// Whether there is none.
+    /// Whether the ring has no nodes.
     #[must_use]
     pub const fn is_empty(&self) -> bool {
         self.nodes.is_empty()
     }
 
-    /// Whether everybody watches everybody.
+    /// Whether the cluster is so small that every node watches every other node.
     #[must_use]
-    pub const fn is_small(&self) -> bool {
-        self.len() <= SMALL
+    pub const fn is_full_mesh(&self) -> bool {
+        self.len() <= FULL_MESH_LIMIT
     }
 
-    /// Those who watch `node`: the next four after it, and as many more as of those are silent.
+    /// Returns the watchers of `node`; none if it is not on the ring.
+    ///
+    /// These are the next nodes on the ring until [`WATCHERS`] of them are alive. Up to
+    /// [`WATCHERS`] failed nodes that are passed on the way are included. In a full mesh all other
+    /// nodes watch.
     #[must_use]
-    pub fn watchers(&self, node: &NodeName, silent: impl Fn(&NodeName) -> bool) -> Vec<&NodeName> {
+    pub fn watchers(&self, node: &NodeName, failed: impl Fn(&NodeName) -> bool) -> Vec<&NodeName> {
         let Some(place) = self.places.get(node) else {
             return Vec::new();
         };
-        let (before, after) = self.nodes.split_at(*place);
+        let (before, from_node) = self.nodes.split_at(*place);
         let mut watchers = Vec::new();
-        let (mut heard, mut unheard) = (0, 0);
-        for other in after.iter().skip(1).chain(before) {
-            if silent(other) {
-                // It is told all the same: so the end of a partition is noticed at once.
-                if unheard < WATCHERS || self.is_small() {
-                    unheard += 1;
+        let (mut alive_count, mut failed_count) = (0, 0);
+        for other in from_node.iter().skip(1).chain(before) {
+            if failed(other) {
+                // Failed watchers get heartbeats too, so the end of a partition is noticed at once.
+                if failed_count < WATCHERS || self.is_full_mesh() {
+                    failed_count += 1;
                     watchers.push(other);
                 }
             } else {
-                heard += 1;
+                alive_count += 1;
                 watchers.push(other);
             }
-            if heard == WATCHERS && !self.is_small() {
+            if alive_count == WATCHERS && !self.is_full_mesh() {
                 break;
             }
         }
@@ -90,10 +99,10 @@ mod tests {
     }
 
     #[test]
-    fn everybody_watches_everybody_in_a_small_cluster_and_four_do_in_a_large_one() {
+    fn small_cluster_is_a_full_mesh_and_large_one_has_four_watchers() {
         for (count, expected) in [(1, 0), (2, 1), (5, 4), (8, 7), (9, 4), (1000, 4)] {
             let names = names(count);
-            let ring = Ring::new(&names);
+            let ring = WatchRing::new(&names);
             let mut watched = vec![0; count];
             for name in &names {
                 let watchers = ring.watchers(name, |_| false);
@@ -105,18 +114,18 @@ mod tests {
             }
             assert!(
                 watched.iter().all(|times| *times == expected),
-                "{count}: everybody watches as many"
+                "{count}: every node watches equally many"
             );
         }
     }
 
     #[test]
-    fn those_who_are_silent_are_replaced_and_told_all_the_same() {
+    fn failed_watchers_are_replaced_but_still_included() {
         let names = names(20);
-        let ring = Ring::new(&names);
+        let ring = WatchRing::new(&names);
         let usual = ring.watchers(&names[0], |_| false);
-        let silent = usual[1].clone();
-        let now = ring.watchers(&names[0], |node| *node == silent);
+        let failed = usual[1].clone();
+        let now = ring.watchers(&names[0], |node| *node == failed);
         assert_eq!(now.len(), 5);
         assert_eq!(now[..4], usual[..]);
     }

@@ -3,51 +3,61 @@
 use std::net::Ipv6Addr;
 
 use ipnet::IpNet;
-use pnet_base::MacAddr;
 use serde::Serialize;
 
-use crate::wire::message::Network;
+use crate::{
+    types::{InterfaceIndex, MacAddr},
+    wire::message::Network,
+};
 
 /// A network interface of this node.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Interface {
-    /// Its index in the kernel.
-    pub index: u32,
-    /// Its name.
+    /// The number of the interface in the kernel.
+    pub index: InterfaceIndex,
+    /// The name.
     pub name: String,
-    /// Its address, where it has an Ethernet one.
-    #[serde(serialize_with = "as_text")]
+    /// The MAC, if the interface has an Ethernet address.
+    #[serde(serialize_with = "serialize_mac")]
     pub mac: Option<MacAddr>,
-    /// Whether it is up and has a carrier.
+    /// Whether the interface is up with carrier.
     pub running: bool,
-    /// Whether it is an Ethernet that hosts are asked for on: it can broadcast, and ARP is not switched off.
+    /// Whether the interface can broadcast and ARP is not switched off.
     pub asks: bool,
-    /// Whether it is a port of a bridge or a bond: those announce, not their ports.
+    /// Whether the interface is a port of a bridge or a bond. The bridge or bond announces instead.
     pub enslaved: bool,
-    /// Whether the user has excluded it by its name.
+    /// Whether the user has excluded the interface by name.
     pub excluded: bool,
-    /// Its addresses, with the prefixes that they are in.
+    /// The addresses with their prefix lengths.
     pub addresses: Vec<IpNet>,
 }
 
+/// An interface that can announce, reduced to what frames need.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct InterfacePort {
+    pub(crate) index: InterfaceIndex,
+    pub(crate) mac: MacAddr,
+    pub(crate) link_local: Option<Ipv6Addr>,
+}
+
 impl Interface {
-    /// Whether addresses can be announced on it.
+    /// Whether addresses can be announced on this interface.
     #[must_use]
     pub fn can_announce(&self) -> bool {
         self.running && self.is_for_announcing()
     }
 
-    /// Whether addresses would be announced on it if it had a carrier: hosts are expected there.
+    /// Whether only the carrier is missing to announce here, on an interface where hosts are expected.
     #[must_use]
     pub fn lacks_carrier(&self) -> bool {
-        !self.running && self.is_for_announcing() && self.addresses.iter().any(tells)
+        !self.running && self.is_for_announcing() && self.addresses.iter().any(identifies_link)
     }
 
     fn is_for_announcing(&self) -> bool {
         self.asks && !self.enslaved && !self.excluded && self.mac.is_some()
     }
 
-    /// Its link-local address, which its advertisements of IPv6 addresses come from.
+    /// The link-local address, the source of Neighbor Advertisements.
     #[must_use]
     pub fn link_local(&self) -> Option<Ipv6Addr> {
         self.addresses.iter().find_map(|address| match address {
@@ -56,80 +66,59 @@ impl Interface {
         })
     }
 
-    /// What other speakers are told of it.
+    /// What other speakers are told of this interface.
     #[must_use]
     pub fn network(&self) -> Network {
+        let addresses = self.addresses.iter().filter(|address| identifies_link(address));
         Network {
             interface: self.name.clone(),
-            mac: self.mac.unwrap_or_default().into(),
-            addresses: self
-                .addresses
-                .iter()
-                .filter(|address| tells(address))
-                .copied()
-                .collect(),
+            mac: self.mac.unwrap_or_default(),
+            addresses: addresses.copied().collect(),
             carrier: self.running,
         }
     }
+
+    pub(crate) fn port(&self) -> Option<InterfacePort> {
+        Some(InterfacePort {
+            index: self.index,
+            mac: self.mac?,
+            link_local: self.link_local(),
+        })
+    }
 }
 
-/// Whether an address tells anything of a link. Every link has the IPv4 link-local prefix: that tells nothing. The one of IPv6 tells that there is
-/// IPv6 on this one.
-fn tells(address: &IpNet) -> bool {
+/// Whether an address says anything about its link. The IPv4 link-local prefix is on every link and
+/// says nothing. The IPv6 one says that the link has IPv6.
+fn identifies_link(address: &IpNet) -> bool {
     match address {
         IpNet::V4(v4) => !v4.network().is_link_local(),
         IpNet::V6(_) => true,
     }
 }
 
-fn as_text<S: serde::Serializer>(mac: &Option<MacAddr>, serializer: S) -> Result<S::Ok, S::Error> {
+fn serialize_mac<S: serde::Serializer>(mac: &Option<MacAddr>, serializer: S) -> Result<S::Ok, S::Error> {
     serializer.collect_str(&mac.unwrap_or_default())
 }
 
 #[cfg(test)]
-pub(crate) mod tests {
+mod tests {
     use super::*;
-
-    /// An Ethernet interface with these addresses.
-    pub(crate) fn ethernet(index: u32, name: &str, addresses: &[&str]) -> Interface {
-        Interface {
-            index,
-            name: name.to_owned(),
-            mac: Some(MacAddr::new(2, 0, 0, 0, 0, u8::try_from(index).unwrap())),
-            running: true,
-            asks: true,
-            enslaved: false,
-            excluded: false,
-            addresses: addresses.iter().map(|address| address.parse().unwrap()).collect(),
-        }
-    }
+    use crate::testing::ethernet;
 
     #[test]
-    fn only_running_ethernets_that_are_no_ports_announce() {
+    fn only_running_ethernets_outside_bridges_announce() {
         let good = ethernet(1, "eth0", &[]);
         assert!(good.can_announce());
-        for bad in [
-            Interface {
-                running: false,
-                ..good.clone()
-            },
-            Interface {
-                asks: false,
-                ..good.clone()
-            },
-            Interface {
-                enslaved: true,
-                ..good.clone()
-            },
-            Interface {
-                excluded: true,
-                ..good.clone()
-            },
-            Interface {
-                mac: None,
-                ..good.clone()
-            },
-        ] {
+        let broken: [fn(&mut Interface); 5] = [
+            |interface| interface.running = false,
+            |interface| interface.asks = false,
+            |interface| interface.enslaved = true,
+            |interface| interface.excluded = true,
+            |interface| interface.mac = None,
+        ];
+        for spoil in broken {
+            let mut bad = good.clone();
+            spoil(&mut bad);
             assert!(!bad.can_announce(), "{bad:?}");
         }
     }

@@ -1,9 +1,10 @@
-//! Interfaces that are never announced on, by their names.
+//! Excludes interfaces from announcing, by name.
 
 use regex_lite::Regex;
 
-/// Interfaces of containers, tunnels and virtual machines: the list that MetalLB ships, as it writes it.
-pub const DEFAULT: [&str; 14] = [
+/// The patterns in force unless the user sets others: interfaces of containers, tunnels and virtual
+/// machines. They are copied verbatim from the list that MetalLB ships.
+pub const DEFAULT_PATTERNS: [&str; 14] = [
     "^docker.*",
     "^cbr.*",
     "^dummy.*",
@@ -20,11 +21,12 @@ pub const DEFAULT: [&str; 14] = [
     "^lxc.*",
 ];
 
-/// One regular expression that names of interfaces are held against. Like MetalLB's it may match anywhere, unless it is anchored.
+/// A regular expression for interface names. As in MetalLB, it may match anywhere in the name
+/// unless it is anchored.
 #[derive(Clone, Debug)]
-pub struct Pattern(Regex);
+pub struct InterfacePattern(Regex);
 
-impl std::str::FromStr for Pattern {
+impl std::str::FromStr for InterfacePattern {
     type Err = regex_lite::Error;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
@@ -32,9 +34,10 @@ impl std::str::FromStr for Pattern {
     }
 }
 
-/// Whether an interface of this name is never announced on. The loopback interface never is, whatever the patterns say.
+/// Whether the interface `name` must not announce addresses. The loopback interface is always
+/// excluded.
 #[must_use]
-pub fn is_excluded(patterns: &[Pattern], name: &str) -> bool {
+pub fn is_excluded(patterns: &[InterfacePattern], name: &str) -> bool {
     name == "lo" || patterns.iter().any(|pattern| pattern.0.is_match(name))
 }
 
@@ -42,13 +45,13 @@ pub fn is_excluded(patterns: &[Pattern], name: &str) -> bool {
 mod tests {
     use super::*;
 
-    fn patterns(texts: &[&str]) -> Vec<Pattern> {
+    fn patterns(texts: &[&str]) -> Vec<InterfacePattern> {
         texts.iter().map(|text| text.parse().unwrap()).collect()
     }
 
     #[test]
-    fn the_default_list_leaves_containers_and_tunnels_alone() {
-        let patterns = patterns(&DEFAULT);
+    fn default_patterns_exclude_containers_and_tunnels_only() {
+        let patterns = patterns(&DEFAULT_PATTERNS);
         for name in [
             "lo",
             "docker0",
@@ -67,10 +70,10 @@ mod tests {
     }
 
     #[test]
-    fn another_list_takes_its_place_and_the_loopback_stays_out() {
+    fn custom_patterns_replace_the_default_and_loopback_stays_excluded() {
         let patterns = patterns(&["^eth[1-9]$", "storage"]);
         let excluded = ["lo", "eth0", "eth1", "docker0", "vlan.storage.7"].map(|name| is_excluded(&patterns, name));
         assert_eq!(excluded, [true, false, true, false, true]);
-        assert!("(".parse::<Pattern>().is_err());
+        assert!("(".parse::<InterfacePattern>().is_err());
     }
 }

@@ -1,54 +1,59 @@
-//! What is wrong with the node itself, such that announced addresses would not work however well they are announced: found before a user has
-//! to, with the command that mends it.
+//! Checks the node for settings that break announced addresses although announcing itself works.
+//!
+//! Each [`Problem`] names its effect and the command that fixes it, before a user has to search.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
     fmt,
 };
 
-use crate::core::interface::Interface;
+use crate::node::interface::Interface;
 
-/// The interface that kube-proxy gives all addresses of Services to when it balances by IPVS.
+/// The interface to which kube-proxy in IPVS mode assigns the addresses of all Services.
 const IPVS: &str = "kube-ipvs0";
 
-/// How the kernel is set, as far as it matters here.
+/// The kernel settings that decide whether announced addresses work.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Kernel {
-    /// The parameters in force on each interface that addresses are announced on.
-    pub parameters: BTreeMap<String, Parameters>,
-    /// The interfaces that default routes (of IPv4) lead to.
+pub struct KernelSettings {
+    /// The parameters in force on each announcing interface, by interface name.
+    pub parameters: BTreeMap<String, InterfaceParameters>,
+    /// The outgoing interfaces of the IPv4 default routes.
     pub default_routes: BTreeSet<String>,
 }
 
-/// Parameters of an interface (`net.ipv4.conf`; ip-sysctl in the kernel's documentation).
+/// Parameters of one interface: `net.ipv4.conf.*`, see ip-sysctl in the kernel documentation.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Parameters {
-    /// From 1 on the kernel answers ARP only for addresses of the interface that the request came in by.
+pub struct InterfaceParameters {
+    /// From 1 on, the kernel answers ARP only for addresses of the interface that received the
+    /// request.
     pub arp_ignore: u8,
-    /// 2: the kernel asks from an address of the interface that it asks on.
+    /// At 2, the kernel sends ARP requests from an address of the outgoing interface only.
     pub arp_announce: u8,
-    /// 1: packets are dropped whose answer would leave by another interface. 2: only those that there is no way back for at all.
+    /// At 1 (strict), the kernel drops packets whose reply would leave through another interface.
+    /// At 2 (loose), it drops only packets from sources without any route.
     pub rp_filter: u8,
 }
 
-/// Something that is wrong.
+/// A setting of the node that breaks announced addresses. Its `Display` is shown to users.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Problem {
-    /// kube-proxy balances by IPVS: every node has all addresses, and its kernel answers for them.
+    /// kube-proxy uses IPVS without strictARP: every node has all addresses, and its kernel answers
+    /// ARP for them.
     IpvsAnswers {
-        /// The interfaces on which it would.
+        /// The announcing interfaces on which the kernel answers.
         interfaces: BTreeSet<String>,
     },
-    /// Packets of clients behind a router come in by an interface and are dropped, since the answers would leave by another.
+    /// The kernel drops packets from clients behind a router, because the replies would leave
+    /// through another interface.
     StrictReversePath {
-        /// The interface.
+        /// The interface with the strict filter.
         interface: String,
-        /// Where the default route leads.
+        /// The interface of the default route.
         default: String,
     },
-    /// No broadcast is heard where the other nodes send some.
+    /// An interface receives no ARP broadcasts although other nodes send them on its segment.
     HearsNoBroadcast {
-        /// The interface.
+        /// The interface without broadcasts.
         interface: String,
     },
 }
@@ -58,41 +63,45 @@ impl fmt::Display for Problem {
         match self {
             Self::IpvsAnswers { interfaces } => write!(
                 f,
-                "kube-proxy uses IPVS without strictARP: the kernel of every node answers on {} for the addresses of all Services. \
+                "kube-proxy uses IPVS without strictARP: the kernel of every node answers ARP on {} for the addresses of all Services. \
                  Set ipvs.strictARP: true (kubectl -n kube-system edit configmap kube-proxy, then kubectl -n kube-system rollout restart daemonset kube-proxy), \
                  or on the node: sysctl -w net.ipv4.conf.all.arp_ignore=1 net.ipv4.conf.all.arp_announce=2",
                 interfaces.iter().map(String::as_str).collect::<Vec<_>>().join(", ")
             ),
             Self::StrictReversePath { interface, default } => write!(
                 f,
-                "rp_filter is strict on {interface} and the default route leads by {default}: packets of clients that are not in a prefix of {interface} are dropped. \
+                "rp_filter is strict on {interface}, but the default route uses {default}: \
+                 the kernel drops packets from clients outside the prefixes of {interface}. \
                  On the node: sysctl -w net.ipv4.conf.{}.rp_filter=2",
                 interface.replace('.', "/")
             ),
             Self::HearsNoBroadcast { interface } => write!(
                 f,
-                "no ARP broadcast has been heard on {interface} for a minute, although other nodes send some: whoever asks for an address there gets no answer. \
-                 Look whether the switch or the hypervisor filters broadcasts; on the node: tcpdump -eni {interface} arp"
+                "no ARP broadcast has been heard on {interface} for a minute, although other nodes send them: hosts there get no answer to their ARP requests. \
+                 Check whether the switch or the hypervisor filters broadcasts; on the node: tcpdump -eni {interface} arp"
             ),
         }
     }
 }
 
-/// Looks at everything; `deaf` are the interfaces that hear no broadcast.
+/// Returns every problem of this node.
+///
+/// `deaf` names the interfaces that receive no ARP broadcasts. An interface without an entry in
+/// `kernel` is skipped.
 #[must_use]
-pub fn problems<'a>(
+pub fn find_problems<'a>(
     interfaces: &[Interface],
-    kernel: &Kernel,
+    kernel: &KernelSettings,
     deaf: impl IntoIterator<Item = &'a str>,
 ) -> BTreeSet<Problem> {
     let mut problems = BTreeSet::new();
-    let ipvs = interfaces.iter().any(|interface| interface.name == IPVS);
+    let uses_ipvs = interfaces.iter().any(|interface| interface.name == IPVS);
     let mut answering = BTreeSet::new();
     for interface in interfaces.iter().filter(|interface| interface.can_announce()) {
         let Some(parameters) = kernel.parameters.get(&interface.name) else {
             continue;
         };
-        if ipvs && (parameters.arp_ignore == 0 || parameters.arp_announce < 2) {
+        if uses_ipvs && (parameters.arp_ignore == 0 || parameters.arp_announce < 2) {
             answering.insert(interface.name.clone());
         }
         let default = kernel
@@ -118,66 +127,66 @@ pub fn problems<'a>(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::core::interface::tests::ethernet;
+    use crate::node::interface::tests::ethernet;
 
-    fn kernel(arp_ignore: u8, arp_announce: u8, rp_filter: u8, default: &str) -> Kernel {
-        let parameters = Parameters {
+    fn kernel(arp_ignore: u8, arp_announce: u8, rp_filter: u8, default: &str) -> KernelSettings {
+        let parameters = InterfaceParameters {
             arp_ignore,
             arp_announce,
             rp_filter,
         };
-        Kernel {
+        KernelSettings {
             parameters: ["lan0", "lan1"].map(|name| (name.to_owned(), parameters)).into(),
             default_routes: [default.to_owned()].into(),
         }
     }
 
-    fn found(interfaces: &[&str], kernel: &Kernel) -> Vec<String> {
+    fn texts(interfaces: &[&str], kernel: &KernelSettings) -> Vec<String> {
         let interfaces: Vec<Interface> = (1..)
             .zip(interfaces)
             .map(|(index, name)| ethernet(index, name, &[]))
             .collect();
-        problems(&interfaces, kernel, [])
+        find_problems(&interfaces, kernel, [])
             .iter()
             .map(ToString::to_string)
             .collect()
     }
 
     #[test]
-    fn ipvs_without_strict_arp_is_found_and_told_how_to_mend() {
-        for (arp_ignore, arp_announce, wrong) in
+    fn ipvs_without_strict_arp_is_reported_with_the_fix() {
+        for (arp_ignore, arp_announce, is_problem) in
             [(0, 0, true), (1, 0, true), (0, 2, true), (1, 2, false), (2, 2, false)]
         {
             let kernel = kernel(arp_ignore, arp_announce, 0, "lan0");
-            let found = found(&["lan0", "lan1", IPVS], &kernel);
-            assert_eq!(found.len(), usize::from(wrong), "{arp_ignore} {arp_announce}");
-            assert!(found.iter().all(|text| text.contains("on lan0, lan1 for")), "{found:?}");
+            let texts = texts(&["lan0", "lan1", IPVS], &kernel);
+            assert_eq!(texts.len(), usize::from(is_problem), "{arp_ignore} {arp_announce}");
+            assert!(texts.iter().all(|text| text.contains("on lan0, lan1 for")), "{texts:?}");
             let command = "sysctl -w net.ipv4.conf.all.arp_ignore=1 net.ipv4.conf.all.arp_announce=2";
             assert!(
-                found
+                texts
                     .iter()
                     .all(|text| text.contains("strictARP: true") && text.contains(command))
             );
         }
         assert_eq!(
-            found(&["lan0"], &kernel(0, 0, 0, "lan0")),
+            texts(&["lan0"], &kernel(0, 0, 0, "lan0")),
             [""; 0],
-            "without IPVS nothing is wrong with that"
+            "without IPVS these settings are no problem"
         );
     }
 
     #[test]
-    fn a_strict_reverse_path_is_found_where_the_way_back_is_another() {
-        for (rp_filter, default, wrong) in [
+    fn strict_rp_filter_is_a_problem_if_the_default_route_is_elsewhere() {
+        for (rp_filter, default, is_problem) in [
             (0, "eth0", false),
             (1, "eth0", true),
             (2, "eth0", false),
             (1, "lan0", false),
         ] {
-            let found = found(&["lan0", "eth0"], &kernel(0, 0, rp_filter, default));
-            assert_eq!(found.len(), usize::from(wrong), "{rp_filter} {default}: {found:?}");
+            let texts = texts(&["lan0", "eth0"], &kernel(0, 0, rp_filter, default));
+            assert_eq!(texts.len(), usize::from(is_problem), "{rp_filter} {default}: {texts:?}");
             assert!(
-                found
+                texts
                     .iter()
                     .all(|text| text.contains("net.ipv4.conf.lan0.rp_filter=2") && text.contains("eth0"))
             );

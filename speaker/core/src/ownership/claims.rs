@@ -1,4 +1,4 @@
-//! Who owns what, by what the owners say.
+//! Which node claims which address, and which of two claims wins.
 
 use std::{
     collections::BTreeMap,
@@ -6,199 +6,199 @@ use std::{
     time::{Duration, Instant},
 };
 
-use crate::core::election::comes_first;
-use crate::wire::message::{Claim, NodeName};
+use super::ranking::ranks_before;
+use crate::{
+    types::{Epoch, NodeName},
+    wire::message::Claim,
+};
 
-/// A claim that was not repeated for this long is void, although its owner is alive: it has forgotten it. `cycle` is how often an owner
-/// repeats its claims.
+/// How long a claim is valid without being repeated, although its owner is alive: the owner must have
+/// forgotten it. `cycle` is the period of anti-entropy.
 #[must_use]
-pub fn stale_after(cycle: Duration) -> Duration {
+pub(crate) fn stale_after(cycle: Duration) -> Duration {
     cycle * 30
 }
 
-/// Who owns an address.
+/// The claim in force for one address.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Holder {
-    /// The node.
-    pub node: NodeName,
-    /// The epoch of its claim.
-    pub epoch: u64,
+pub(crate) struct ClaimRecord {
+    pub(crate) node: NodeName,
+    pub(crate) epoch: Epoch,
     /// When the claim was last heard, or made.
-    pub heard: Instant,
-    /// Whether it was heard from another node, which hears the owner where we may not.
-    pub vouched: bool,
-    /// Whether the owner has said that it no longer announces it.
-    pub released: bool,
-    /// Whether the owner holds it back, as [`Claim::held_back`] says.
-    pub held_back: bool,
+    pub(crate) heard: Instant,
+    /// Whether another node relayed it, which hears the owner where this node may not.
+    pub(crate) relayed: bool,
+    /// Whether the owner has released the address.
+    pub(crate) released: bool,
+    /// As in [`Claim::tentative`].
+    pub(crate) tentative: bool,
 }
 
-impl Holder {
+impl ClaimRecord {
     fn new(now: Instant, node: &NodeName, claim: Claim) -> Self {
         Self {
             node: node.clone(),
             epoch: claim.epoch,
             heard: now,
-            vouched: false,
+            relayed: false,
             released: false,
-            held_back: claim.held_back,
+            tentative: claim.tentative,
         }
     }
 
-    /// The claim to `address` by which it holds that.
-    #[must_use]
-    pub const fn claim(&self, address: IpAddr) -> Claim {
+    /// The claim to `address`.
+    pub(crate) const fn claim(&self, address: IpAddr) -> Claim {
         Claim {
             address,
             epoch: self.epoch,
-            held_back: self.held_back,
+            tentative: self.tentative,
         }
+    }
+
+    /// Takes in that the owner repeats its claim. Returns whether anything changed.
+    fn refresh(&mut self, now: Instant, claim: Claim) -> bool {
+        self.heard = now;
+        self.relayed = false;
+        // Messages may overtake each other: what was released or announced stays so until a new epoch.
+        let is_new_epoch = claim.epoch > self.epoch;
+        self.released &= !is_new_epoch;
+        self.epoch = self.epoch.max(claim.epoch);
+        let tentative = if is_new_epoch {
+            claim.tentative
+        } else {
+            self.tentative && (claim.tentative || claim.epoch < self.epoch)
+        };
+        std::mem::replace(&mut self.tentative, tentative) != tentative
     }
 }
 
-/// What came of a claim.
+/// What follows from a claim that was heard.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Settled {
+pub(crate) enum ClaimOutcome {
     /// Nothing new.
-    Same,
-    /// The address has another owner now.
+    Unchanged,
+    /// The address has another owner, or is no longer tentative.
     Changed,
-    /// The claim is outdated: whoever made it is to be told who owns the address.
+    /// A better claim is known: the sender has to learn it.
     Outdated,
 }
 
-/// All claims.
+/// What decides whether a claim in force is still valid.
+#[derive(Clone, Copy)]
+pub(crate) struct ClaimContext<'a> {
+    pub(crate) now: Instant,
+    /// The period of anti-entropy.
+    pub(crate) cycle: Duration,
+    pub(crate) is_alive: &'a dyn Fn(&NodeName) -> bool,
+}
+
+/// The claims in force, one for each address.
 #[derive(Clone, Debug, Default)]
-pub struct Claims {
-    holders: BTreeMap<IpAddr, Holder>,
+pub(crate) struct Claims {
+    records: BTreeMap<IpAddr, ClaimRecord>,
 }
 
 impl Claims {
-    /// Who claims `address`.
-    #[must_use]
-    pub fn holder(&self, address: IpAddr) -> Option<&Holder> {
-        self.holders.get(&address)
+    /// The claim in force for `address`.
+    pub(crate) fn get(&self, address: IpAddr) -> Option<&ClaimRecord> {
+        self.records.get(&address)
     }
 
-    /// Every claim, and whose it is.
-    pub fn iter(&self) -> impl Iterator<Item = (&NodeName, Claim)> {
-        let claims = self.holders.iter();
-        claims.map(|(address, holder)| (&holder.node, holder.claim(*address)))
+    /// The node whose claim to `address` is in force.
+    pub(crate) fn owner(&self, address: IpAddr) -> Option<&NodeName> {
+        self.records.get(&address).map(|record| &record.node)
+    }
+
+    /// Every claim with its node.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (&NodeName, Claim)> {
+        let records = self.records.iter();
+        records.map(|(address, record)| (&record.node, record.claim(*address)))
     }
 
     /// The claims of one node.
-    #[must_use]
-    pub fn of(&self, node: &NodeName) -> Vec<Claim> {
-        let own = self.holders.iter().filter(|(_, holder)| holder.node == *node);
-        own.map(|(address, holder)| holder.claim(*address)).collect()
+    pub(crate) fn of(&self, node: &NodeName) -> Vec<Claim> {
+        let own = self.records.iter().filter(|(_, record)| record.node == *node);
+        own.map(|(address, record)| record.claim(*address)).collect()
     }
 
-    /// A node takes `address`: with a higher epoch than anybody before it, and holds it back at first if it has to be probed for.
-    pub fn take(&mut self, now: Instant, node: &NodeName, address: IpAddr, held_back: bool) -> u64 {
-        let epoch = self
-            .holders
-            .get(&address)
-            .map_or(1, |holder| holder.epoch.saturating_add(1));
+    /// Claims `address` for `node`, with a higher epoch than any claim before.
+    pub(crate) fn take(&mut self, now: Instant, node: &NodeName, address: IpAddr, tentative: bool) -> Epoch {
+        let before = self.records.get(&address);
+        // mutation: epoch-not-raised
+        let epoch = before.map_or(Epoch::FIRST, |record| record.epoch.next());
         let claim = Claim {
             address,
             epoch,
-            held_back,
+            tentative,
         };
-        self.holders.insert(address, Holder::new(now, node, claim));
+        self.records.insert(address, ClaimRecord::new(now, node, claim));
         epoch
     }
 
-    /// A node no longer holds back what it has claimed. Gives back the claim, if that is news.
-    pub fn clear(&mut self, node: &NodeName, address: IpAddr) -> Option<Claim> {
-        let holder = self.holders.get_mut(&address)?;
-        if holder.node != *node || !std::mem::take(&mut holder.held_back) {
+    /// Marks a node's claim as no longer tentative. Returns the claim if that is news.
+    pub(crate) fn confirm(&mut self, node: &NodeName, address: IpAddr) -> Option<Claim> {
+        let record = self.records.get_mut(&address)?;
+        if record.node != *node || !std::mem::take(&mut record.tentative) {
             return None;
         }
-        Some(holder.claim(address))
+        Some(record.claim(address))
     }
 
-    /// A node says that it owns an address. The higher epoch holds; of two equal ones the node that comes first in the election. A claim
-    /// that is void, since its owner is dead or has forgotten it, outbids nobody.
-    pub fn hear(
-        &mut self,
-        now: Instant,
-        cycle: Duration,
-        node: &NodeName,
-        claim: Claim,
-        alive: impl Fn(&NodeName) -> bool,
-    ) -> Settled {
-        let Some(known) = self.holders.get_mut(&claim.address) else {
-            self.holders.insert(claim.address, Holder::new(now, node, claim));
-            return Settled::Changed;
+    /// Takes in a node's own claim. The higher epoch wins; the rank settles equal epochs. A claim is
+    /// void when its owner is dead or has forgotten it: then any other claim wins.
+    pub(crate) fn hear(&mut self, context: &ClaimContext<'_>, node: &NodeName, claim: Claim) -> ClaimOutcome {
+        let now = context.now;
+        let Some(known) = self.records.get_mut(&claim.address) else {
+            self.records.insert(claim.address, ClaimRecord::new(now, node, claim));
+            return ClaimOutcome::Changed;
         };
         if known.node == *node {
-            known.heard = now;
-            known.vouched = false;
-            // What was released stays so until it is taken anew, and so does what is no longer held back: messages may overtake each other.
-            let anew = claim.epoch > known.epoch;
-            known.released &= !anew;
-            known.epoch = known.epoch.max(claim.epoch);
-            let held_back = if anew {
-                claim.held_back
+            return if known.refresh(now, claim) {
+                ClaimOutcome::Changed
             } else {
-                known.held_back && (claim.held_back || claim.epoch < known.epoch)
-            };
-            return if std::mem::replace(&mut known.held_back, held_back) == held_back {
-                Settled::Same
-            } else {
-                Settled::Changed
+                ClaimOutcome::Unchanged
             };
         }
-        let void = !(alive(&known.node) || known.vouched) || now >= known.heard + stale_after(cycle);
-        let wins = void
-            || claim.epoch > known.epoch
-            || (claim.epoch == known.epoch && comes_first(claim.address, node, &known.node));
-        if !wins {
-            return Settled::Outdated;
+        let is_void =
+            !((context.is_alive)(&known.node) || known.relayed) || now >= known.heard + stale_after(context.cycle);
+        // mutation: equal-epochs-not-settled
+        let wins_tie = claim.epoch == known.epoch && ranks_before(claim.address, node, &known.node);
+        if !(is_void || claim.epoch > known.epoch || wins_tie) {
+            return ClaimOutcome::Outdated;
         }
-        *known = Holder::new(now, node, claim);
-        Settled::Changed
+        *known = ClaimRecord::new(now, node, claim);
+        ClaimOutcome::Changed
     }
 
-    /// A node says that another one owns an address.
-    pub fn vouch(
-        &mut self,
-        now: Instant,
-        cycle: Duration,
-        node: &NodeName,
-        claim: Claim,
-        alive: impl Fn(&NodeName) -> bool,
-    ) -> Settled {
-        let settled = self.hear(now, cycle, node, claim, alive);
-        if let Some(holder) = self
-            .holders
-            .get_mut(&claim.address)
-            .filter(|holder| holder.node == *node)
-        {
-            holder.vouched = true;
+    /// Takes in a claim of `node` that another node relays.
+    pub(crate) fn hear_relayed(&mut self, context: &ClaimContext<'_>, node: &NodeName, claim: Claim) -> ClaimOutcome {
+        let outcome = self.hear(context, node, claim);
+        let record = self.records.get_mut(&claim.address);
+        if let Some(record) = record.filter(|record| record.node == *node) {
+            record.relayed = true;
         }
-        settled
+        outcome
     }
 
-    /// A node no longer announces an address. Gives back whether that is news.
-    pub fn release(&mut self, node: &NodeName, claim: Claim) -> bool {
-        let holder = self.holders.get_mut(&claim.address);
-        let holder = holder.filter(|holder| holder.node == *node && holder.epoch <= claim.epoch && !holder.released);
-        holder.map(|holder| holder.released = true).is_some()
+    /// Takes in that a node has released an address. Returns whether that is news.
+    pub(crate) fn release(&mut self, node: &NodeName, claim: Claim) -> bool {
+        let record = self.records.get_mut(&claim.address);
+        let record = record.filter(|record| record.node == *node && record.epoch <= claim.epoch && !record.released);
+        record.map(|record| record.released = true).is_some()
     }
 
-    /// The own claims never grow stale.
-    pub fn refresh(&mut self, now: Instant, node: &NodeName) {
-        for holder in self.holders.values_mut().filter(|holder| holder.node == *node) {
-            holder.heard = now;
+    /// Keeps the claims of `node`, which is this one, from becoming stale.
+    pub(crate) fn keep_fresh(&mut self, now: Instant, node: &NodeName) {
+        for record in self.records.values_mut().filter(|record| record.node == *node) {
+            record.heard = now;
         }
     }
 
-    /// Forgets the claims to addresses that are not used: those of `me` at once, those of others when they are no longer repeated.
-    pub fn retain(&mut self, now: Instant, me: &NodeName, cycle: Duration, used: impl Fn(IpAddr) -> bool) {
+    /// Forgets claims to unused addresses: those of `me` at once, those of others when they are stale.
+    pub(crate) fn retain(&mut self, now: Instant, me: &NodeName, cycle: Duration, used: impl Fn(IpAddr) -> bool) {
         let stale = stale_after(cycle);
-        self.holders
-            .retain(|address, holder| used(*address) || (holder.node != *me && now < holder.heard + stale));
+        self.records
+            .retain(|address, record| used(*address) || (record.node != *me && now < record.heard + stale));
     }
 }
 
@@ -207,21 +207,27 @@ mod tests {
     use super::*;
 
     const ADDRESS: &str = "10.0.0.1";
-    const CYCLE: Duration = Duration::from_secs(2);
+    fn context(is_alive: &dyn Fn(&NodeName) -> bool) -> ClaimContext<'_> {
+        ClaimContext {
+            now: crate::testing::start(),
+            cycle: Duration::from_secs(2),
+            is_alive,
+        }
+    }
 
     fn claim(epoch: u64) -> Claim {
         Claim {
             address: ADDRESS.parse().unwrap(),
-            epoch,
-            held_back: false,
+            epoch: Epoch(epoch),
+            tentative: false,
         }
     }
 
     #[test]
-    fn the_higher_epoch_holds_and_equal_ones_are_settled_by_the_election_whichever_comes_first() {
-        let now = crate::testing::start();
-        // By the golden vectors node-b comes before node-a for this address.
+    fn the_higher_epoch_wins_and_equal_epochs_are_settled_by_rank() {
+        // By the golden vectors node-b ranks before node-a for this address.
         let (a, b): (NodeName, NodeName) = ("node-a".into(), "node-b".into());
+        let context = context(&|_| true);
         for (first, second, owner) in [
             ((&a, 1), (&b, 1), &b),
             ((&b, 1), (&a, 1), &b),
@@ -229,35 +235,32 @@ mod tests {
             ((&b, 1), (&a, 2), &a),
         ] {
             let mut claims = Claims::default();
-            assert_eq!(
-                claims.hear(now, CYCLE, first.0, claim(first.1), |_| true),
-                Settled::Changed
-            );
-            let settled = claims.hear(now, CYCLE, second.0, claim(second.1), |_| true);
-            assert_eq!(
-                settled,
-                if second.0 == owner {
-                    Settled::Changed
-                } else {
-                    Settled::Outdated
-                }
-            );
-            assert_eq!(&claims.holder(ADDRESS.parse().unwrap()).unwrap().node, owner);
+            assert_eq!(claims.hear(&context, first.0, claim(first.1)), ClaimOutcome::Changed);
+            let outcome = claims.hear(&context, second.0, claim(second.1));
+            let wanted = if second.0 == owner {
+                ClaimOutcome::Changed
+            } else {
+                ClaimOutcome::Outdated
+            };
+            assert_eq!(outcome, wanted);
+            assert_eq!(&claims.get(ADDRESS.parse().unwrap()).unwrap().node, owner);
         }
     }
 
     #[test]
-    fn whoever_takes_an_address_outbids_everybody_before() {
-        let now = crate::testing::start();
+    fn a_takeover_has_a_higher_epoch_than_all_before() {
         let (a, b): (NodeName, NodeName) = ("node-a".into(), "node-b".into());
+        let context = context(&|_| true);
         let mut claims = Claims::default();
-        claims.hear(now, CYCLE, &b, claim(41), |_| true);
-        assert_eq!(claims.take(now, &a, ADDRESS.parse().unwrap(), false), 42);
-        assert_eq!(claims.hear(now, CYCLE, &b, claim(41), |_| true), Settled::Outdated);
+        claims.hear(&context, &b, claim(41));
+        assert_eq!(claims.take(context.now, &a, ADDRESS.parse().unwrap(), false), Epoch(42));
+        assert_eq!(claims.hear(&context, &b, claim(41)), ClaimOutcome::Outdated);
         assert_eq!((claims.of(&a), claims.of(&b)), (vec![claim(42)], vec![]));
+        let only_b = |node: &NodeName| *node == b;
+        let context = self::context(&only_b);
         assert_eq!(
-            claims.hear(now, CYCLE, &b, claim(1), |node| *node == b),
-            Settled::Changed,
+            claims.hear(&context, &b, claim(1)),
+            ClaimOutcome::Changed,
             "the claim of a dead node is void"
         );
     }

@@ -1,51 +1,59 @@
-//! In which order the nodes that may own an address come.
+//! Ranks the eligible nodes of an address: the first one should own it.
+//!
+//! The ranking is a rendezvous hash that is compatible with MetalLB, after preferences and a fair
+//! share of addresses for each node.
 
 use std::{collections::BTreeMap, net::IpAddr};
 
 use sha2::{Digest, Sha256};
 
-use crate::wire::message::NodeName;
+use crate::types::NodeName;
 
-/// How many addresses each node owns, and what its fair share is.
+/// The number of addresses that each node owns, and the fair share of a node.
 #[derive(Clone, Debug, Default)]
 pub struct Load {
     owned: BTreeMap<NodeName, usize>,
-    fair: usize,
+    /// Addresses that a node owns before others rank ahead of it.
+    fair_share: usize,
 }
 
 impl Load {
-    /// `addresses` are all that are to be owned, `candidates` the nodes that can own any.
+    /// Starts with no owned addresses. The fair share is the number of `addresses` per candidate,
+    /// rounded up; `candidates` counts the nodes that can own any address.
     #[must_use]
     pub fn new(addresses: usize, candidates: usize) -> Self {
         Self {
             owned: BTreeMap::new(),
-            fair: addresses.div_ceil(candidates.max(1)),
+            fair_share: addresses.div_ceil(candidates.max(1)),
         }
     }
 
-    /// Nobody ever has more than its share.
+    /// A load in which no node ever reaches its share, so it does not influence the ranking.
     #[must_use]
     pub fn unlimited() -> Self {
         Self {
             owned: BTreeMap::new(),
-            fair: usize::MAX,
+            fair_share: usize::MAX,
         }
     }
 
-    /// Counts an address for `node`.
-    pub fn count(&mut self, node: &NodeName) {
+    /// Counts one more address for `node`.
+    pub fn add(&mut self, node: &NodeName) {
         *self.owned.entry(node.clone()).or_default() += 1;
     }
 
+    /// Whether `node` has reached its fair share.
     fn is_full(&self, node: &NodeName) -> bool {
-        self.owned.get(node).copied().unwrap_or_default() >= self.fair
+        self.owned.get(node).copied().unwrap_or_default() >= self.fair_share
     }
 }
 
-/// The candidates, the one that should own `address` first: by the weight of preferences, then those that own less than their fair
-/// share, then by SHA-256 of `node#address`, which is the order of MetalLB.
+/// Ranks the candidates for `address`, the best first.
+///
+/// The criteria, in order: the higher preference weight, then owning less than the fair share, then
+/// the lower SHA-256 of `node#address`. The last criterion is the order of MetalLB.
 #[must_use]
-pub fn order<'a>(
+pub fn rank<'a>(
     address: IpAddr,
     candidates: impl IntoIterator<Item = (&'a NodeName, u32)>,
     load: &Load,
@@ -65,13 +73,14 @@ pub fn order<'a>(
     ranked.into_iter().map(|(.., node)| node).collect()
 }
 
+/// The hash by which MetalLB orders the nodes of an address.
 fn digest(node: &str, address: IpAddr) -> [u8; 32] {
     Sha256::digest(format!("{node}#{address}")).into()
 }
 
-/// Which of two nodes comes first for `address`, other things being equal.
+/// Whether `node` ranks before `other` for `address`, given equal preference and load.
 #[must_use]
-pub fn comes_first(address: IpAddr, node: &str, other: &str) -> bool {
+pub fn ranks_before(address: IpAddr, node: &str, other: &str) -> bool {
     (digest(node, address), node) < (digest(other, address), other)
 }
 
@@ -83,19 +92,19 @@ mod tests {
         names.iter().map(|name| (*name).into()).collect()
     }
 
-    fn order_of(address: &str, nodes: &[(&str, u32)], load: &Load) -> Vec<String> {
+    fn ranked(address: &str, nodes: &[(&str, u32)], load: &Load) -> Vec<String> {
         let nodes: Vec<(NodeName, u32)> = nodes.iter().map(|(name, weight)| ((*name).into(), *weight)).collect();
         let candidates = nodes.iter().map(|(name, weight)| (name, *weight));
-        order(address.parse().unwrap(), candidates, load)
+        rank(address.parse().unwrap(), candidates, load)
             .into_iter()
             .map(ToString::to_string)
             .collect()
     }
 
     #[test]
-    fn the_order_of_the_hash_is_that_of_metallb() {
-        // The golden vectors of the compatibility reference, the winner first.
-        for (address, winners) in [
+    fn hash_order_matches_metallb() {
+        // Golden vectors of the compatibility reference, the best node first.
+        for (address, order) in [
             ("10.0.0.1", vec!["node-b", "node-a", "node-c"]),
             ("10.0.0.2", vec!["node-b", "node-c", "node-a"]),
             ("10.20.30.1", vec!["edge-b", "worker-a", "edge-a", "worker-b"]),
@@ -104,49 +113,45 @@ mod tests {
             ("10.20.30.2", vec!["iris1", "iris2"]),
             ("fd00::1", vec!["node-c", "node-b", "node-a"]),
         ] {
-            let mut nodes: Vec<(&str, u32)> = winners.iter().map(|name| (*name, 0)).collect();
+            let mut nodes: Vec<(&str, u32)> = order.iter().map(|name| (*name, 0)).collect();
             nodes.sort();
-            assert_eq!(
-                order_of(address, &nodes, &Load::new(1, nodes.len())),
-                winners,
-                "{address}"
-            );
-            for pair in winners.windows(2) {
-                assert!(comes_first(address.parse().unwrap(), pair[0], pair[1]));
+            assert_eq!(ranked(address, &nodes, &Load::new(1, nodes.len())), order, "{address}");
+            for pair in order.windows(2) {
+                assert!(ranks_before(address.parse().unwrap(), pair[0], pair[1]));
             }
         }
     }
 
     #[test]
-    fn a_preference_beats_a_fair_share_and_that_beats_the_hash() {
+    fn preference_beats_fair_share_and_fair_share_beats_hash() {
         let mut load = Load::new(2, 2);
         assert_eq!(
-            order_of("10.0.0.1", &[("node-a", 0), ("node-b", 0)], &load),
+            ranked("10.0.0.1", &[("node-a", 0), ("node-b", 0)], &load),
             ["node-b", "node-a"]
         );
-        load.count(&"node-b".into());
+        load.add(&"node-b".into());
         assert_eq!(
-            order_of("10.0.0.1", &[("node-a", 0), ("node-b", 0)], &load),
+            ranked("10.0.0.1", &[("node-a", 0), ("node-b", 0)], &load),
             ["node-a", "node-b"]
         );
         assert_eq!(
-            order_of("10.0.0.1", &[("node-a", 0), ("node-b", 50)], &load),
+            ranked("10.0.0.1", &[("node-a", 0), ("node-b", 50)], &load),
             ["node-b", "node-a"]
         );
-        load.count(&"node-a".into());
+        load.add(&"node-a".into());
         assert_eq!(
-            order_of("10.0.0.1", &[("node-a", 0), ("node-b", 0)], &load),
+            ranked("10.0.0.1", &[("node-a", 0), ("node-b", 0)], &load),
             ["node-b", "node-a"]
         );
     }
 
     #[test]
-    fn the_order_does_not_depend_on_the_order_of_the_candidates() {
+    fn ranking_is_independent_of_the_candidate_order() {
         let nodes = names(&["a", "b", "c", "d", "e"]);
         let load = Load::new(1, 5);
         let address = "192.0.2.7".parse().unwrap();
-        let forward = order(address, nodes.iter().map(|node| (node, 0)), &load);
-        let backward = order(address, nodes.iter().rev().map(|node| (node, 0)), &load);
+        let forward = rank(address, nodes.iter().map(|node| (node, 0)), &load);
+        let backward = rank(address, nodes.iter().rev().map(|node| (node, 0)), &load);
         assert_eq!(forward, backward);
     }
 }

@@ -1,122 +1,157 @@
-//! What a speaker tells of itself.
+//! What a speaker knows and why things are as they are, for `/debug/state`.
 
-use std::{collections::BTreeMap, time::Instant};
+use std::{collections::BTreeMap, net::IpAddr, time::Instant};
 
-use serde_json::json;
+use serde::Serialize;
 
-use super::{Counts, OwnedAddress, Speaker};
+use super::{Speaker, view};
 use crate::{
-    core::{eligibility::verdicts, peers::Phase},
-    wire::message::NodeName,
+    liveness::{View, peers::Phase},
+    node::interface::Interface,
+    ownership::eligibility,
+    types::{Epoch, NodeName},
 };
 
+/// Everything that explains what a speaker does.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct DebugState {
+    /// The node of the speaker.
+    pub node: NodeName,
+    /// Whether the API server has reported the cluster yet.
+    pub configured: bool,
+    /// Whether the speaker still listens before it claims anything.
+    pub listening: bool,
+    /// Whether the speaker shuts down.
+    pub leaving: bool,
+    /// The interfaces of the node.
+    pub interfaces: Vec<Interface>,
+    /// The nodes of the cluster whose speakers are alive.
+    pub peers_alive: Vec<NodeName>,
+    /// Peers that are not alive, or suspect.
+    pub suspects: BTreeMap<NodeName, SuspectState>,
+    /// For each owner the addresses that this node answers for as its deputy.
+    pub deputy_for: BTreeMap<NodeName, Vec<IpAddr>>,
+    /// Every address of a Service of our class.
+    pub addresses: BTreeMap<IpAddr, AddressDebugState>,
+}
+
+/// What is known of a peer that is not heard.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct SuspectState {
+    /// Whether it is heard on any path.
+    pub heard: bool,
+    /// What the reachability check says.
+    pub wire: String,
+    /// How many nodes declare it failed.
+    pub reported_failed_by: usize,
+}
+
+/// What is known of one address.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct AddressDebugState {
+    /// The Services on the address.
+    pub services: Vec<String>,
+    /// The claim in force.
+    pub claimed_by: Option<ClaimDebugState>,
+    /// Whether this node announces it.
+    pub announced_here: bool,
+    /// For each node why it is not eligible, or that it is.
+    pub nodes: BTreeMap<NodeName, String>,
+    /// How this node became the owner.
+    pub taken: Option<TakenDebugState>,
+    /// The MAC of a foreign host that has the address.
+    pub foreign_host: Option<String>,
+}
+
+/// A claim in force.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct ClaimDebugState {
+    /// The owner.
+    pub node: NodeName,
+    /// The epoch of the claim.
+    pub epoch: Epoch,
+}
+
+/// How a node became the owner of an address.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct TakenDebugState {
+    /// The former owner.
+    pub from: Option<NodeName>,
+    /// Why.
+    pub cause: String,
+}
+
 impl Speaker {
-    /// The node of this speaker.
+    /// What this speaker knows, and why things are as they are.
     #[must_use]
-    pub const fn node(&self) -> &NodeName {
-        &self.me
-    }
-
-    /// What it announces at this moment.
-    pub fn announced(&self) -> impl Iterator<Item = &OwnedAddress> {
-        let owned = self.owned.values().map(|announced| &announced.owned);
-        owned.filter(|owned| self.probes.is_clear(owned.address))
-    }
-
-    /// Whether the API server has told the configuration.
-    #[must_use]
-    pub const fn is_configured(&self) -> bool {
-        self.facts.is_some()
-    }
-
-    /// Whether a part of the configuration is not in use because something is wrong with it.
-    #[must_use]
-    pub fn has_refused_configuration(&self) -> bool {
-        self.facts
-            .as_ref()
-            .is_some_and(|facts| !facts.config.refused.is_empty())
-    }
-
-    /// How often a foreign host used an address of this node.
-    #[must_use]
-    pub const fn conflicts(&self) -> u64 {
-        self.probes.conflicts()
-    }
-
-    /// All other speakers: whether each is silent, and how much of what it says is lost, where this node watches it.
-    pub fn peers(&self, now: Instant) -> impl Iterator<Item = (&NodeName, bool, Option<f64>)> {
-        self.peers.nodes().map(move |node| {
-            let loss = self.peers.watches(node).then(|| self.peers.loss(node));
-            (node, !self.peers.lives(node, now), loss)
-        })
-    }
-
-    /// What has happened so far, counted.
-    #[must_use]
-    pub const fn counts(&self) -> &Counts {
-        &self.counts
-    }
-
-    /// What is known and why things are as they are, for `/debug/state`.
-    #[must_use]
-    pub fn debug_state(&self, now: Instant) -> serde_json::Value {
-        let Some(facts) = &self.facts else {
-            return json!({"waiting": "for the API server"});
-        };
-        let networks = self.networks(now);
-        let addresses: serde_json::Map<_, _> = facts
-            .addresses
-            .iter()
-            .map(|(address, tenants)| {
-                let verdicts = verdicts(facts, &networks, *address);
-                let nodes: serde_json::Map<_, _> = verdicts
-                    .iter()
-                    .map(|(node, verdict)| {
-                        let text = verdict
-                            .as_ref()
-                            .map_or_else(ToString::to_string, |_| "may own it".to_owned());
-                        (node.to_string(), text.into())
-                    })
-                    .collect();
-                let holder = self.claims.holder(*address);
-                let owner = holder.map(|holder| json!({"node": &*holder.node, "epoch": holder.epoch}));
-                let services: Vec<String> = tenants.iter().map(|tenant| tenant.service.to_string()).collect();
-                let mine = self.owned.contains_key(address) && self.probes.is_clear(*address);
-                let taken = self.causes.get(address).map(|(from, cause)| json!({"from": from.as_deref(), "cause": cause.to_string()}));
-                let foreign = self.probes.taken_by(*address).map(|mac| mac.to_string());
-                (
-                    address.to_string(),
-                    json!({"services": services, "claimedBy": owner, "announcedHere": mine, "nodes": nodes, "taken": taken, "foreignHost": foreign}),
-                )
-            })
-            .collect();
-        let peers: Vec<&str> = facts
-            .nodes
-            .keys()
-            .filter(|node| self.peers.lives(node, now))
-            .map(|node| &**node)
-            .collect();
-        let mut stood_in: BTreeMap<&str, Vec<String>> = BTreeMap::new();
-        for (address, stand_in) in &self.stood_in {
-            stood_in.entry(&stand_in.owner).or_default().push(address.to_string());
-        }
-        let suspects: serde_json::Map<_, _> = self
-            .peers
+    pub fn debug_state(&self, now: Instant) -> DebugState {
+        let view = view!(self, now);
+        let peers = view.peers();
+        let suspects = peers
             .nodes()
-            .filter(|node| self.peers.phase(node, now) != Some(Phase::Well))
-            .map(|node| {
-                let text = format!("{:?}", self.found(now, node));
-                let by = self.peers.suspected_by(node, now);
-                (
-                    node.to_string(),
-                    json!({"heard": self.peers.lives(node, now), "wire": text, "suspectedBy": by}),
-                )
-            })
-            .collect();
-        json!({
-            "suspects": suspects,
-            "node": &*self.me, "listening": self.listening, "leaving": self.leaving.is_some(), "peersAlive": peers, "standsInFor": stood_in,
-            "interfaces": self.interfaces, "addresses": addresses,
-        })
+            .filter(|node| peers.phase(node, now) != Some(Phase::Alive));
+        let mut deputy_for: BTreeMap<NodeName, Vec<IpAddr>> = BTreeMap::new();
+        for (address, duty) in self.lan.duties() {
+            deputy_for.entry(duty.owner.clone()).or_default().push(*address);
+        }
+        let snapshot = self.context.snapshot.as_ref();
+        let nodes = snapshot.into_iter().flat_map(|snapshot| snapshot.nodes.keys());
+        DebugState {
+            node: self.context.me.clone(),
+            configured: self.is_configured(),
+            listening: self.context.listening,
+            leaving: self.context.shutdown.is_some(),
+            interfaces: self.node.interfaces().to_vec(),
+            peers_alive: nodes.filter(|node| peers.is_alive(node, now)).cloned().collect(),
+            suspects: suspects.map(|node| (node.clone(), suspect(view, node))).collect(),
+            deputy_for,
+            addresses: self.debug_addresses(view),
+        }
+    }
+
+    fn debug_addresses(&self, view: &View<'_>) -> BTreeMap<IpAddr, AddressDebugState> {
+        let Some(snapshot) = &self.context.snapshot else {
+            return BTreeMap::new();
+        };
+        let networks = view.networks();
+        let describe = |address: IpAddr| {
+            let verdicts = eligibility::verdicts(snapshot, &networks, address);
+            let text = |verdict: Result<_, eligibility::Reason>| match verdict {
+                Ok(_) => "eligible".to_owned(),
+                Err(reason) => reason.to_string(),
+            };
+            let record = self.ownership.claims().get(address);
+            let services = snapshot.services_on(address);
+            AddressDebugState {
+                services: services.map(|service| service.service.to_string()).collect(),
+                claimed_by: record.map(|record| ClaimDebugState {
+                    node: record.node.clone(),
+                    epoch: record.epoch,
+                }),
+                announced_here: self.lan.announces(address),
+                nodes: verdicts
+                    .into_iter()
+                    .map(|(node, verdict)| (node, text(verdict)))
+                    .collect(),
+                taken: self.ownership.taken(address).map(|taken| TakenDebugState {
+                    from: taken.from.clone(),
+                    cause: taken.cause.to_string(),
+                }),
+                foreign_host: self.lan.conflicts().foreign_owner(address).map(|mac| mac.to_string()),
+            }
+        };
+        let addresses = snapshot.addresses.keys();
+        addresses.map(|address| (*address, describe(*address))).collect()
+    }
+}
+
+fn suspect(view: &View<'_>, node: &NodeName) -> SuspectState {
+    SuspectState {
+        heard: view.is_alive(node),
+        wire: format!("{:?}", view.reachability(node)),
+        reported_failed_by: view.peers().failure_reports(node, view.now),
     }
 }

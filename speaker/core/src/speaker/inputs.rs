@@ -1,79 +1,132 @@
-//! What is learnt from Kubernetes and from the node itself.
+//! What the speaker receives from Kubernetes, from its node, and from the kernels of other nodes.
 
-use std::{sync::Arc, time::Instant};
+use std::{collections::BTreeMap, sync::Arc, time::Instant};
 
-use super::Speaker;
+use super::{Speaker, surroundings, turn, view};
 use crate::{
-    core::{facts::ClusterSnapshot, interface::Interface, peers::cycle, preflight::Kernel, settings::DeputyMode},
-    wire::message::{Message, NodeName},
+    cluster_snapshot::ClusterSnapshot,
+    context::Shutdown,
+    lan::FrameKind,
+    liveness::peers::anti_entropy_cycle,
+    node::{interface::Interface, preflight::KernelSettings},
+    settings::DeputyMode,
+    types::{InterfaceIndex, MacAddr, NodeName},
+    wire::message::Message,
 };
 
 impl Speaker {
-    /// Takes in what is known from Kubernetes.
-    pub fn handle_snapshot(&mut self, now: Instant, facts: Arc<ClusterSnapshot>) {
-        let first = self.facts.is_none();
-        self.peers.retain(now, &facts);
-        self.forget_gone(&facts);
-        self.outbid.retain(|address, _| facts.addresses.contains_key(address));
-        // Others may know of an address before we do: what they say of it is kept for as long as they say it.
-        let me = self.me.clone();
-        self.claims.retain(now, &me, cycle(facts.nodes.len()), |address| {
-            facts.addresses.contains_key(&address)
-        });
-        self.unowned.retain(|address, _| facts.addresses.contains_key(address));
-        self.better.retain(|address, _| facts.addresses.contains_key(address));
-        self.hopeless.retain(|address, _| facts.addresses.contains_key(address));
-        self.counts
+    /// Handles a new snapshot of the cluster.
+    pub fn handle_snapshot(&mut self, now: Instant, snapshot: Arc<ClusterSnapshot>) {
+        let is_first = self.context.snapshot.is_none();
+        let cycle = anti_entropy_cycle(snapshot.nodes.len());
+        self.ownership.retain(now, &self.context.me, cycle, &snapshot);
+        self.sinks
+            .stats
             .traffic
-            .retain(|address, _| facts.addresses.contains_key(address));
-        self.facts = Some(facts);
-        self.redraw_ring();
-        self.verdicts = None;
-        if first && self.interfaces.is_some() {
-            self.greet();
+            .retain(|address, _| snapshot.addresses.contains_key(address));
+        self.context.snapshot = Some(snapshot.clone());
+        let turn = turn!(self, now);
+        self.ownership.arm_retransmission(turn);
+        self.liveness.retain(turn, &snapshot);
+        let peers = self.liveness.peers();
+        self.sync
+            .retain(|node| snapshot.nodes.contains_key(node) || peers.session(node).is_some());
+        self.liveness.rebuild_ring(&self.context);
+        self.sinks
+            .outbox
+            .set_destinations(self.liveness.destinations(&self.context));
+        self.update_lan_addresses(now);
+        if is_first {
+            self.broadcast_hello();
         }
-        self.changed(now);
+        self.handle_change(now);
     }
 
-    /// Takes in the interfaces of this node.
+    /// Handles the interfaces of this node, all of them.
     pub fn handle_interfaces(&mut self, now: Instant, interfaces: Vec<Interface>) {
-        if self.interfaces.as_ref() != Some(&interfaces) {
-            self.interfaces = Some(interfaces);
-            self.verdicts = None;
-            self.groups.clear();
-            // The others are to know at once.
-            self.greet();
-            self.changed(now);
+        if self.node.set_interfaces(interfaces) {
+            self.lan.set_own_macs(self.node.macs());
+            self.ownership.invalidate_verdicts();
+            self.update_lan_addresses(now);
+            // The others have to learn it at once.
+            self.broadcast_hello();
+            self.handle_change(now);
         }
     }
 
-    /// Takes in how the kernel of this node is set.
-    pub fn handle_kernel_settings(&mut self, now: Instant, kernel: Kernel) {
-        self.kernel = kernel;
-        self.look_at_node(now);
+    /// Handles the kernel settings of this node.
+    pub fn handle_kernel_settings(&mut self, now: Instant, kernel: KernelSettings) {
+        self.node.set_kernel_settings(kernel);
+        self.run_preflight(now);
     }
 
-    /// The kernel of another node has said that nobody listens there: its speaker is away, most likely, and the node lives. This may be
-    /// forged, so it is worth a doubt and no more.
+    /// Handles "port unreachable" from the kernel of a node: most likely its speaker is down, and the
+    /// node lives. It can be forged, so it makes the peer suspect and no more.
     pub fn handle_port_unreachable(&mut self, now: Instant, node: &NodeName) {
-        if self.peers.refused(now, node) {
-            self.notice(now, node);
+        if self.liveness.handle_port_unreachable(now, node) {
+            self.review_peer(now, node);
         }
     }
 
-    /// The process is about to end. Others stand in for this node until it is back, or take over if it does not stay. What nobody answers for
-    /// stays announced until the end.
-    pub fn begin_shutdown(&mut self, now: Instant) {
-        let draining = self.facts.as_ref().and_then(|facts| facts.nodes.get(&self.me));
-        let handover = self.settings.deputy == DeputyMode::Off || draining.is_some_and(|node| node.draining);
-        self.leaving = Some(handover);
-        self.tell_everybody(&Message::Leaving { handover });
-        self.changed(now);
+    /// Handles an Ethernet frame from an interface. Returns a reply to send on the same interface.
+    pub fn handle_frame(
+        &mut self,
+        now: Instant,
+        interface: InterfaceIndex,
+        kind: FrameKind,
+        frame: &[u8],
+    ) -> Option<Vec<u8>> {
+        let outcome = self.lan.handle_frame(turn!(self, now), interface, kind, frame);
+        if let Some((node, seen)) = &outcome.peer_use {
+            let owns = self.ownership.claims().owner(seen.address) == Some(node);
+            let around = surroundings!(self);
+            self.liveness
+                .handle_address_use(turn!(self, now), around, seen, (node, owns));
+        }
+        self.lan.arm(turn!(self, now));
+        outcome.reply
     }
 
-    /// Whether everything that is announced is answered for by others.
+    /// Begins to shut down. Deputies answer for this node until it is back, or others take its addresses
+    /// over if it does not stay. An address without a deputy stays announced until the end.
+    pub fn begin_shutdown(&mut self, now: Instant) {
+        let snapshot = self.context.snapshot.as_ref();
+        let draining = snapshot.and_then(|snapshot| snapshot.nodes.get(&self.context.me));
+        let handover = self.context.settings.deputy == DeputyMode::Off || draining.is_some_and(|node| node.draining);
+        self.context.shutdown = Some(Shutdown { handover });
+        self.sinks.outbox.broadcast(&Message::Leaving { handover });
+        self.handle_change(now);
+    }
+
+    /// Whether other nodes answer for everything that this node announces.
     #[must_use]
     pub fn may_stop(&self) -> bool {
-        self.announced().all(|owned| self.covered.contains(&owned.address))
+        self.lan
+            .announced()
+            .all(|owned| self.ownership.is_covered(owned.address))
+    }
+
+    /// Finds the address of every peer on a common LAN.
+    fn update_lan_addresses(&mut self, now: Instant) {
+        let view = view!(self, now);
+        for node in self.liveness.peers().nodes() {
+            self.sinks.outbox.set_lan_address(node, view.lan_address(node));
+        }
+    }
+
+    /// Handles changed networks of a peer.
+    pub(super) fn handle_networks_changed(&mut self, now: Instant, node: &NodeName) {
+        let address = view!(self, now).lan_address(node);
+        self.sinks.outbox.set_lan_address(node, address);
+        let peers = self.liveness.peers();
+        let mut macs: BTreeMap<MacAddr, NodeName> = BTreeMap::new();
+        for peer in peers.nodes() {
+            let networks = peers.networks_of(peer).iter();
+            macs.extend(networks.map(|network| (network.mac, peer.clone())));
+        }
+        let turn = turn!(self, now);
+        self.lan.set_peer_macs(turn, macs);
+        self.ownership.invalidate_verdicts();
+        turn.request_review();
     }
 }

@@ -1,28 +1,21 @@
-//! What other speakers say, and what follows from their silence.
+//! Messages of other speakers, by family.
 
-use std::{
-    net::IpAddr,
-    time::{Duration, Instant},
-};
+use std::{net::IpAddr, time::Instant};
 
-use super::{Output, Speaker};
+use super::{Speaker, full_state, turn, view};
 use crate::{
-    core::{
-        claims::Settled,
-        peers::{Heard, Path, Phase},
-    },
-    wire::message::{Claim, Datagram, Message, NodeName},
+    liveness::peers::{Arrival, Path, Phase, Sighting},
+    output::Output,
+    ownership::claims::ClaimOutcome,
+    sync::welcome,
+    timers::Timer,
+    types::NodeName,
+    wire::message::{Claim, Datagram, Message},
 };
-
-/// Without being outbid for so long a node is as willing to own an address as any.
-const CALM: Duration = Duration::from_secs(120);
-
-/// After so long one that is watched from now on is asked on the wire, to know whether it answers at all.
-const SOON: Duration = Duration::from_millis(300);
 
 impl Speaker {
-    /// Takes in a message of another speaker, that came from `source`. What follows for ownership is decided in the next turn, which is due at
-    /// once: so many messages may come at one time.
+    /// Handles a message of another speaker that came from `source`. What follows for ownership is
+    /// decided in the next timeout, which is due at once: many messages may come together.
     pub fn handle_datagram(&mut self, now: Instant, source: IpAddr, datagram: Datagram) {
         let Datagram {
             from,
@@ -31,194 +24,197 @@ impl Speaker {
             sequence,
             message,
         } = datagram;
-        if self.facts.is_none() || from == self.me || to != self.me {
+        if self.context.snapshot.is_none() || from == self.context.me || to != self.context.me {
             return;
         }
-        self.excuse(now);
-        let path = self.path(&from, source);
-        match self.peers.hear(now, &from, (source, path), boot, sequence) {
-            Heard::Again => return,
-            Heard::Behind(boot) => return self.tell(&from, Message::Behind(boot)),
-            Heard::Known => {}
-            Heard::Appeared => {
-                self.soon(now);
-                self.tell(&from, Message::Suspected);
-                self.welcome(now, &from, false);
-                self.notice(now, &from);
+        self.excuse_pause(now);
+        let arrival = Arrival {
+            address: source,
+            path: view!(self, now).path(&from, source),
+            boot,
+            sequence,
+        };
+        if self.handle_arrival(now, &from, &arrival) {
+            self.handle_message(now, &from, arrival.path, message);
+        }
+        self.lan.arm(turn!(self, now));
+    }
+
+    /// Handles that a message arrived. Returns whether its content counts.
+    fn handle_arrival(&mut self, now: Instant, from: &NodeName, arrival: &Arrival) -> bool {
+        let sighting = self.liveness.handle_arrival(now, from, arrival);
+        if let Some(address) = self.liveness.peers().address(from) {
+            self.sinks.outbox.set_heard_from(from, address);
+        }
+        match sighting {
+            Sighting::Replayed => return false,
+            Sighting::Behind(boot) => {
+                self.sinks.outbox.send(from, Message::StaleBoot(boot));
+                return false;
             }
-            Heard::Restarted => {
-                self.soon(now);
-                self.redraw_ring();
-                self.welcome(now, &from, true);
-                self.notice(now, &from);
+            Sighting::Known => {}
+            Sighting::Appeared => {
+                let turn = turn!(self, now);
+                turn.request_review();
+                turn.outbox.send(from, Message::WasFailed);
+                welcome(turn, from, false, full_state!(self));
+                self.review_peer(now, from);
+            }
+            Sighting::Restarted => {
+                self.liveness.rebuild_ring(&self.context);
+                let turn = turn!(self, now);
+                turn.request_review();
+                welcome(turn, from, true, full_state!(self));
+                self.review_peer(now, from);
             }
         }
+        true
+    }
+
+    fn handle_message(&mut self, now: Instant, from: &NodeName, path: Path, message: Message) {
         match message {
-            Message::Heartbeat => {
-                if !self.peers.watches(&from) {
-                    self.next_baseline = self.next_baseline.min(now + SOON);
-                }
-                self.peers.beat(now, &from, path);
-                if self.phases.get(&from) != Some(&Phase::Well) {
-                    self.watch(now);
-                } else if self.next_liveness.is_none_or(|due| due > now) {
-                    // What is due already is looked at in the next turn, not put off.
-                    self.expect(now);
-                }
-            }
-            Message::Unwatch => self.peers.unwatch(&from),
+            Message::Heartbeat => self.handle_heartbeat(now, from, path),
+            Message::Unwatch => self.liveness.handle_unwatch(from),
             Message::Hello(networks) => {
-                if self.peers.set_networks(&from, networks) {
-                    self.learn_macs(now);
-                    self.verdicts = None;
-                    self.soon(now);
+                if self.liveness.handle_networks(from, networks) {
+                    self.handle_networks_changed(now, from);
                 }
             }
-            Message::Doubt(node) => {
-                self.peers.told_doubt(now, &node);
-                self.notice(now, &node);
+            Message::Suspect(_) | Message::Failed { .. } | Message::Recovered(_) | Message::WasFailed => {
+                self.handle_liveness_report(now, from, message);
             }
-            Message::Suspect { node, .. } if node == self.me => self.refute(now),
-            Message::Suspect { node, on_lan } => {
-                // What we hear ourselves, others can't tell us away; and to one that is cut off where it announces all others are silent there.
-                let is_seen = self.peers.watches(&node) && self.peers.phase(&node, now) == Some(Phase::Well);
-                let is_cut_off = on_lan && matches!(self.peers.phase(&from, now), Some(Phase::Suspected(_)));
-                if !is_seen && !is_cut_off {
-                    self.peers.told(now, &node, &from, on_lan);
-                    self.notice(now, &node);
+            Message::Claims { .. }
+            | Message::RelayedClaims(_)
+            | Message::YourClaims(_)
+            | Message::Released(_)
+            | Message::Yielded(_) => self.handle_claims_message(now, from, message),
+            Message::StaleBoot(boot) => self.sinks.outbox.push(Output::BootId(boot)),
+            Message::Listening => self.note_answer(now, from),
+            Message::Leaving { handover } => {
+                let turn = turn!(self, now);
+                if self.liveness.handle_leaving(now, from, handover) {
+                    turn.request_review();
+                }
+                self.lan.confirm_duties(turn, from);
+            }
+            Message::DeputyFor(addresses) => {
+                self.ownership.handle_deputy_confirmation(&self.context.me, &addresses);
+            }
+        }
+    }
+
+    fn handle_heartbeat(&mut self, now: Instant, from: &NodeName, path: Path) {
+        let turn = turn!(self, now);
+        self.liveness.handle_heartbeat(turn, from, path);
+        if self.liveness.peers().reviewed_phase(from) != Some(Phase::Alive) {
+            self.review_peers(now);
+        } else if !turn.timers.is_due(Timer::FailureDetection, now) {
+            // What is due already is reviewed in the next timeout, not put off.
+            self.liveness.arm_failure_detection(turn);
+        }
+    }
+
+    /// Messages about who is alive.
+    fn handle_liveness_report(&mut self, now: Instant, from: &NodeName, message: Message) {
+        match message {
+            Message::Suspect(node) => {
+                self.liveness.handle_suspicion(now, &node);
+                self.review_peer(now, &node);
+            }
+            Message::Failed { node, .. } if node == self.context.me => self.refute(now),
+            Message::Failed { node, on_lan } => {
+                if self.liveness.handle_failure_report(now, from, &node, on_lan) {
+                    self.review_peer(now, &node);
                 }
             }
-            Message::Hears(node) => {
-                self.peers.told_well(&node, &from);
-                self.notice(now, &node);
+            Message::Recovered(node) => {
+                self.liveness.handle_recovery_report(from, &node);
+                self.review_peer(now, &node);
+            }
+            Message::WasFailed => self.refute(now),
+            _ => {}
+        }
+    }
+
+    /// Messages about who owns what.
+    fn handle_claims_message(&mut self, now: Instant, from: &NodeName, message: Message) {
+        match message {
+            Message::Claims { claims, last } => {
+                for claim in claims {
+                    self.handle_claim(now, from, from, claim);
+                }
+                if last {
+                    if self.liveness.handle_claims_complete(from) {
+                        turn!(self, now).request_review();
+                    }
+                    self.note_answer(now, from);
+                }
+            }
+            Message::RelayedClaims(claims) => {
+                for (node, claim) in claims {
+                    // Of this node nobody knows better.
+                    if node != self.context.me {
+                        self.handle_claim(now, from, &node, claim);
+                    }
+                }
+            }
+            // Only a speaker that has just started can have forgotten what it owned.
+            Message::YourClaims(claims) if self.context.listening => {
+                let me = self.context.me.clone();
+                for claim in claims {
+                    self.handle_claim(now, &me, &me, claim);
+                }
             }
             Message::Released(claims) => {
                 for claim in claims {
-                    if self.claims.release(&from, claim) {
-                        self.soon(now);
-                    }
+                    self.ownership.handle_release(turn!(self, now), from, claim);
                 }
-            }
-            Message::Suspected => self.refute(now),
-            Message::Leaving { handover } => {
-                if self.peers.set_leaving(now, &from, handover) {
-                    self.soon(now);
-                }
-                self.tell_stand_in(&from);
             }
             Message::Yielded(addresses) => {
-                self.yielded(&from, &addresses);
+                let turn = turn!(self, now);
+                self.ownership.handle_yielded(turn, from, &addresses);
+                // Neighbours that heard the former owner last have to learn the new one.
                 for address in addresses {
-                    if self.owned.contains_key(&address) && self.probes.is_clear(address) {
-                        self.announcements.begin(now, address);
-                    }
+                    self.lan.restart_announcements(turn, address);
                 }
             }
-            Message::StandIn(addresses) => self.covered.extend(addresses),
-            Message::Behind(boot) => self.outputs.push_back(Output::Boot(boot)),
-            Message::YouOwn(claims) => {
-                // Only one that has just been started can have forgotten.
-                if self.listening {
-                    let me = self.me.clone();
-                    claims.into_iter().for_each(|claim| self.hear_claim(now, &me, claim));
-                }
-            }
-            Message::Listening => {
-                if self.listening {
-                    self.answered.insert(from);
-                    self.soon(now);
-                }
-            }
-            Message::Claims { claims, last } => {
-                claims.into_iter().for_each(|claim| self.hear_claim(now, &from, claim));
-                if last {
-                    if self.peers.has_told_claims(&from) {
-                        self.soon(now);
-                    }
-                    if self.listening {
-                        // Each answer counts: it may be the last that is waited for.
-                        self.answered.insert(from);
-                        self.soon(now);
-                    }
-                }
-            }
-            Message::Others(claims) => {
-                for (node, claim) in claims {
-                    // Of ourselves nobody knows better.
-                    if node == self.me {
-                        continue;
-                    }
-                    let before = self.holder_of(claim.address);
-                    let (me, peers) = (&self.me, &self.peers);
-                    let cycle = self.cycle();
-                    let settled = self
-                        .claims
-                        .vouch(now, cycle, &node, claim, |node| node == me || peers.lives(node, now));
-                    self.settled(now, before, settled, &from, claim.address);
-                }
-            }
+            _ => {}
         }
     }
 
-    /// By which way a message of `from` came: over a network that addresses are announced on, if it has an address of that.
-    fn path(&self, from: &NodeName, source: IpAddr) -> Path {
-        let facts = self.facts.as_ref();
-        let node = facts.and_then(|facts| facts.nodes.get(from)?.address);
-        let networks = self.peers.networks_of(from).iter();
-        let mut networks = networks.filter(|network| !self.is_node_network(from, network));
-        let mut on_lan = || networks.any(|network| network.addresses.iter().any(|address| address.addr() == source));
-        if node != Some(source) && on_lan() {
-            Path::Lan
-        } else {
-            Path::Node
+    /// Handles a claim of `node` that `teller` sent.
+    fn handle_claim(&mut self, now: Instant, teller: &NodeName, node: &NodeName, claim: Claim) {
+        let (view, turn) = (view!(self, now), turn!(self, now));
+        let relayed = teller != node;
+        let outcome = self.ownership.handle_claim(turn, view, (node, claim), relayed);
+        if outcome == ClaimOutcome::Outdated {
+            self.contradict(now, teller, claim.address);
         }
     }
 
-    fn hear_claim(&mut self, now: Instant, node: &NodeName, claim: Claim) {
-        let before = self.holder_of(claim.address);
-        let (me, peers) = (&self.me, &self.peers);
-        let cycle = self.cycle();
-        let settled = self
-            .claims
-            .hear(now, cycle, node, claim, |node| node == me || peers.lives(node, now));
-        self.settled(now, before, settled, node, claim.address);
-    }
-
-    /// What follows from a claim that was heard from `teller`.
-    fn settled(
-        &mut self,
-        now: Instant,
-        before: Option<NodeName>,
-        settled: Settled,
-        teller: &NodeName,
-        address: IpAddr,
-    ) {
-        match settled {
-            Settled::Same => {}
-            Settled::Changed => {
-                if before.as_ref() == Some(&self.me) && self.disputes(now, address) {
-                    let (times, last) = self.outbid.entry(address).or_insert((0, now));
-                    *times = if now > *last + CALM { 1 } else { times.saturating_add(1) };
-                    *last = now;
-                }
-                self.soon(now);
-            }
-            Settled::Outdated => self.contradict(teller, address),
-        }
-    }
-
-    /// Whether somebody has taken an address that this node may own, as far as it knows, and the other may not.
-    fn disputes(&mut self, now: Instant, address: IpAddr) -> bool {
-        let (Some(facts), Some(holder)) = (self.facts.clone(), self.holder_of(address)) else {
-            return false;
+    /// Tells `node` who owns an address that it claims, or relays a claim for. If this node does, it tells
+    /// the neighbours too, which may have heard the other one.
+    fn contradict(&mut self, now: Instant, node: &NodeName, address: IpAddr) {
+        let Some(record) = self.ownership.claims().get(address).cloned() else {
+            return;
         };
-        let verdicts = self.verdicts(now, &facts);
-        let place = verdicts.binary_search_by_key(&address, |(of, _)| *of).ok();
-        place
-            .and_then(|place| verdicts.get(place))
-            .is_some_and(|(_, verdicts)| {
-                let may = |node: &NodeName| matches!(verdicts.get(node), Some(Ok(_)));
-                may(&self.me) && !may(&holder)
-            })
+        let claim = record.claim(address);
+        let turn = turn!(self, now);
+        if record.node == self.context.me {
+            let claims = vec![claim];
+            turn.outbox.send(node, Message::Claims { claims, last: false });
+            self.lan.announce(turn, address);
+        } else {
+            turn.outbox
+                .send(node, Message::RelayedClaims(vec![(record.node, claim)]));
+        }
+    }
+
+    /// A peer has told this node all that it owns: the last answer ends listening.
+    fn note_answer(&mut self, now: Instant, from: &NodeName) {
+        if self.context.listening {
+            self.sync.note_answer(from.clone());
+            turn!(self, now).request_review();
+        }
     }
 }

@@ -1,4 +1,7 @@
-//! ARP over Ethernet (RFC 826): requests and replies are read; requests, probes (RFC 5227), replies and gratuitous packets are built.
+//! ARP for IPv4 over Ethernet (RFC 826).
+//!
+//! Parses requests and replies. Builds requests, probes (RFC 5227, section 2.1.1), replies and
+//! gratuitous ARP.
 
 use std::net::Ipv4Addr;
 
@@ -8,43 +11,47 @@ use pnet_packet::{
     ethernet::{EtherTypes, MutableEthernetPacket},
 };
 
-/// How long an Ethernet header is.
+/// Length of an Ethernet header, in bytes.
 const ETHERNET: usize = 14;
-/// How long an ARP packet for IPv4 over Ethernet is.
+/// Length of an ARP packet for IPv4 over Ethernet, in bytes.
 const ARP: usize = 28;
-/// How long the frames are that are built here; the network interface pads them.
+/// Length of every frame that this module builds, in bytes. The network interface adds the padding.
 pub const FRAME: usize = ETHERNET + ARP;
 
-/// What every packet here begins with, from the type of the Ethernet frame on: ARP, Ethernet, IPv4, lengths 6 and 4.
-const KIND: [u8; 8] = [0x08, 0x06, 0x00, 0x01, 0x08, 0x00, 6, 4];
+/// The constant bytes from the EtherType to the address lengths: ARP, hardware type Ethernet,
+/// protocol type IPv4, hardware address length 6, protocol address length 4.
+const FIXED_FIELDS: [u8; 8] = [0x08, 0x06, 0x00, 0x01, 0x08, 0x00, 6, 4];
 
-/// A request for an address, or a reply.
+/// A parsed ARP request or reply, with the addresses of its Ethernet header.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Packet {
-    /// Where the frame was sent to: broadcast, or one host that a neighbour wants to hear from again.
+pub struct ArpPacket {
+    /// Ethernet destination: broadcast, or unicast when a host revalidates an entry of its cache.
     pub destination: MacAddr,
-    /// Where the frame came from: whoever answers for another has put that one's MAC into the packet, not here.
+    /// Ethernet source. A deputy has its own MAC here, and the owner's MAC in `sender_mac`.
     pub source: MacAddr,
-    /// Whether it is a reply.
+    /// Whether the operation is a reply; otherwise it is a request.
     pub reply: bool,
-    /// The MAC of whoever asks or answers, as the packet says.
+    /// Sender hardware address, from the ARP packet.
     pub sender_mac: MacAddr,
-    /// The address of whoever asks or answers; 0.0.0.0 in a probe (RFC 5227).
+    /// Sender protocol address; 0.0.0.0 in a probe (RFC 5227, section 1.1).
     pub sender: Ipv4Addr,
-    /// The address that is asked for, or of whoever is answered.
+    /// Target protocol address: the address that a request asks for, or the requester of a reply.
     pub target: Ipv4Addr,
 }
 
-impl Packet {
-    /// Reads a frame. `None` for whatever is not a well-formed ARP request or reply for IPv4 over Ethernet.
+impl ArpPacket {
+    /// Parses a frame. Trailing padding is ignored.
+    ///
+    /// Returns `None` unless the frame is a well-formed ARP request or reply for IPv4 over
+    /// Ethernet.
     #[must_use]
-    pub fn read(frame: &[u8]) -> Option<Self> {
+    pub fn parse(frame: &[u8]) -> Option<Self> {
         let frame: &[u8; FRAME] = frame.first_chunk()?;
         let mac = |at: usize| Some(MacAddr::from(*frame.get(at..)?.first_chunk::<6>()?));
         let ip = |at: usize| Some(Ipv4Addr::from(*frame.get(at..)?.first_chunk::<4>()?));
         let reply = match frame
             .get(12..20)?
-            .strip_prefix(&KIND)
+            .strip_prefix(&FIXED_FIELDS)
             .and(frame.get(20..22)?.first_chunk())?
         {
             [0, 1] => false,
@@ -61,10 +68,13 @@ impl Packet {
         })
     }
 
-    /// The answer to it: that the address is at `mac`. The frame comes from `source`, which is another when it is given for another host.
+    /// Builds the reply to this request: the target address is at `mac`.
+    ///
+    /// `source` becomes the Ethernet source. It differs from `mac` when a deputy replies for the
+    /// owner.
     #[must_use]
-    pub fn answer(&self, source: MacAddr, mac: MacAddr) -> [u8; FRAME] {
-        build(&Fields {
+    pub fn reply(&self, source: MacAddr, mac: MacAddr) -> [u8; FRAME] {
+        build(&ArpFields {
             destination: self.sender_mac,
             source,
             operation: ArpOperations::Reply,
@@ -76,11 +86,14 @@ impl Packet {
     }
 }
 
-/// The two gratuitous frames that tell every neighbour on the segment that `address` is at `mac`: some take a request, some a reply.
+/// Builds two broadcast gratuitous ARP frames, a request and a reply, that announce `address` at
+/// `mac`.
+///
+/// Both are needed: some hosts update their caches from requests only, others from replies only.
 #[must_use]
 pub fn gratuitous(mac: MacAddr, address: Ipv4Addr) -> [[u8; FRAME]; 2] {
     [ArpOperations::Request, ArpOperations::Reply].map(|operation| {
-        build(&Fields {
+        build(&ArpFields {
             destination: MacAddr::broadcast(),
             source: mac,
             operation,
@@ -92,10 +105,12 @@ pub fn gratuitous(mac: MacAddr, address: Ipv4Addr) -> [[u8; FRAME]; 2] {
     })
 }
 
-/// Asks everybody who has `target`; without a sender's address it is a probe (RFC 5227, section 2.1.1).
+/// Builds a broadcast request for `target`.
+///
+/// With `sender` 0.0.0.0 the request is a probe (RFC 5227, section 2.1.1), which updates no caches.
 #[must_use]
 pub fn request(mac: MacAddr, sender: Ipv4Addr, target: Ipv4Addr) -> [u8; FRAME] {
-    build(&Fields {
+    build(&ArpFields {
         destination: MacAddr::broadcast(),
         source: mac,
         operation: ArpOperations::Request,
@@ -106,7 +121,8 @@ pub fn request(mac: MacAddr, sender: Ipv4Addr, target: Ipv4Addr) -> [u8; FRAME] 
     })
 }
 
-struct Fields {
+/// The variable fields of a frame.
+struct ArpFields {
     destination: MacAddr,
     source: MacAddr,
     operation: ArpOperation,
@@ -116,10 +132,10 @@ struct Fields {
     target: Ipv4Addr,
 }
 
-fn build(fields: &Fields) -> [u8; FRAME] {
+fn build(fields: &ArpFields) -> [u8; FRAME] {
     let mut frame = [0; FRAME];
     let (header, packet) = frame.split_at_mut(ETHERNET);
-    // Both buffers have just the length that their packets need.
+    // Both constructors succeed, because each buffer has exactly the length of its packet.
     if let (Some(mut ethernet), Some(mut arp)) = (MutableEthernetPacket::new(header), MutableArpPacket::new(packet)) {
         ethernet.set_destination(fields.destination);
         ethernet.set_source(fields.source);
@@ -145,63 +161,63 @@ mod tests {
 
     const OURS: MacAddr = MacAddr(2, 0, 0, 0, 0, 1);
     const THEIRS: MacAddr = MacAddr(2, 0, 0, 0, 0, 2);
-    const ASKER: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 9);
+    const REQUESTER: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 9);
     const ADDRESS: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 1);
 
     fn request() -> [u8; FRAME] {
-        super::request(THEIRS, ASKER, ADDRESS)
+        super::request(THEIRS, REQUESTER, ADDRESS)
     }
 
     #[test]
-    fn a_request_is_answered_to_whoever_asked_bit_by_bit() {
-        // Written out by hand from RFC 826.
+    fn request_and_reply_match_the_bytes_of_rfc_826() {
+        // Written by hand from RFC 826.
         let wire = [
-            0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 2, 0, 0, 0, 0, 2, 8, 6, // Ethernet: to all, from THEIRS, ARP
+            0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 2, 0, 0, 0, 0, 2, 8, 6, // Ethernet: broadcast, from THEIRS, ARP
             0, 1, 8, 0, 6, 4, 0, 1, // Ethernet, IPv4, lengths, request
             2, 0, 0, 0, 0, 2, 192, 0, 2, 9, 0, 0, 0, 0, 0, 0, 192, 0, 2, 1,
         ];
         assert_eq!(request(), wire);
-        let read = Packet::read(&wire).unwrap();
-        let wanted = Packet {
+        let parsed = ArpPacket::parse(&wire).unwrap();
+        let expected = ArpPacket {
             destination: MacAddr::broadcast(),
             source: THEIRS,
             reply: false,
             sender_mac: THEIRS,
-            sender: ASKER,
+            sender: REQUESTER,
             target: ADDRESS,
         };
-        assert_eq!(read, wanted);
+        assert_eq!(parsed, expected);
         let reply = [
             2, 0, 0, 0, 0, 2, 2, 0, 0, 0, 0, 1, 8, 6, // Ethernet: to THEIRS, from OURS, ARP
             0, 1, 8, 0, 6, 4, 0, 2, // reply
             2, 0, 0, 0, 0, 1, 192, 0, 2, 1, 2, 0, 0, 0, 0, 2, 192, 0, 2, 9,
         ];
-        assert_eq!(read.answer(OURS, OURS), reply);
-        let heard = Packet::read(&reply).unwrap();
+        assert_eq!(parsed.reply(OURS, OURS), reply);
+        let parsed = ArpPacket::parse(&reply).unwrap();
         assert_eq!(
-            (heard.reply, heard.source, heard.sender_mac, heard.sender),
+            (parsed.reply, parsed.source, parsed.sender_mac, parsed.sender),
             (true, OURS, OURS, ADDRESS)
         );
     }
 
     #[test]
-    fn an_answer_for_another_host_has_its_mac_in_the_packet_and_not_in_the_frame() {
-        let other = MacAddr(2, 0, 0, 0, 0, 7);
-        let frame = Packet::read(&request()).unwrap().answer(OURS, other);
-        let heard = Packet::read(&frame).unwrap();
-        assert_eq!((heard.source, heard.sender_mac), (OURS, other));
+    fn deputy_reply_has_owner_mac_in_packet_and_own_mac_in_frame() {
+        let owner = MacAddr(2, 0, 0, 0, 0, 7);
+        let frame = ArpPacket::parse(&request()).unwrap().reply(OURS, owner);
+        let parsed = ArpPacket::parse(&frame).unwrap();
+        assert_eq!((parsed.source, parsed.sender_mac), (OURS, owner));
     }
 
     #[test]
-    fn a_probe_with_no_sender_address_is_a_request_and_padding_is_ignored() {
+    fn probe_is_parsed_as_request_and_padding_is_ignored() {
         let mut padded = request().to_vec();
         padded[28..32].fill(0);
         padded.extend([0; 18]);
-        assert_eq!(Packet::read(&padded).unwrap().sender, Ipv4Addr::UNSPECIFIED);
+        assert_eq!(ArpPacket::parse(&padded).unwrap().sender, Ipv4Addr::UNSPECIFIED);
     }
 
     #[test]
-    fn whatever_is_no_packet_for_ipv4_over_ethernet_is_dropped() {
+    fn frames_other_than_arp_for_ipv4_over_ethernet_are_rejected() {
         for (offset, value) in [
             (12, 0x86),
             (15, 6),
@@ -214,18 +230,21 @@ mod tests {
         ] {
             let mut frame = request();
             frame[offset] = value;
-            assert_eq!(Packet::read(&frame), None, "offset {offset}");
+            assert_eq!(ArpPacket::parse(&frame), None, "offset {offset}");
         }
         for length in 0..FRAME {
-            assert_eq!(Packet::read(&request()[..length]), None);
+            assert_eq!(ArpPacket::parse(&request()[..length]), None);
         }
     }
 
     #[test]
-    fn gratuitous_frames_are_a_request_and_a_reply_for_the_address_by_itself() {
+    fn gratuitous_arp_is_a_request_and_a_reply_with_the_same_body() {
         let [request, reply] = gratuitous(OURS, ADDRESS);
-        let read = Packet::read(&request).unwrap();
-        assert_eq!((read.sender_mac, read.sender, read.target), (OURS, ADDRESS, ADDRESS));
+        let parsed = ArpPacket::parse(&request).unwrap();
+        assert_eq!(
+            (parsed.sender_mac, parsed.sender, parsed.target),
+            (OURS, ADDRESS, ADDRESS)
+        );
         assert_eq!(
             (request[..6].to_vec(), request[20..22].to_vec()),
             (vec![0xff; 6], vec![0, 1])
@@ -239,20 +258,20 @@ mod tests {
 
     proptest! {
         #[test]
-        fn any_bytes_are_read_or_dropped(bytes in proptest::collection::vec(any::<u8>(), 0..80)) {
-            let _ = Packet::read(&bytes);
+        fn parser_accepts_arbitrary_bytes_without_panic(bytes in proptest::collection::vec(any::<u8>(), 0..80)) {
+            let _ = ArpPacket::parse(&bytes);
         }
 
         #[test]
-        fn what_is_read_is_what_was_built(sender: [u8; 4], target: [u8; 4], mac: [u8; 6], destination: [u8; 6]) {
-            let wanted = Packet {
+        fn parser_inverts_builder(sender: [u8; 4], target: [u8; 4], mac: [u8; 6], destination: [u8; 6]) {
+            let expected = ArpPacket {
                 destination: destination.into(), source: mac.into(), reply: false, sender_mac: mac.into(), sender: sender.into(), target: target.into(),
             };
-            let frame = build(&Fields {
-                destination: wanted.destination, source: wanted.sender_mac, operation: ArpOperations::Request,
-                sender_mac: wanted.sender_mac, sender: wanted.sender, target_mac: MacAddr::zero(), target: wanted.target,
+            let frame = build(&ArpFields {
+                destination: expected.destination, source: expected.sender_mac, operation: ArpOperations::Request,
+                sender_mac: expected.sender_mac, sender: expected.sender, target_mac: MacAddr::zero(), target: expected.target,
             });
-            prop_assert_eq!(Packet::read(&frame), Some(wanted));
+            prop_assert_eq!(ArpPacket::parse(&frame), Some(expected));
         }
     }
 }

@@ -1,10 +1,13 @@
-//! Sealing messages: XChaCha20-Poly1305 under a key that HKDF-SHA256 makes from a Secret. Who does not have the Secret can neither
-//! read nor write a message.
+//! Seals the messages between speakers, and opens them.
+//!
+//! The cipher is XChaCha20-Poly1305. HKDF-SHA256 derives its key from a Secret, so only holders of
+//! the Secret can read or write messages.
 //!
 //! ```text
 //!   version (1) | key id (1) | nonce (24) | ciphertext and tag
 //! ```
-//! The first two are authenticated too. The nonce is random for each process (16 bytes) and counts within it (8 bytes).
+//! Sizes are in bytes. Version and key id are authenticated too. The nonce consists of 16 bytes
+//! that are random for each process and an 8-byte counter.
 
 use chacha20poly1305::{
     XChaCha20Poly1305, XNonce,
@@ -14,26 +17,30 @@ use hkdf::Hkdf;
 use sha2::Sha256;
 use zeroize::Zeroizing;
 
+/// Version of the envelope format.
 const VERSION: u8 = 1;
+/// Length of version and key id, in bytes.
 const HEADER: usize = 2;
+/// Length of a nonce, in bytes.
 const NONCE: usize = 24;
+/// Length of the random part of a nonce, in bytes. The counter fills the rest.
 const PREFIX: usize = 16;
 
-/// Separates this use of the Secret from any other.
+/// HKDF info string: separates this use of the Secret from any other.
 const CONTEXT: &[u8] = b"lodestone peers 1";
 
-/// Why a datagram was not opened.
+/// Why a datagram could not be opened.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum OpenError {
-    /// Too short, or of another version.
+    /// The datagram is too short or has an unknown version.
     #[error("not a message of this version")]
     Malformed,
-    /// Sealed under a key that we don't have, or changed on its way.
+    /// The datagram was sealed under another key, or modified in transit.
     #[error("sealed with another key")]
     WrongKey,
 }
 
-/// The key of a cluster.
+/// The symmetric key that all speakers of a cluster share.
 #[derive(Clone)]
 pub struct Key {
     id: u8,
@@ -41,14 +48,14 @@ pub struct Key {
 }
 
 impl Key {
-    /// Makes the key from the bytes of the Secret; `None` when there are none.
+    /// Derives the key from the bytes of the Secret. Returns `None` if they are empty.
     #[must_use]
     pub fn new(secret: &[u8]) -> Option<Self> {
         if secret.is_empty() {
             return None;
         }
         let mut bytes = Zeroizing::new([0; 33]);
-        // 33 bytes are far fewer than HKDF can give.
+        // HKDF-SHA256 can output up to 8160 bytes, so 33 always succeed.
         Hkdf::<Sha256>::new(None, secret)
             .expand(CONTEXT, bytes.as_mut_slice())
             .ok()?;
@@ -59,10 +66,11 @@ impl Key {
         })
     }
 
-    /// Opens a datagram that was sealed under this key.
+    /// Verifies and decrypts a datagram that was sealed under this key.
     ///
     /// # Errors
-    /// When it was not.
+    /// [`OpenError::Malformed`] if the datagram is too short or has another version.
+    /// [`OpenError::WrongKey`] if its key id or its tag does not match.
     pub fn open(&self, datagram: &[u8]) -> Result<Vec<u8>, OpenError> {
         let (header, rest) = datagram.split_at_checked(HEADER).ok_or(OpenError::Malformed)?;
         let (nonce, ciphertext) = rest.split_first_chunk::<NONCE>().ok_or(OpenError::Malformed)?;
@@ -87,7 +95,7 @@ impl std::fmt::Debug for Key {
     }
 }
 
-/// Seals the messages of one process.
+/// Seals the messages of one process, each under a nonce of its own.
 #[derive(Debug)]
 pub struct Sealer {
     prefix: [u8; PREFIX],
@@ -95,7 +103,8 @@ pub struct Sealer {
 }
 
 impl Sealer {
-    /// `random` must be new for each process: no nonce may ever be used twice under one key.
+    /// Creates a sealer. `random` must be fresh for each process, because a nonce must never repeat
+    /// under one key.
     #[must_use]
     pub const fn new(random: [u8; PREFIX]) -> Self {
         Self {
@@ -104,12 +113,16 @@ impl Sealer {
         }
     }
 
-    /// Seals `message` under `key`; `None` when the cipher refuses, which it does only for messages of gigabytes.
+    /// Encrypts `message` under `key`.
+    ///
+    /// Returns `None` if the cipher refuses, which happens only for messages of many gigabytes, or
+    /// if the counter is exhausted.
     pub fn seal(&mut self, key: &Key, message: &[u8]) -> Option<Vec<u8>> {
         self.count = self.count.checked_add(1)?;
         let mut nonce = [0; NONCE];
-        nonce[..PREFIX].copy_from_slice(&self.prefix);
-        nonce[PREFIX..].copy_from_slice(&self.count.to_be_bytes());
+        let (prefix, counter) = nonce.split_at_mut(PREFIX);
+        prefix.copy_from_slice(&self.prefix);
+        counter.copy_from_slice(&self.count.to_be_bytes());
         let header = [VERSION, key.id];
         let ciphertext = key
             .cipher
@@ -134,7 +147,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_sealed_is_opened_with_the_same_key_only() {
+    fn message_opens_under_its_own_key_only() {
         let mut sealer = Sealer::new([7; 16]);
         let sealed = sealer.seal(&key("secret"), b"hello").unwrap();
         assert_eq!(sealed.len(), 5 + 42);
@@ -144,7 +157,7 @@ mod tests {
     }
 
     #[test]
-    fn a_message_that_was_changed_or_cut_anywhere_is_not_opened() {
+    fn modified_or_truncated_message_does_not_open() {
         let sealed = Sealer::new([7; 16]).seal(&key("secret"), b"hello").unwrap();
         for index in 0..sealed.len() {
             let mut changed = sealed.clone();
@@ -155,7 +168,7 @@ mod tests {
     }
 
     #[test]
-    fn no_two_messages_look_alike() {
+    fn equal_messages_are_sealed_differently() {
         let mut sealer = Sealer::new([7; 16]);
         let key = key("secret");
         assert_ne!(sealer.seal(&key, b"hello"), sealer.seal(&key, b"hello"));

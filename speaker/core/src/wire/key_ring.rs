@@ -1,4 +1,39 @@
-//! The keys that messages are sealed with, while one takes the place of another: not all speakers hear of that at the same time.
+//! The keys that seal and open the messages between speakers, across key rotations.
+//!
+//! Speakers learn of a rotation at different times. Until a peer can be assumed to have the new
+//! key, it is written to under an older one. Old keys still open datagrams for a while.
+//!
+//! # States of a key
+//!
+//! ```text
+//!   rotate (this key arrives)
+//!         │
+//!         ▼
+//!  ┌──────────────┐  10 s   ┌──────────────┐
+//!  │ present,     ├────────►│ present,     │
+//!  │ in its grace │         │ settled      │
+//!  └──────┬───────┘         └──────┬───────┘
+//!         │ rotate                 │ rotate (the next key arrives)
+//!         ▼                        ▼
+//!  ┌───────────────────────────────────────┐  10 min later,  ┌─────────┐
+//!  │ replaced, kept                        ├────────────────►│ dropped │
+//!  └───────────────────────────────────────┘  or 3 rotations └─────────┘
+//!                                             later
+//! ```
+//!
+//! | State | Opens datagrams | Seals datagrams to a peer |
+//! |---|---|---|
+//! | present, in its grace | yes | only if that peer has used this key |
+//! | present, settled | yes | yes |
+//! | replaced, kept | yes | while it is the newest key that the peer surely knows |
+//! | dropped | no | no |
+//!
+//! A key counts as known to every peer once its grace of 10 s has passed, even if another key
+//! replaced it meanwhile. It counts as known to one peer as soon as that peer has used this key or
+//! a newer one. The first key of a process has no grace: it is settled from the start.
+//!
+//! Four rotations within 10 s can push out every key that a peer surely knows. The oldest kept key
+//! then seals the datagrams to that peer.
 
 use std::{
     collections::BTreeMap,
@@ -11,107 +46,117 @@ use crate::wire::{
     message::NodeName,
 };
 
-/// For so long those who have not used a new key yet may not know it: they are written to with an older one.
+/// How long after a rotation a peer that has not used the new key may still not know it. Until then
+/// this speaker writes to the peer under an older key.
 const GRACE: Duration = Duration::from_secs(10);
 
-/// For so long messages under an old key are opened: for those who have lost the API server. Afterwards it is worth nothing to whoever has
-/// stolen it.
+/// How long a replaced key still opens datagrams, for peers that have lost the API server.
+/// Afterwards a stolen key is worthless.
 const KEPT: Duration = Duration::from_secs(600);
 
-/// How many old keys are kept at most: whoever has not heard of the last change may still write with a key from before the one before it. Each
-/// is tried on every message that is not understood.
+/// Replaced keys kept at most. A peer that missed the latest rotation may still use a key that is
+/// two rotations old. Each undecryptable datagram is tried against every kept key.
 const OLD: usize = 3;
 
-/// The present key and those before.
+/// The present key and the replaced keys that are still of use.
 #[derive(Debug)]
-pub struct Keys {
-    present: Held,
-    /// The newest first.
-    before: Vec<Held>,
-    /// The newest key that somebody has used, where not everybody knows that yet: it and all before it are known there.
-    used: BTreeMap<NodeName, Used>,
+pub struct KeyRing {
+    present: HeldKey,
+    /// Replaced keys, the newest first.
+    replaced: Vec<HeldKey>,
+    /// The newest key that each peer has used, unless every peer must know that key anyway. The
+    /// peer knows this key and all before it.
+    used: BTreeMap<NodeName, KeyNumber>,
 }
 
-/// Which key a message was sealed with: they are numbered as they come.
+/// The position of a key in the order of arrival: 0 for the first key of this process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Used(u64);
+pub struct KeyNumber(u64);
 
+/// A key with the times of its rotations.
 #[derive(Debug)]
-struct Held {
+struct HeldKey {
     key: Key,
-    number: Used,
-    /// Since when it is known here; the first one always was.
+    number: KeyNumber,
+    /// When this process learned the key; `None` for the first one, which has no grace.
     since: Option<Instant>,
-    /// When another one took its place.
+    /// When another key replaced it; `None` for the present key.
     replaced: Option<Instant>,
 }
 
-impl Keys {
+impl KeyRing {
+    /// Creates a ring with one key, which counts as known to every peer.
+    #[must_use]
     pub const fn new(key: Key) -> Self {
         Self {
-            present: Held {
+            present: HeldKey {
                 key,
-                number: Used(0),
+                number: KeyNumber(0),
                 since: None,
                 replaced: None,
             },
-            before: Vec::new(),
+            replaced: Vec::new(),
             used: BTreeMap::new(),
         }
     }
 
-    /// Takes another key.
-    pub fn change(&mut self, now: Instant, key: Key) {
-        let all_know = self.all_know(now);
-        self.used.retain(|_, used| *used > all_know);
-        let next = Held {
+    /// Makes `key` the present key and keeps the one before.
+    pub fn rotate(&mut self, now: Instant, key: Key) {
+        let known_to_all = self.known_to_all(now);
+        self.used.retain(|_, used| *used > known_to_all);
+        let next = HeldKey {
             key,
-            number: Used(self.present.number.0 + 1),
+            number: KeyNumber(self.present.number.0 + 1),
             since: Some(now),
             replaced: None,
         };
         let mut last = std::mem::replace(&mut self.present, next);
         last.replaced = Some(now);
-        self.before.insert(0, last);
-        self.before.truncate(OLD);
+        self.replaced.insert(0, last);
+        self.replaced.truncate(OLD);
     }
 
-    /// The newest key that everybody has had the time to hear of.
-    fn all_know(&self, now: Instant) -> Used {
-        let had_time = |held: &&Held| held.since.is_none_or(|since| now >= since + GRACE);
-        let newest = once(&self.present).chain(&self.before).find(had_time);
-        newest.map_or(Used(0), |held| held.number)
+    /// Returns the newest key whose grace has passed.
+    fn known_to_all(&self, now: Instant) -> KeyNumber {
+        let is_settled = |held: &&HeldKey| held.since.is_none_or(|since| now >= since + GRACE);
+        let newest = once(&self.present).chain(&self.replaced).find(is_settled);
+        newest.map_or(KeyNumber(0), |held| held.number)
     }
 
-    /// The key for messages to a peer: the newest that it surely knows, since it has used it or had the time to hear of it.
+    /// Returns the key that seals datagrams to `node`: the newest key that this peer surely knows.
+    #[must_use]
     pub fn for_peer(&self, now: Instant, node: &NodeName) -> &Key {
-        let knows = self.all_know(now).max(self.used.get(node).copied().unwrap_or(Used(0)));
+        let used = self.used.get(node).copied().unwrap_or(KeyNumber(0));
+        let known = self.known_to_all(now).max(used);
         let newest = once(&self.present)
-            .chain(&self.before)
-            .find(|held| held.number <= knows);
-        &newest.or_else(|| self.before.last()).unwrap_or(&self.present).key
+            .chain(&self.replaced)
+            .find(|held| held.number <= known);
+        &newest.or_else(|| self.replaced.last()).unwrap_or(&self.present).key
     }
 
-    /// Opens a datagram.
-    pub fn open(&self, now: Instant, bytes: &[u8]) -> Result<(Vec<u8>, Used), OpenError> {
-        let refused = match self.present.key.open(bytes) {
+    /// Opens a datagram. Returns the message and the number of the key that sealed it.
+    ///
+    /// # Errors
+    /// The error of the present key, if neither that key nor a kept one opens the datagram.
+    pub fn open(&self, now: Instant, bytes: &[u8]) -> Result<(Vec<u8>, KeyNumber), OpenError> {
+        let error = match self.present.key.open(bytes) {
             Ok(message) => return Ok((message, self.present.number)),
             Err(error) => error,
         };
-        let kept = |held: &&Held| held.replaced.is_none_or(|replaced| now < replaced + KEPT);
+        let is_kept = |held: &&HeldKey| held.replaced.is_none_or(|replaced| now < replaced + KEPT);
         let mut opened = self
-            .before
+            .replaced
             .iter()
-            .filter(kept)
+            .filter(is_kept)
             .filter_map(|held| Some((held.key.open(bytes).ok()?, held.number)));
-        opened.next().ok_or(refused)
+        opened.next().ok_or(error)
     }
 
-    /// Takes in which key a peer has used.
-    pub fn used_by(&mut self, now: Instant, node: &NodeName, used: Used) {
-        // What everybody knows by now need not be remembered of each.
-        let news = self.used.get(node).is_none_or(|newest| used > *newest) && used > self.all_know(now);
-        if news {
+    /// Records that the peer `node` has used the key `used`, as [`Self::open`] returned it.
+    pub fn note_used_by(&mut self, now: Instant, node: &NodeName, used: KeyNumber) {
+        // A key that every peer knows needs no record for each of them.
+        let is_news = self.used.get(node).is_none_or(|newest| used > *newest) && used > self.known_to_all(now);
+        if is_news {
             self.used.insert(node.clone(), used);
         }
     }
@@ -129,48 +174,49 @@ mod tests {
     }
 
     #[test]
-    fn while_a_key_is_replaced_everybody_is_understood_and_the_old_one_is_worth_nothing_in_the_end() {
+    fn rotation_keeps_all_peers_readable_and_then_drops_the_old_key() {
         let now = crate::testing::start();
         let mut sealer = Sealer::new([7; 16]);
         let mut sealed = |key: &Key| sealer.seal(key, b"hello").unwrap();
         let peer: NodeName = "b".into();
-        let mut keys = Keys::new(key("old"));
+        let mut keys = KeyRing::new(key("old"));
         let old = sealed(&key("old"));
-        keys.change(now, key("new"));
+        keys.rotate(now, key("new"));
         let new = sealed(&key("new"));
-        assert_eq!(keys.open(now, &old).unwrap().1, Used(0));
-        assert_eq!(keys.open(now, &new).unwrap().1, Used(1));
-        // It has not used the new one yet.
-        let to_it = sealed(keys.for_peer(now, &peer));
-        assert!(key("old").open(&to_it).is_ok());
-        keys.used_by(now, &peer, Used(1));
-        let to_it = sealed(keys.for_peer(now, &peer));
-        assert!(key("new").open(&to_it).is_ok());
-        // Another one that says nothing gets the new one after a while.
-        let to_other = sealed(keys.for_peer(now + GRACE, &"c".into()));
-        assert!(key("new").open(&to_other).is_ok());
+        assert_eq!(keys.open(now, &old).unwrap().1, KeyNumber(0));
+        assert_eq!(keys.open(now, &new).unwrap().1, KeyNumber(1));
+        // The peer has not used the new key yet.
+        let sealed_to_peer = sealed(keys.for_peer(now, &peer));
+        assert!(key("old").open(&sealed_to_peer).is_ok());
+        keys.note_used_by(now, &peer, KeyNumber(1));
+        let sealed_to_peer = sealed(keys.for_peer(now, &peer));
+        assert!(key("new").open(&sealed_to_peer).is_ok());
+        // A silent peer is written to under the new key once the grace has passed.
+        let sealed_to_silent = sealed(keys.for_peer(now + GRACE, &"c".into()));
+        assert!(key("new").open(&sealed_to_silent).is_ok());
         assert!(keys.open(now + KEPT, &old).is_err());
         assert!(keys.open(now, &sealed(&key("foreign"))).is_err());
     }
 
-    /// Three speakers that hear of three changes at different times, each within the grace, and write to each other all the time.
-    fn understood(pauses: [u64; 3], delays: [[u64; 3]; 3]) -> Result<(), TestCaseError> {
-        let (start, mut changed) = (crate::testing::start(), 0);
-        let changes = pauses.map(|pause| {
-            changed += pause;
-            changed
+    /// Three speakers write to each other all the time, and learn of three rotations at different
+    /// times within the grace. Checks that each datagram opens.
+    fn assert_all_readable(pauses: [u64; 3], delays: [[u64; 3]; 3]) -> Result<(), TestCaseError> {
+        let (start, mut rotated) = (crate::testing::start(), 0);
+        let rotations = pauses.map(|pause| {
+            rotated += pause;
+            rotated
         });
         let names: [NodeName; 3] = ["a".into(), "b".into(), "c".into()];
         let secrets = ["first", "second", "third"];
-        let mut speakers = names.clone().map(|_| (Keys::new(key("old")), 0));
+        let mut speakers = names.clone().map(|_| (KeyRing::new(key("old")), 0));
         let mut sealer = Sealer::new([7; 16]);
-        for time in (0..changed + 25_000).step_by(100) {
+        for time in (0..rotated + 25_000).step_by(100) {
             let now = start + Duration::from_millis(time);
-            for (delays, (keys, heard)) in delays.iter().zip(&mut speakers) {
-                // A change is heard of after the one before it.
-                while *heard < 3 && changes[*heard] + delays[*heard] <= time {
-                    keys.change(now, key(secrets[*heard]));
-                    *heard += 1;
+            for (delays, (keys, learned)) in delays.iter().zip(&mut speakers) {
+                // Rotations arrive in order.
+                while *learned < 3 && rotations[*learned] + delays[*learned] <= time {
+                    keys.rotate(now, key(secrets[*learned]));
+                    *learned += 1;
                 }
             }
             for (from, to) in [(0, 1), (1, 2), (2, 0), (1, 0), (2, 1), (0, 2)] {
@@ -185,14 +231,14 @@ mod tests {
                     names[from],
                     names[to]
                 );
-                speakers[to].0.used_by(now, &names[from], opened.unwrap().1);
+                speakers[to].0.note_used_by(now, &names[from], opened.unwrap().1);
             }
         }
-        // In the end the last key is in use.
+        // At the end the last key is in use.
         let last = sealer.seal(
             speakers[0]
                 .0
-                .for_peer(start + Duration::from_millis(changed + 25_000), &names[1]),
+                .for_peer(start + Duration::from_millis(rotated + 25_000), &names[1]),
             b"",
         );
         prop_assert!(key("third").open(&last.unwrap()).is_ok());
@@ -200,17 +246,17 @@ mod tests {
     }
 
     #[test]
-    fn a_key_that_is_replaced_within_the_grace_of_the_one_before_is_understood_by_those_who_hear_of_it_first() {
-        understood([1000, 8000, 8000], [[0, 0, 0], [300, 300, 300], [0, 500, 0]]).unwrap();
+    fn rotation_within_the_grace_of_the_previous_one_keeps_all_readable() {
+        assert_all_readable([1000, 8000, 8000], [[0, 0, 0], [300, 300, 300], [0, 500, 0]]).unwrap();
     }
 
     proptest! {
         #![proptest_config(ProptestConfig::with_cases(32))]
         #[test]
-        fn however_soon_keys_follow_on_each_other_everybody_is_understood(
+        fn rotations_at_any_pace_keep_all_readable(
             pauses in prop::array::uniform3(0..20_000_u64), delays in prop::array::uniform3(prop::array::uniform3(0..9_500_u64)),
         ) {
-            understood(pauses, delays)?;
+            assert_all_readable(pauses, delays)?;
         }
     }
 }

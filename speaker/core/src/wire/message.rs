@@ -1,26 +1,28 @@
-//! What speakers tell each other.
+//! The messages that speakers send to each other, and their encoding.
+//!
+//! Postcard encodes a variant by its position, so new variants go to the end.
 
-use std::{net::IpAddr, sync::Arc};
+use std::net::IpAddr;
 
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
-/// The name of a node.
-pub type NodeName = Arc<str>;
+pub use crate::types::{BootId, Epoch, NodeName};
+use crate::types::{MacAddr, mac_bytes};
 
-/// How many claims go into one message, so that it fits into one packet of an ordinary network.
+/// The claims in one message at most, so that it fits into one packet of 1500 bytes.
 pub const CLAIMS_PER_MESSAGE: usize = 44;
 
-/// That a node owns an address.
+/// A statement that a node owns an address.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Claim {
     /// The address.
     pub address: IpAddr,
-    /// Grows with each change of owner: of two claims the higher one holds.
-    pub epoch: u64,
-    /// Whether the owner does not answer for it: it is being probed for, or a foreign host has it. Then nobody stands in, and whoever takes it
-    /// probes first.
-    pub held_back: bool,
+    /// Decides between two claims.
+    pub epoch: Epoch,
+    /// The owner does not answer for the address yet: conflict detection runs, or a foreign host
+    /// has it. No deputy answers for it either, and a takeover starts with conflict detection.
+    pub tentative: bool,
 }
 
 /// A network that a node can announce on.
@@ -28,92 +30,94 @@ pub struct Claim {
 pub struct Network {
     /// The name of the interface.
     pub interface: String,
-    /// Its Ethernet address.
-    pub mac: [u8; 6],
-    /// The addresses that the node has on it, with the lengths of their prefixes.
+    /// The MAC of the interface.
+    #[serde(with = "mac_bytes")]
+    pub mac: MacAddr,
+    /// The node's addresses on the interface, with their prefix lengths.
     pub addresses: Vec<IpNet>,
-    /// Whether it is up and has a carrier. Without one nothing is announced on it.
+    /// Whether the interface is up with carrier. Without it nothing is announced there.
     pub carrier: bool,
 }
 
-/// What one speaker tells another.
+/// What one speaker sends to another. "I" is the sender, "you" the receiver.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Message {
-    /// I am alive, and you are one of those who watch me: you hear this in every interval.
+    /// I am alive. Sent in every heartbeat interval to the nodes that watch me.
     Heartbeat,
-    /// You are no longer one of those who watch me.
+    /// You no longer watch me: expect no more heartbeats.
     Unwatch,
-    /// A node that I watch is late: whoever is its deputy stands in for it for the time being.
-    Doubt(NodeName),
-    /// A node that I watch is silent.
-    Suspect {
+    /// A node that I watch is suspect: its deputies answer for it until it is heard.
+    Suspect(NodeName),
+    /// A node that I watch has failed.
+    Failed {
         /// The node.
         node: NodeName,
-        /// Whether it is silent only where it announces.
+        /// It is silent only on the LAN that it announces on.
         on_lan: bool,
     },
     /// A node that I watch is heard again.
-    Hears(NodeName),
-    /// You were silent for us: tell everybody that you are alive.
-    Suspected,
-    /// I am alive, and these are the networks that I announce on, or would if they had a carrier: all of them.
+    Recovered(NodeName),
+    /// I had declared you failed: broadcast a refutation.
+    WasFailed,
+    /// I am alive, and these are all networks that I announce on, or would with carrier.
     Hello(Vec<Network>),
-    /// I announce these addresses; the last message of a row says so.
+    /// I announce these addresses.
     Claims {
-        /// Some of them.
+        /// Some of my claims.
         claims: Vec<Claim>,
-        /// Whether there are no more.
+        /// This is the last message of my full list.
         last: bool,
     },
-    /// These nodes own these addresses, whatever you may think.
-    Others(Vec<(NodeName, Claim)>),
-    /// You have been here with a higher [`Datagram::boot`] before: your clock has gone back.
-    Behind(u64),
-    /// You owned these addresses before you were started anew.
-    YouOwn(Vec<Claim>),
-    /// I have just been started, and don't know yet what I own.
+    /// Claims of other nodes, which the receiver may not hear.
+    RelayedClaims(Vec<(NodeName, Claim)>),
+    /// I have seen a message of yours with this higher boot id: your clock went backwards.
+    StaleBoot(BootId),
+    /// You owned these addresses before your restart.
+    YourClaims(Vec<Claim>),
+    /// I have just started and do not know yet what I own.
     Listening,
     /// I no longer announce these addresses, and nobody else does yet.
     Released(Vec<Claim>),
-    /// I have announced these addresses until now and leave them to you: neighbours may have heard me last.
+    /// I acknowledge your claims to these addresses and have stopped announcing them. Neighbours may
+    /// have heard me last.
     Yielded(Vec<IpAddr>),
-    /// I am about to end.
+    /// I am shutting down.
     Leaving {
-        /// Whether others are to take what I own; else they stand in for me until I am back.
+        /// Others take my addresses over; otherwise deputies answer for me until I am back.
         handover: bool,
     },
-    /// I stand in for you at these addresses.
-    StandIn(Vec<IpAddr>),
+    /// I answer as your deputy for these addresses.
+    DeputyFor(Vec<IpAddr>),
 }
 
-/// A message, and who sent it when.
+/// A message with its sender and its place in the sender's sequence.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Datagram {
     /// The node of the sender.
     pub from: NodeName,
-    /// The node that it is for: sent to another one it means nothing.
+    /// The node of the receiver. Any other node ignores the message.
     pub to: NodeName,
-    /// Grows with each start of the sender.
-    pub boot: u64,
-    /// Grows with each message that it sends.
+    /// The sender's run.
+    pub boot: BootId,
+    /// Grows by one with each message of a run.
     pub sequence: u64,
-    /// What it says.
+    /// The message.
     pub message: Message,
 }
 
 impl Datagram {
-    /// As bytes.
+    /// Encodes the datagram.
     ///
     /// # Errors
-    /// Never, for the types above; the encoder's interface knows failures.
+    /// Never for these types; postcard's interface is fallible.
     pub fn write(&self) -> Result<Vec<u8>, postcard::Error> {
         postcard::to_stdvec(self)
     }
 
-    /// Reads what [`Self::write`] wrote.
+    /// Decodes what [`Self::write`] encoded.
     ///
     /// # Errors
-    /// When the bytes are nothing of the kind.
+    /// When the bytes are no datagram.
     pub fn read(bytes: &[u8]) -> Result<Self, postcard::Error> {
         postcard::from_bytes(bytes)
     }
@@ -129,8 +133,8 @@ mod tests {
     fn a_full_message_fits_into_one_packet() {
         let claim = |index: u64| Claim {
             address: "2001:db8:ffff:ffff::1".parse().unwrap(),
-            epoch: u64::from(u32::MAX) + index,
-            held_back: false,
+            epoch: Epoch(u64::from(u32::MAX) + index),
+            tentative: false,
         };
         let message = Message::Claims {
             claims: (0..44).map(claim).collect(),
@@ -139,7 +143,7 @@ mod tests {
         let datagram = Datagram {
             from: "n".repeat(63).into(),
             to: "m".repeat(63).into(),
-            boot: u64::MAX,
+            boot: BootId(u64::MAX),
             sequence: u64::MAX,
             message,
         };
@@ -151,7 +155,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn any_bytes_are_read_or_refused(bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
+        fn any_bytes_are_decoded_or_refused(bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
             let _ = Datagram::read(&bytes);
         }
     }

@@ -1,6 +1,10 @@
-//! Neighbor Discovery for IPv6 over Ethernet (RFC 4861): solicitations are read, advertisements are built.
+//! Neighbor Discovery for IPv6 over Ethernet (RFC 4861).
 //!
-//! The reader is our own: that of `pnet_packet` computes the length of an option in eight bits, and overflows on hostile input.
+//! Parses and builds Neighbor Solicitations and Neighbor Advertisements, including those of
+//! Duplicate Address Detection (RFC 4862).
+//!
+//! The parser does not use the option parser of `pnet_packet`. That one computes the length of an
+//! option in eight bits and overflows on hostile input.
 
 use std::net::Ipv6Addr;
 
@@ -19,89 +23,96 @@ use pnet_packet::{
     ipv6::MutableIpv6Packet,
 };
 
-/// How long an Ethernet header is.
+/// Length of an Ethernet header, in bytes.
 const ETHERNET: usize = 14;
-/// How long an IPv6 header is.
+/// Length of an IPv6 header, in bytes.
 const IPV6: usize = 40;
-/// How long a solicitation or an advertisement is without options.
+/// Length of a solicitation or an advertisement without options, in bytes.
 const MESSAGE: usize = 24;
-/// How long the option with a link-layer address is.
+/// Length of a link-layer address option, in bytes (RFC 4861, section 4.6.1).
 const OPTION: usize = 8;
-/// How long the frames are that are built here.
+/// Length of an advertisement frame, and the maximum for a solicitation frame, in bytes.
 pub const FRAME: usize = ETHERNET + IPV6 + MESSAGE + OPTION;
 
-/// What a hop limit has to be: a packet of another host on the link has not been forwarded (RFC 4861, section 7.1.1).
-const HOPS: u8 = 255;
+/// The hop limit that every valid packet has. It proves that no router forwarded the packet
+/// (RFC 4861, sections 7.1.1 and 7.1.2).
+const HOP_LIMIT: u8 = 255;
 
-/// Flags of an advertisement (RFC 4861, section 4.4).
+/// The Solicited flag of an advertisement (RFC 4861, section 4.4).
 const SOLICITED: u8 = 0b0100_0000;
+/// The Override flag of an advertisement (RFC 4861, section 4.4).
 const OVERRIDE: u8 = 0b0010_0000;
 
-/// All hosts on the link.
+/// The all-nodes multicast group of the link (RFC 4291, section 2.7.1).
 const ALL_NODES: Ipv6Addr = Ipv6Addr::new(0xff02, 0, 0, 0, 0, 0, 0, 1);
 
-/// A solicitation of an address.
+/// A parsed Neighbor Solicitation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Solicitation {
-    /// Where the frame was sent to.
+pub struct NeighborSolicitation {
+    /// Ethernet destination.
     pub destination: MacAddr,
-    /// The MAC of whoever asks: by its option, or where it has none (RFC 4861 allows that of a unicast one) by the frame.
+    /// Link-layer address of the sender: from the Source Link-Layer Address option if there is one,
+    /// otherwise the Ethernet source. RFC 4861, section 4.3, lets a unicast solicitation omit it.
     pub sender_mac: MacAddr,
-    /// The address of whoever asks; `::` in Duplicate Address Detection.
+    /// IPv6 source; `::` in Duplicate Address Detection (RFC 4862, section 5.4.2).
     pub sender: Ipv6Addr,
-    /// The address that is asked for.
+    /// The address that the sender asks for.
     pub target: Ipv6Addr,
 }
 
-/// An advertisement of an address.
+/// A parsed Neighbor Advertisement.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Advertisement {
-    /// Where the frame came from: whoever advertises for another has put that one's MAC into the option, not here.
+pub struct NeighborAdvertisement {
+    /// Ethernet source. A deputy has its own MAC here, and the owner's MAC in `target_mac`.
     pub source: MacAddr,
-    /// The address that is advertised.
+    /// The advertised address.
     pub target: Ipv6Addr,
-    /// The MAC that it is at, where the advertisement says so.
+    /// The MAC of `target`, from the Target Link-Layer Address option; `None` without that option.
     pub target_mac: Option<MacAddr>,
 }
 
-/// What is heard of Neighbor Discovery.
+/// A parsed Neighbor Discovery message of a kind that matters to a speaker.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Packet {
-    /// Somebody asks.
-    Solicitation(Solicitation),
-    /// Somebody answers, or speaks up unasked.
-    Advertisement(Advertisement),
+pub enum NdpPacket {
+    /// A Neighbor Solicitation.
+    Solicitation(NeighborSolicitation),
+    /// A Neighbor Advertisement, solicited or unsolicited.
+    Advertisement(NeighborAdvertisement),
 }
 
-impl Packet {
-    /// Reads a frame. `None` for whatever is not a valid Neighbor Solicitation or Advertisement (RFC 4861, sections 7.1.1 and 7.1.2).
+impl NdpPacket {
+    /// Parses a frame. Padding after the IPv6 payload is ignored.
+    ///
+    /// Returns `None` unless the frame is a valid Neighbor Solicitation or Advertisement (RFC 4861,
+    /// sections 7.1.1 and 7.1.2).
     #[must_use]
-    pub fn read(frame: &[u8]) -> Option<Self> {
+    pub fn parse(frame: &[u8]) -> Option<Self> {
         let mac = |at: usize| Some(MacAddr::from(*frame.get(at..)?.first_chunk::<6>()?));
         let ip = |at: usize| Some(Ipv6Addr::from(*frame.get(at..)?.first_chunk::<16>()?));
         let header: &[u8; IPV6] = frame.get(ETHERNET..)?.first_chunk()?;
-        let is_ipv6 = frame.get(12..14)? == [0x86, 0xdd] && header[0] >> 4 == 6;
-        if !is_ipv6 || header[6] != IpNextHeaderProtocols::Icmpv6.0 || header[7] != HOPS {
+        let [version, _, _, _, length_high, length_low, next_header, hop_limit, ..] = *header;
+        let is_ipv6 = frame.get(12..14)? == [0x86, 0xdd] && version >> 4 == 6;
+        if !is_ipv6 || next_header != IpNextHeaderProtocols::Icmpv6.0 || hop_limit != HOP_LIMIT {
             return None;
         }
-        let (sender, to) = (ip(ETHERNET + 8)?, ip(ETHERNET + 24)?);
-        let length = usize::from(u16::from_be_bytes([header[4], header[5]]));
-        // What follows is padding of the frame.
+        let (sender, receiver) = (ip(ETHERNET + 8)?, ip(ETHERNET + 24)?);
+        let length = usize::from(u16::from_be_bytes([length_high, length_low]));
+        // Anything after the payload is Ethernet padding.
         let message = frame.get(ETHERNET + IPV6..)?.get(..length)?;
         let icmp = Icmpv6Packet::new(message)?;
         if message.len() < MESSAGE
             || icmp.get_icmpv6_code() != Icmpv6Code(0)
-            || checksum(&icmp, &sender, &to) != icmp.get_checksum()
+            || checksum(&icmp, &sender, &receiver) != icmp.get_checksum()
         {
             return None;
         }
         let target = ip(ETHERNET + IPV6 + 8)?;
         let link_layer = |kind: NdpOptionType| link_layer_option(message.get(MESSAGE..)?, kind);
         if icmp.get_icmpv6_type() == Icmpv6Types::NeighborAdvert {
-            // The flag Solicited in an answer to everybody is none (section 7.1.2).
+            // A multicast advertisement must not have the Solicited flag (section 7.1.2).
             let solicited = message.get(4)? & SOLICITED != 0;
-            let sound = !(target.is_multicast() || solicited && to.is_multicast());
-            return sound.then_some(Self::Advertisement(Advertisement {
+            let is_valid = !(target.is_multicast() || solicited && receiver.is_multicast());
+            return is_valid.then_some(Self::Advertisement(NeighborAdvertisement {
                 source: mac(6)?,
                 target,
                 target_mac: link_layer(NdpOptionTypes::TargetLLAddr)?,
@@ -110,45 +121,53 @@ impl Packet {
         if icmp.get_icmpv6_type() != Icmpv6Types::NeighborSolicit {
             return None;
         }
-        let source = link_layer(NdpOptionTypes::SourceLLAddr)?;
-        // Whoever has no address yet sends to the solicited-node group, and has nothing to be answered at.
-        let probes = sender.is_unspecified();
-        let sound = !target.is_multicast() && !(probes && (source.is_some() || to != solicited_node(target)));
-        sound.then_some(Self::Solicitation(Solicitation {
+        let sender_mac = link_layer(NdpOptionTypes::SourceLLAddr)?;
+        // A solicitation from `::` must go to the solicited-node group, and must not have a
+        // source link-layer option (section 7.1.1).
+        let is_dad = sender.is_unspecified();
+        let is_valid =
+            !target.is_multicast() && !(is_dad && (sender_mac.is_some() || receiver != solicited_node(target)));
+        is_valid.then_some(Self::Solicitation(NeighborSolicitation {
             destination: mac(0)?,
-            sender_mac: source.map_or_else(|| mac(6), Some)?,
+            sender_mac: sender_mac.map_or_else(|| mac(6), Some)?,
             sender,
             target,
         }))
     }
 }
 
-impl Solicitation {
-    /// The answer to it: that the address is at `mac`. The frame comes from `source`, with that host's `link_local` address. Whoever has no
-    /// address yet hears it as all others do.
+impl NeighborSolicitation {
+    /// Builds the advertisement that answers this solicitation: the target is at `mac`.
+    ///
+    /// `source` becomes the Ethernet source, and `link_local` the IPv6 source (the target if
+    /// `None`). `source` differs from `mac` when a deputy replies for the owner. The reply to a
+    /// solicitation from `::` goes to all nodes (RFC 4861, section 7.2.4).
     #[must_use]
-    pub fn answer(&self, source: MacAddr, mac: MacAddr, link_local: Option<Ipv6Addr>) -> [u8; FRAME] {
-        let probes = self.sender.is_unspecified();
-        build(&Fields {
-            destination: if probes {
+    pub fn reply(&self, source: MacAddr, mac: MacAddr, link_local: Option<Ipv6Addr>) -> [u8; FRAME] {
+        let is_dad = self.sender.is_unspecified();
+        build(&AdvertisementFields {
+            destination: if is_dad {
                 multicast_mac(ALL_NODES)
             } else {
                 self.sender_mac
             },
             source,
             from: link_local.unwrap_or(self.target),
-            to: if probes { ALL_NODES } else { self.sender },
-            solicited: !probes,
+            to: if is_dad { ALL_NODES } else { self.sender },
+            solicited: !is_dad,
             target: self.target,
             target_mac: mac,
         })
     }
 }
 
-/// The unsolicited advertisement that tells every neighbour on the segment that `address` is at `mac` (RFC 4861, section 7.2.6).
+/// Builds the unsolicited advertisement that announces `address` at `mac` to all nodes (RFC 4861,
+/// section 7.2.6).
+///
+/// `link_local` is the IPv6 source; `None` stands for `address` itself.
 #[must_use]
-pub fn unsolicited(mac: MacAddr, link_local: Option<Ipv6Addr>, address: Ipv6Addr) -> [u8; FRAME] {
-    build(&Fields {
+pub fn unsolicited_advertisement(mac: MacAddr, link_local: Option<Ipv6Addr>, address: Ipv6Addr) -> [u8; FRAME] {
+    build(&AdvertisementFields {
         destination: multicast_mac(ALL_NODES),
         source: mac,
         from: link_local.unwrap_or(address),
@@ -159,15 +178,19 @@ pub fn unsolicited(mac: MacAddr, link_local: Option<Ipv6Addr>, address: Ipv6Addr
     })
 }
 
-/// Asks whoever has `target`. Without a link-local address of its own it is what Duplicate Address Detection asks (RFC 4862, section
-/// 5.4.2).
+/// Builds a multicast solicitation for `target`.
+///
+/// `link_local` is the IPv6 source. Without it the source is `::`, and the frame is a probe of
+/// Duplicate Address Detection (RFC 4862, section 5.4.2).
 #[must_use]
-pub fn solicit(mac: MacAddr, link_local: Option<Ipv6Addr>, target: Ipv6Addr) -> Vec<u8> {
+pub fn solicitation(mac: MacAddr, link_local: Option<Ipv6Addr>, target: Ipv6Addr) -> Vec<u8> {
     let group = solicited_node(target);
-    let mut frame = build(&Fields {
+    let from = link_local.unwrap_or(Ipv6Addr::UNSPECIFIED);
+    // A solicitation has the layout of an advertisement. Only the differences are written below.
+    let mut frame = build(&AdvertisementFields {
         destination: multicast_mac(group),
         source: mac,
-        from: link_local.unwrap_or(Ipv6Addr::UNSPECIFIED),
+        from,
         to: group,
         solicited: false,
         target,
@@ -187,45 +210,47 @@ pub fn solicit(mac: MacAddr, link_local: Option<Ipv6Addr>, target: Ipv6Addr) -> 
     }
     if let Some(mut solicitation) = MutableNeighborSolicitPacket::new(message) {
         solicitation.set_icmpv6_type(Icmpv6Types::NeighborSolicit);
-        // Four bytes that are the flags of an advertisement.
+        // Clears the four bytes that hold the flags of an advertisement.
         solicitation.set_reserved(0);
-        let from = link_local.unwrap_or(Ipv6Addr::UNSPECIFIED);
         let sum = Icmpv6Packet::new(solicitation.packet()).map(|icmp| checksum(&icmp, &from, &group));
         solicitation.set_checksum(sum.unwrap_or_default());
     }
     frame
 }
 
-/// The group that hosts which have `address` listen to (RFC 4291, section 2.7.1).
+/// Returns the solicited-node multicast group of `address` (RFC 4291, section 2.7.1).
 #[must_use]
 pub const fn solicited_node(address: Ipv6Addr) -> Ipv6Addr {
     let [.., a, b] = address.segments();
     Ipv6Addr::new(0xff02, 0, 0, 0, 0, 1, 0xff00 | (a & 0xff), b)
 }
 
-/// The Ethernet address of a group (RFC 2464, section 7).
+/// Returns the Ethernet address of a multicast group (RFC 2464, section 7).
 const fn multicast_mac(group: Ipv6Addr) -> MacAddr {
     let [.., a, b, c, d] = group.octets();
     MacAddr(0x33, 0x33, a, b, c, d)
 }
 
-/// The link-layer address of this kind among the options; `None`: they are malformed.
-#[expect(clippy::option_option, reason = "malformed, absent, or there")]
+/// Finds the link-layer address option of the kind `wanted`. The last one counts.
+///
+/// Returns `None` if the options are malformed, and `Some(None)` if there is no such option.
+#[expect(clippy::option_option, reason = "three cases: malformed, absent, present")]
 fn link_layer_option(mut options: &[u8], wanted: NdpOptionType) -> Option<Option<MacAddr>> {
-    let mut source = None;
+    let mut address = None;
     while let [kind, length, ..] = options {
-        // In units of eight bytes; a length of none is malformed (RFC 4861, section 4.6).
+        // The length counts units of eight bytes; zero is malformed (RFC 4861, section 4.6).
         let length = usize::from(*length) * 8;
         let option = options.get(..length).filter(|option| !option.is_empty())?;
         if wanted.0 == *kind && length == OPTION {
-            source = option.get(2..)?.first_chunk::<6>().map(|mac| MacAddr::from(*mac));
+            address = option.get(2..)?.first_chunk::<6>().map(|mac| MacAddr::from(*mac));
         }
         options = options.get(length..)?;
     }
-    options.is_empty().then_some(source)
+    options.is_empty().then_some(address)
 }
 
-struct Fields {
+/// The variable fields of an advertisement frame.
+struct AdvertisementFields {
     destination: MacAddr,
     source: MacAddr,
     from: Ipv6Addr,
@@ -235,7 +260,7 @@ struct Fields {
     target_mac: MacAddr,
 }
 
-fn build(fields: &Fields) -> [u8; FRAME] {
+fn build(fields: &AdvertisementFields) -> [u8; FRAME] {
     let mut frame = [0; FRAME];
     let (header, rest) = frame.split_at_mut(ETHERNET);
     if let Some(mut ethernet) = MutableEthernetPacket::new(header) {
@@ -248,7 +273,7 @@ fn build(fields: &Fields) -> [u8; FRAME] {
         ipv6.set_version(6);
         ipv6.set_payload_length(32);
         ipv6.set_next_header(IpNextHeaderProtocols::Icmpv6);
-        ipv6.set_hop_limit(HOPS);
+        ipv6.set_hop_limit(HOP_LIMIT);
         ipv6.set_source(fields.from);
         ipv6.set_destination(fields.to);
     }
@@ -260,7 +285,7 @@ fn build(fields: &Fields) -> [u8; FRAME] {
     if let Some(mut advertisement) = MutableNeighborAdvertPacket::new(message) {
         advertisement.set_icmpv6_type(Icmpv6Types::NeighborAdvert);
         advertisement.set_icmpv6_code(Icmpv6Code(0));
-        // It is the truth of now: whatever a neighbour has known before is to go.
+        // Override: neighbours must replace the entry that they have cached.
         advertisement.set_flags(OVERRIDE | if fields.solicited { SOLICITED } else { 0 });
         advertisement.set_target_addr(fields.target);
         let sum = Icmpv6Packet::new(advertisement.packet()).map(|icmp| checksum(&icmp, &fields.from, &fields.to));

@@ -4,7 +4,7 @@ use lodestone_crds::{Config, IPAddressPool, L2Advertisement, ObjectKey, Resource
 use serde_json::{Value, json};
 
 use super::*;
-use crate::core::facts::Endpoints;
+use crate::cluster_snapshot::Endpoints;
 
 const ADDRESS: &str = "192.0.2.1";
 

@@ -1,7 +1,7 @@
 //! Hosts that are none of the cluster's and use an address of it (promise P5, RFC 5227).
 
 use super::*;
-use crate::core::settings::DeputyMode;
+use crate::settings::DeputyMode;
 
 const FOREIGN: MacAddr = MacAddr(2, 0xf, 0, 0, 0, 1);
 

@@ -1,7 +1,7 @@
 //! Addresses that move while the one before lives.
 
 use super::*;
-use crate::core::settings::{DeputyMode, OwnershipMode};
+use crate::settings::{DeputyMode, OwnershipMode};
 
 /// The node that the address goes back to, when it may, and the one that owns it; the first of them has just returned.
 fn returned(world: &mut World) -> (String, String) {

@@ -1,7 +1,7 @@
 //! Who is late or silent, and whose word counts.
 
 use super::*;
-use crate::core::peers::{Path, Phase};
+use crate::liveness::peers::{Path, Phase};
 
 const MILLISECOND: Duration = Duration::from_millis(1);
 

@@ -9,8 +9,8 @@ fn ip(text: &str) -> Ipv6Addr {
     text.parse().unwrap()
 }
 
-/// A solicitation as it goes over the wire, with these options.
-fn solicitation(from: Ipv6Addr, to: Ipv6Addr, target: Ipv6Addr, options: &[u8]) -> Vec<u8> {
+/// The bytes of a solicitation frame with these options, written by hand.
+fn solicitation_frame(from: Ipv6Addr, to: Ipv6Addr, target: Ipv6Addr, options: &[u8]) -> Vec<u8> {
     let mut frame = Vec::new();
     frame.extend(<[u8; 6]>::from(multicast_mac(to)));
     frame.extend(<[u8; 6]>::from(THEIRS));
@@ -31,12 +31,12 @@ fn solicitation(from: Ipv6Addr, to: Ipv6Addr, target: Ipv6Addr, options: &[u8]) 
     frame.extend([135, 0, 0, 0, 0, 0, 0, 0]);
     frame.extend(target.octets());
     frame.extend(options);
-    sum(&mut frame);
+    write_checksum(&mut frame);
     frame
 }
 
-/// Sets the checksum as it has to be: one's complement over the pseudo header and the message (RFC 4443, section 2.3).
-fn sum(frame: &mut [u8]) {
+/// Writes the ICMPv6 checksum (RFC 4443, section 2.3) of a frame whose payload ends with the frame.
+fn write_checksum(frame: &mut [u8]) {
     frame[56..58].fill(0);
     let mut words = frame[22..].to_vec();
     words.extend([0, 0, 0, u8::try_from(frame.len() - 54).unwrap(), 0, 0, 0, 58]);
@@ -50,11 +50,11 @@ fn sum(frame: &mut [u8]) {
     frame[56..58].copy_from_slice(&(!u16::try_from(sum).unwrap()).to_be_bytes());
 }
 
-/// Reads a frame that may only be a solicitation.
-fn read_solicitation(frame: &[u8]) -> Option<Solicitation> {
-    match Packet::read(frame)? {
-        Packet::Solicitation(solicitation) => Some(solicitation),
-        Packet::Advertisement(_) => None,
+/// Parses a frame. Returns `None` for an advertisement too.
+fn parse_solicitation(frame: &[u8]) -> Option<NeighborSolicitation> {
+    match NdpPacket::parse(frame)? {
+        NdpPacket::Solicitation(solicitation) => Some(solicitation),
+        NdpPacket::Advertisement(_) => None,
     }
 }
 
@@ -62,7 +62,7 @@ const ADDRESS: &str = "2001:db8::1:2:3";
 const OPTION_OF_THEIRS: [u8; 8] = [1, 1, 2, 0, 0, 0, 0, 2];
 
 fn usual() -> Vec<u8> {
-    solicitation(
+    solicitation_frame(
         ip("fe80::9"),
         solicited_node(ip(ADDRESS)),
         ip(ADDRESS),
@@ -70,107 +70,108 @@ fn usual() -> Vec<u8> {
     )
 }
 
-/// A frame of at least 78 bytes with a header and a checksum that are right for a message of this type, and with all else as it was.
-pub(crate) fn mended(mut frame: Vec<u8>, kind: u8) -> Vec<u8> {
+/// Overwrites headers, type and checksum of a frame of at least 78 bytes, so that it is a valid
+/// message of this ICMPv6 type. All other bytes stay.
+pub(crate) fn with_valid_headers(mut frame: Vec<u8>, kind: u8) -> Vec<u8> {
     let length = u8::try_from(frame.len() - ETHERNET - IPV6).unwrap();
     frame[12..22].copy_from_slice(&[0x86, 0xdd, 0x60, 0, 0, 0, 0, length, 58, 255]);
     frame[54..56].copy_from_slice(&[kind, 0]);
-    sum(&mut frame);
+    write_checksum(&mut frame);
     frame
 }
 
 #[test]
-fn a_solicitation_is_answered_to_whoever_asked_bit_by_bit() {
-    let read = read_solicitation(&usual()).unwrap();
-    let wanted = Solicitation {
+fn solicitation_and_reply_match_the_bytes_of_rfc_4861() {
+    let parsed = parse_solicitation(&usual()).unwrap();
+    let expected = NeighborSolicitation {
         destination: MacAddr(0x33, 0x33, 0xff, 2, 0, 3),
         sender_mac: THEIRS,
         sender: ip("fe80::9"),
         target: ip(ADDRESS),
     };
-    assert_eq!(read, wanted);
-    // Written out by hand from RFC 4861, sections 4.4 and 4.6.1.
-    let mut answer = vec![
+    assert_eq!(parsed, expected);
+    // Written by hand from RFC 4861, sections 4.4 and 4.6.1.
+    let mut reply = vec![
         2, 0, 0, 0, 0, 2, 2, 0, 0, 0, 0, 1, 0x86, 0xdd, 0x60, 0, 0, 0, 0, 32, 58, 255,
     ];
-    answer.extend(ip("fe80::1").octets());
-    answer.extend(ip("fe80::9").octets());
-    answer.extend([136, 0, 0, 0, 0x60, 0, 0, 0]);
-    answer.extend(ip(ADDRESS).octets());
-    answer.extend([2, 1, 2, 0, 0, 0, 0, 1]);
-    sum(&mut answer);
-    assert_eq!(read.answer(OURS, OURS, Some(ip("fe80::1"))).to_vec(), answer);
+    reply.extend(ip("fe80::1").octets());
+    reply.extend(ip("fe80::9").octets());
+    reply.extend([136, 0, 0, 0, 0x60, 0, 0, 0]);
+    reply.extend(ip(ADDRESS).octets());
+    reply.extend([2, 1, 2, 0, 0, 0, 0, 1]);
+    write_checksum(&mut reply);
+    assert_eq!(parsed.reply(OURS, OURS, Some(ip("fe80::1"))).to_vec(), reply);
 }
 
 #[test]
-fn one_without_an_option_is_answered_to_where_it_came_from() {
-    let frame = solicitation(ip("2001:db8::9"), ip(ADDRESS), ip(ADDRESS), &[]);
-    let read = read_solicitation(&frame).unwrap();
-    assert_eq!((read.sender_mac, read.sender), (THEIRS, ip("2001:db8::9")));
+fn solicitation_without_option_uses_the_ethernet_source() {
+    let frame = solicitation_frame(ip("2001:db8::9"), ip(ADDRESS), ip(ADDRESS), &[]);
+    let parsed = parse_solicitation(&frame).unwrap();
+    assert_eq!((parsed.sender_mac, parsed.sender), (THEIRS, ip("2001:db8::9")));
 }
 
 #[test]
-fn a_probe_of_duplicate_address_detection_is_answered_to_all() {
-    let frame = solicitation(Ipv6Addr::UNSPECIFIED, solicited_node(ip(ADDRESS)), ip(ADDRESS), &[]);
-    // A nonce (RFC 7527) may come along.
-    let with_nonce = solicitation(
+fn dad_probe_is_answered_to_all_nodes() {
+    let frame = solicitation_frame(Ipv6Addr::UNSPECIFIED, solicited_node(ip(ADDRESS)), ip(ADDRESS), &[]);
+    // The same with a Nonce option (RFC 7527).
+    let with_nonce = solicitation_frame(
         Ipv6Addr::UNSPECIFIED,
         solicited_node(ip(ADDRESS)),
         ip(ADDRESS),
         &[14, 1, 1, 2, 3, 4, 5, 6],
     );
     for frame in [frame, with_nonce] {
-        let answer = read_solicitation(&frame).unwrap().answer(OURS, OURS, None);
-        assert_eq!(answer[..6], [0x33, 0x33, 0, 0, 0, 1]);
+        let reply = parse_solicitation(&frame).unwrap().reply(OURS, OURS, None);
+        assert_eq!(reply[..6], [0x33, 0x33, 0, 0, 0, 1]);
         assert_eq!(
-            answer[22..38],
+            reply[22..38],
             ip(ADDRESS).octets(),
-            "without a link-local address it comes from the address itself"
+            "without a link-local address the source is the address itself"
         );
-        assert_eq!(answer[38..54], ip("ff02::1").octets());
-        assert_eq!(answer[58], 0x20, "overrides, is not solicited");
+        assert_eq!(reply[38..54], ip("ff02::1").octets());
+        assert_eq!(reply[58], 0x20, "Override, not Solicited");
     }
 }
 
 #[test]
-fn an_answer_for_another_host_has_its_mac_in_the_option_and_not_in_the_frame() {
-    let other = MacAddr(2, 0, 0, 0, 0, 7);
-    let frame = read_solicitation(&usual())
+fn deputy_reply_has_owner_mac_in_option_and_own_mac_in_frame() {
+    let owner = MacAddr(2, 0, 0, 0, 0, 7);
+    let frame = parse_solicitation(&usual())
         .unwrap()
-        .answer(OURS, other, Some(ip("fe80::1")));
-    let wanted = Advertisement {
+        .reply(OURS, owner, Some(ip("fe80::1")));
+    let expected = NeighborAdvertisement {
         source: OURS,
         target: ip(ADDRESS),
-        target_mac: Some(other),
+        target_mac: Some(owner),
     };
-    assert_eq!(Packet::read(&frame), Some(Packet::Advertisement(wanted)));
-    let mut solicited_to_all = unsolicited(OURS, None, ip(ADDRESS)).to_vec();
-    assert!(Packet::read(&solicited_to_all).is_some());
+    assert_eq!(NdpPacket::parse(&frame), Some(NdpPacket::Advertisement(expected)));
+    let mut solicited_to_all = unsolicited_advertisement(OURS, None, ip(ADDRESS)).to_vec();
+    assert!(NdpPacket::parse(&solicited_to_all).is_some());
     solicited_to_all[58] |= SOLICITED;
-    sum(&mut solicited_to_all);
-    assert_eq!(Packet::read(&solicited_to_all), None);
+    write_checksum(&mut solicited_to_all);
+    assert_eq!(NdpPacket::parse(&solicited_to_all), None);
 }
 
 #[test]
-fn what_is_asked_is_read_as_that_with_and_without_an_address_of_our_own() {
+fn built_solicitations_match_handwritten_frames() {
     for link_local in [Some(ip("fe80::9")), None] {
-        let frame = solicit(THEIRS, link_local, ip(ADDRESS));
+        let frame = super::solicitation(THEIRS, link_local, ip(ADDRESS));
         let options = link_local.map_or(&[][..], |_| &OPTION_OF_THEIRS);
         let from = link_local.unwrap_or(Ipv6Addr::UNSPECIFIED);
         assert_eq!(
             frame,
-            solicitation(from, solicited_node(ip(ADDRESS)), ip(ADDRESS), options)
+            solicitation_frame(from, solicited_node(ip(ADDRESS)), ip(ADDRESS), options)
         );
-        assert!(read_solicitation(&frame).is_some());
+        assert!(parse_solicitation(&frame).is_some());
     }
 }
 
 #[test]
-fn an_unsolicited_one_overrides_and_goes_to_all() {
-    let frame = unsolicited(OURS, Some(ip("fe80::1")), ip(ADDRESS));
-    let mut summed = frame.to_vec();
-    sum(&mut summed);
-    assert_eq!(summed, frame);
+fn unsolicited_advertisement_overrides_and_goes_to_all_nodes() {
+    let frame = unsolicited_advertisement(OURS, Some(ip("fe80::1")), ip(ADDRESS));
+    let mut expected = frame.to_vec();
+    write_checksum(&mut expected);
+    assert_eq!(expected, frame);
     assert_eq!(
         (frame[..6].to_vec(), frame[58], frame[21]),
         (vec![0x33, 0x33, 0, 0, 0, 1], 0x20, 255)
@@ -182,47 +183,47 @@ fn an_unsolicited_one_overrides_and_goes_to_all() {
 }
 
 #[test]
-fn what_is_no_valid_solicitation_is_dropped() {
+fn invalid_solicitations_are_rejected() {
     let good = usual();
-    for (offset, value, summed) in [
+    for (offset, value, fix_checksum) in [
         (12, 8, true),     // another EtherType
         (14, 0x40, true),  // another version
         (20, 17, true),    // another protocol
-        (21, 254, true),   // it was forwarded
-        (54, 133, true),   // a solicitation of routers
-        (55, 1, true),     // a code
-        (56, 0xaa, false), // a checksum that is wrong
-        (62, 0xff, true),  // a target that is a group
-        (79, 0, true),     // an option of no length
-        (79, 2, true),     // one that is longer than what is there
-        (79, 255, true),   // the length by which readers that count in eight bits overflow
-        (19, 200, false),  // a length beyond the frame
-        (19, 8, false),    // a length that leaves out the target
+        (21, 254, true),   // forwarded by a router
+        (54, 133, true),   // a Router Solicitation
+        (55, 1, true),     // a code other than 0
+        (56, 0xaa, false), // a wrong checksum
+        (62, 0xff, true),  // a multicast target
+        (79, 0, true),     // an option of length zero
+        (79, 2, true),     // an option longer than the message
+        (79, 255, true),   // an option length that overflows eight bits
+        (19, 200, false),  // a payload length beyond the frame
+        (19, 8, false),    // a payload length that cuts off the target
     ] {
         let mut frame = good.clone();
         frame[offset] = value;
-        if summed {
-            sum(&mut frame);
+        if fix_checksum {
+            write_checksum(&mut frame);
         }
-        assert_eq!(Packet::read(&frame), None, "offset {offset} as {value}");
+        assert_eq!(NdpPacket::parse(&frame), None, "offset {offset} as {value}");
     }
     for length in 0..good.len() {
-        assert_eq!(read_solicitation(&good[..length]), None);
+        assert_eq!(parse_solicitation(&good[..length]), None);
     }
-    // Whoever has no address can't be answered at one, and does not ask one host.
+    // From `::`: first with a source link-layer option, then to a unicast address.
     for (to, options) in [(solicited_node(ip(ADDRESS)), &OPTION_OF_THEIRS[..]), (ip(ADDRESS), &[])] {
         assert_eq!(
-            read_solicitation(&solicitation(Ipv6Addr::UNSPECIFIED, to, ip(ADDRESS), options)),
+            parse_solicitation(&solicitation_frame(Ipv6Addr::UNSPECIFIED, to, ip(ADDRESS), options)),
             None
         );
     }
     let mut padded = good.clone();
     padded.extend([0; 6]);
-    assert_eq!(read_solicitation(&padded), read_solicitation(&good));
+    assert_eq!(parse_solicitation(&padded), parse_solicitation(&good));
 }
 
 #[test]
-fn groups_are_those_of_the_last_24_bits() {
+fn solicited_node_group_has_the_last_24_bits_of_the_address() {
     assert_eq!(solicited_node(ip("2001:db8::1:abcd:ef01")), ip("ff02::1:ffcd:ef01"));
     assert_eq!(
         multicast_mac(ip("ff02::1:ffcd:ef01")),
@@ -232,16 +233,16 @@ fn groups_are_those_of_the_last_24_bits() {
 
 proptest! {
     #[test]
-    fn any_bytes_are_read_or_dropped(bytes in proptest::collection::vec(any::<u8>(), 0..160)) {
-        let _ = Packet::read(&bytes);
+    fn parser_accepts_arbitrary_bytes_without_panic(bytes in proptest::collection::vec(any::<u8>(), 0..160)) {
+        let _ = NdpPacket::parse(&bytes);
     }
 
-    /// Options of any content behind a header that is right, as a hostile host would send them.
+    /// Arbitrary options behind a valid header, as a hostile host would send them.
     #[test]
-    fn any_options_are_read_or_dropped(options in proptest::collection::vec(any::<u8>(), 0..100)) {
-        let frame = solicitation(ip("fe80::9"), solicited_node(ip(ADDRESS)), ip(ADDRESS), &options);
-        if let Some(read) = read_solicitation(&frame) {
-            let _ = read.answer(OURS, OURS, None);
+    fn parser_accepts_arbitrary_options_without_panic(options in proptest::collection::vec(any::<u8>(), 0..100)) {
+        let frame = solicitation_frame(ip("fe80::9"), solicited_node(ip(ADDRESS)), ip(ADDRESS), &options);
+        if let Some(parsed) = parse_solicitation(&frame) {
+            let _ = parsed.reply(OURS, OURS, None);
         }
     }
 }

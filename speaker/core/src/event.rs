@@ -1,0 +1,157 @@
+//! What happened that a user wants to know, and why.
+
+use std::{collections::BTreeMap, fmt, net::IpAddr};
+
+use lodestone_crds::ObjectKey;
+
+use crate::{
+    ownership::eligibility::Reason,
+    types::{MacAddr, NodeName},
+};
+
+/// Something that a user wants to know.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Event {
+    /// This node has taken ownership of an address.
+    Taken {
+        /// The address.
+        address: IpAddr,
+        /// The Services on the address.
+        services: Vec<ObjectKey>,
+        /// The former owner.
+        from: Option<NodeName>,
+        /// Why.
+        cause: Cause,
+    },
+    /// A host outside the cluster uses an address.
+    Conflict {
+        /// The address.
+        address: IpAddr,
+        /// The Services on the address.
+        services: Vec<ObjectKey>,
+        /// The MAC of the foreign host.
+        mac: MacAddr,
+        /// Whether this node goes on announcing the address, because it did before.
+        announced: bool,
+    },
+    /// No node is eligible to own an address.
+    NoEligibleNode {
+        /// The address.
+        address: IpAddr,
+        /// The Services on the address.
+        services: Vec<ObjectKey>,
+        /// Why each node is not eligible.
+        reasons: BTreeMap<NodeName, Reason>,
+    },
+    /// Another speaker has failed, or is alive again.
+    Peer {
+        /// Its node.
+        node: NodeName,
+        /// Whether it has failed.
+        failed: bool,
+    },
+    /// This node answers as the deputy of an owner, or has stopped to.
+    Deputy {
+        /// The owner.
+        owner: NodeName,
+        /// The number of addresses of the owner that this node answers for.
+        addresses: usize,
+    },
+}
+
+impl fmt::Display for Event {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Taken {
+                address, from, cause, ..
+            } => match from {
+                Some(from) => write!(f, "took ownership of {address} from node {from}: {cause}"),
+                None => write!(f, "took ownership of {address}: {cause}"),
+            },
+            Self::Conflict {
+                address,
+                mac,
+                announced,
+                ..
+            } => {
+                let action = if *announced {
+                    "this node defends it"
+                } else {
+                    "it is not announced"
+                };
+                write!(
+                    f,
+                    "{address} is used by {mac}, which is no node of the cluster; {action}"
+                )
+            }
+            Self::NoEligibleNode { address, reasons, .. } => {
+                write!(f, "no node is eligible to announce {address}:")?;
+                for (index, (node, reason)) in reasons.iter().enumerate() {
+                    write!(f, "{} {node}: {reason}", if index == 0 { "" } else { ";" })?;
+                }
+                Ok(())
+            }
+            Self::Peer { node, failed } => {
+                let state = if *failed { "failed" } else { "alive again" };
+                write!(f, "the speaker of node {node} is {state}")
+            }
+            Self::Deputy { owner, addresses: 0 } => write!(f, "no longer the deputy of node {owner}"),
+            Self::Deputy { owner, addresses } => {
+                write!(f, "answering as the deputy of node {owner} for {addresses} addresses")
+            }
+        }
+    }
+}
+
+/// Why an address has a new owner.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Cause {
+    /// Nobody owned it.
+    New,
+    /// The owner's node is down: the speaker has failed, and the node answers no reachability check.
+    NodeDown,
+    /// The owner's speaker was down for too long, while its node lives.
+    SpeakerDown,
+    /// The owner handed it over.
+    HandedOver,
+    /// The owner is no longer eligible.
+    Ineligible(Reason),
+    /// The owner no longer claims it.
+    Unclaimed,
+    /// The configuration prefers the new owner.
+    Preferred,
+    /// The new owner ranks first by hash.
+    Hash,
+}
+
+impl Cause {
+    /// The value of the metric label `cause`.
+    #[must_use]
+    pub const fn label(self) -> &'static str {
+        match self {
+            Self::New => "new",
+            Self::NodeDown => "node-down",
+            Self::SpeakerDown => "speaker-down",
+            Self::HandedOver => "handed-over",
+            Self::Ineligible(_) => "ineligible",
+            Self::Unclaimed => "unclaimed",
+            Self::Preferred => "preferred",
+            Self::Hash => "hash",
+        }
+    }
+}
+
+impl fmt::Display for Cause {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::New => f.write_str("previously unowned"),
+            Self::NodeDown => f.write_str("the node is down"),
+            Self::SpeakerDown => f.write_str("its speaker is down"),
+            Self::HandedOver => f.write_str("the node was drained or its speaker stopped"),
+            Self::Ineligible(reason) => write!(f, "{reason}"),
+            Self::Unclaimed => f.write_str("it no longer claimed the address"),
+            Self::Preferred => f.write_str("the L2Advertisement prefers the new owner"),
+            Self::Hash => f.write_str("the new owner ranks first with --ownership=hash"),
+        }
+    }
+}

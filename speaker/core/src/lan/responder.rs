@@ -1,0 +1,173 @@
+//! Reads ARP and NDP frames, and answers requests for the addresses of this node.
+
+use std::net::{IpAddr, Ipv4Addr};
+
+use super::{AddressUse, FrameKind, FrameOutcome, Lan, conflict_detection::Defend};
+use crate::{
+    context::Turn,
+    event::Event,
+    node::interface::InterfacePort,
+    stats::increment,
+    types::{InterfaceIndex, MacAddr, NodeName},
+    wire::{arp::ArpPacket, ndp::NdpPacket},
+};
+
+impl Lan {
+    /// Handles a frame.
+    pub(crate) fn handle_frame(
+        &mut self,
+        turn: &mut Turn<'_>,
+        interface: InterfaceIndex,
+        kind: FrameKind,
+        frame: &[u8],
+    ) -> FrameOutcome {
+        let outcome = match kind {
+            FrameKind::Arp => ArpPacket::parse(frame).map(|packet| self.handle_arp(turn, interface, &packet)),
+            FrameKind::Ndp => NdpPacket::parse(frame).map(|packet| self.handle_ndp(turn, interface, &packet)),
+        };
+        outcome.unwrap_or_else(|| {
+            turn.stats.malformed.count(kind);
+            FrameOutcome::default()
+        })
+    }
+
+    fn handle_arp(&mut self, turn: &mut Turn<'_>, interface: InterfaceIndex, packet: &ArpPacket) -> FrameOutcome {
+        if packet.destination.is_broadcast() {
+            self.neighbours.note_broadcast(turn.now, interface);
+        }
+        let mut peer_use = None;
+        if packet.sender != Ipv4Addr::UNSPECIFIED {
+            let seen = AddressUse {
+                interface,
+                source: packet.source,
+                address: packet.sender.into(),
+                mac: packet.sender_mac,
+            };
+            peer_use = self.handle_address_use(turn, seen);
+        } else if !packet.reply && !self.conflicts.is_clear(packet.target.into()) {
+            // Another host probes for the address at the same time (RFC 5227, section 2.1.1).
+            self.handle_foreign_claim(turn, packet.target.into(), packet.sender_mac);
+        }
+        let reply = if packet.reply {
+            None
+        } else {
+            self.arp_reply(turn, interface, packet)
+        };
+        FrameOutcome { reply, peer_use }
+    }
+
+    fn arp_reply(&self, turn: &mut Turn<'_>, interface: InterfaceIndex, packet: &ArpPacket) -> Option<Vec<u8>> {
+        let target = packet.target.into();
+        let (port, mac) = self.answer_for(turn, interface, target)?;
+        // A frame for another host that reached this one is for that host to answer.
+        let for_us = packet.destination.is_broadcast() || packet.destination == port.mac;
+        // A host that says that it has the address does not ask.
+        let asks = packet.sender != packet.target;
+        let reply = (for_us && asks).then(|| packet.reply(port.mac, mac).into());
+        self.count_request(turn, target, reply.is_some());
+        reply
+    }
+
+    fn handle_ndp(&mut self, turn: &mut Turn<'_>, interface: InterfaceIndex, packet: &NdpPacket) -> FrameOutcome {
+        match packet {
+            NdpPacket::Advertisement(advertisement) => {
+                let seen = AddressUse {
+                    interface,
+                    source: advertisement.source,
+                    address: advertisement.target.into(),
+                    mac: advertisement.target_mac.unwrap_or(advertisement.source),
+                };
+                FrameOutcome {
+                    reply: None,
+                    peer_use: self.handle_address_use(turn, seen),
+                }
+            }
+            NdpPacket::Solicitation(solicitation) => {
+                let target = IpAddr::from(solicitation.target);
+                if solicitation.sender.is_unspecified() && !self.conflicts.is_clear(target) {
+                    self.handle_foreign_claim(turn, target, solicitation.sender_mac);
+                } else {
+                    self.neighbours.note_heard(turn.now, interface);
+                }
+                let reply = self.answer_for(turn, interface, target).and_then(|(port, mac)| {
+                    let for_us = solicitation.destination.is_multicast() || solicitation.destination == port.mac;
+                    let reply = for_us.then(|| solicitation.reply(port.mac, mac, port.link_local).into());
+                    self.count_request(turn, target, reply.is_some());
+                    reply
+                });
+                FrameOutcome { reply, peer_use: None }
+            }
+        }
+    }
+
+    /// The port and the MAC that this node answers with for an address on an interface.
+    pub(crate) fn answer_for(
+        &self,
+        turn: &Turn<'_>,
+        interface: InterfaceIndex,
+        address: IpAddr,
+    ) -> Option<(&InterfacePort, MacAddr)> {
+        if turn.context.listening {
+            return None;
+        }
+        if let Some(announcement) = self.owned.get(&address) {
+            let port = announcement.ports.iter().find(|port| port.index == interface)?;
+            return self.conflicts.is_clear(address).then_some((port, port.mac));
+        }
+        let duty = self.duties.get(&address)?;
+        let (port, mac) = duty.ports.iter().find(|(port, _)| port.index == interface)?;
+        // mutation: deputy-answers-with-its-own-mac
+        Some((port, *mac))
+    }
+
+    /// Counts a request for an owned address, and whether it is answered.
+    fn count_request(&self, turn: &mut Turn<'_>, address: IpAddr, answered: bool) {
+        if self.owned.contains_key(&address) {
+            let traffic = turn.stats.traffic.entry(address).or_default();
+            increment(&mut traffic.requests);
+            if answered {
+                increment(&mut traffic.responses);
+            }
+        }
+    }
+
+    /// Takes in that a host uses an address. Returns the node if it is a peer with its own MAC.
+    fn handle_address_use(&mut self, turn: &mut Turn<'_>, seen: AddressUse) -> Option<(NodeName, AddressUse)> {
+        self.neighbours.note_heard(turn.now, seen.interface);
+        let is_ours = self.owned.contains_key(&seen.address);
+        let peer = self.peer_macs.get(&seen.source).cloned();
+        if peer.is_none() && !is_ours && !self.duties.contains_key(&seen.address) {
+            self.neighbours.add_host(seen.interface, seen.address);
+        }
+        if is_ours && !self.is_of_cluster(seen.mac) {
+            self.handle_foreign_claim(turn, seen.address, seen.mac);
+        }
+        // A deputy has the MAC of the owner in the packet and its own in the frame.
+        peer.filter(|_| seen.source == seen.mac).map(|node| (node, seen))
+    }
+
+    /// A host outside the cluster has an owned address, or is about to take it.
+    fn handle_foreign_claim(&mut self, turn: &mut Turn<'_>, address: IpAddr, mac: MacAddr) {
+        if self.is_of_cluster(mac) {
+            return;
+        }
+        let Some(announcement) = self.owned.get(&address) else {
+            return;
+        };
+        let services = announcement.owned.services.clone();
+        let was_known = self.conflicts.foreign_owner(address).is_some();
+        let defend = self.conflicts.handle_foreign_claim(turn.now, address, mac) == Defend::Yes;
+        if defend {
+            self.announce(turn, address);
+        }
+        let is_new = !was_known && self.conflicts.foreign_owner(address).is_some();
+        if defend || is_new {
+            turn.outbox.push_event(Event::Conflict {
+                address,
+                services,
+                mac,
+                announced: defend,
+            });
+        }
+    }
+}

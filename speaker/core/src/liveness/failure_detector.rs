@@ -1,0 +1,239 @@
+//! The failure detector: heartbeats to the watchers of this node, and reviews of the peers that this
+//! node watches.
+
+use std::{
+    collections::BTreeSet,
+    time::{Duration, Instant},
+};
+
+use super::{
+    Liveness,
+    adaptive_timeout::HEARTBEAT_INTERVAL,
+    peers::{FailureNotice, Phase},
+};
+use crate::{context::Turn, event::Event, stats::increment, timers::Timer, types::NodeName, wire::message::Message};
+
+/// How often a failure is broadcast at first, and the time between: a message may be lost.
+const NOTICES: u32 = 3;
+const NOTICE_INTERVAL: Duration = Duration::from_millis(100);
+/// The time between later broadcasts, about a peer that is silent on its LAN only.
+const LAN_NOTICE_INTERVAL: Duration = Duration::from_secs(1);
+
+/// The time between two refutations at least, beyond one millisecond for each node.
+const REFUTATION_INTERVAL: Duration = Duration::from_millis(100);
+
+/// How often an `Unwatch` is sent: if all are lost, the former watcher declares this node failed, and
+/// this node refutes.
+const UNWATCH_COPIES: usize = 3;
+
+/// What follows from the review of a peer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Review {
+    /// Nothing for others to do.
+    Done,
+    /// The deputies of the peer's addresses do not watch it: warn them.
+    WarnDeputies,
+}
+
+impl Liveness {
+    /// Sends a heartbeat to every watcher of this node, or the shutdown notice to everybody.
+    pub(crate) fn send_heartbeats(&mut self, turn: &mut Turn<'_>) {
+        if let Some(shutdown) = turn.context.shutdown {
+            let handover = shutdown.handover;
+            return turn.outbox.broadcast(&Message::Leaving { handover });
+        }
+        let me = &turn.context.me;
+        let failed = |node: &NodeName| self.peers.reviewed_phase(node).is_some_and(Phase::is_failed);
+        let watchers: BTreeSet<NodeName> = self.ring.watchers(me, failed).into_iter().cloned().collect();
+        for (node, conclusion) in self.peers.conclusions_mut() {
+            if conclusion.watches_us && !watchers.contains(node) {
+                conclusion.watches_us = false;
+                for _ in 0..UNWATCH_COPIES {
+                    turn.outbox.send(node, Message::Unwatch);
+                }
+            }
+        }
+        for node in &watchers {
+            self.peers.conclusion_mut(node).watches_us = true;
+            turn.outbox.send_heartbeat(node);
+        }
+        let (peers, now) = (&self.peers, turn.now);
+        turn.outbox
+            .set_only_on_lan(|node| peers.is_heard_on_lan_only(node, now));
+        // Messages since the last review may have changed the phase of a peer.
+        turn.timers
+            .set_unless_armed(Timer::FailureDetection, turn.now + HEARTBEAT_INTERVAL);
+    }
+
+    /// Broadcasts the failures that are due again.
+    pub(crate) fn send_failure_notices(&mut self, turn: &mut Turn<'_>) {
+        let due = |notice: &FailureNotice| notice.due <= turn.now;
+        let nodes: Vec<NodeName> = self
+            .peers
+            .conclusions()
+            .filter(|(_, conclusion)| conclusion.notice.as_ref().is_some_and(due))
+            .map(|(node, _)| node.clone())
+            .collect();
+        for node in nodes {
+            self.broadcast_failure(turn, &node);
+        }
+    }
+
+    /// Arms the timer for the next peer that becomes suspect or failed, and the next failure notice.
+    pub(crate) fn arm_failure_detection(&self, turn: &mut Turn<'_>) {
+        let notices = self.peers.conclusions().filter_map(|(_, conclusion)| conclusion.notice);
+        let next_notice = notices.map(|notice| notice.due).min();
+        let next = [self.peers.next_change(turn.now), next_notice];
+        turn.timers
+            .set(Timer::FailureDetection, next.into_iter().flatten().min());
+    }
+
+    /// Reviews one peer, and acts on what has changed since the last review.
+    pub(crate) fn review(&mut self, turn: &mut Turn<'_>, node: &NodeName) -> Review {
+        let now = turn.now;
+        let phase = self.peers.phase(node, now).unwrap_or(Phase::Alive);
+        let unheard = !self.peers.is_alive(node, now);
+        let conclusion = self.peers.conclusion_mut(node);
+        let before = conclusion.phase.replace(phase).unwrap_or(Phase::Alive);
+        // The path that addresses are announced on decides the phase. What a peer reports of others is
+        // heard on any path.
+        if std::mem::replace(&mut conclusion.unheard, unheard) != unheard {
+            turn.request_review();
+            self.find_unwatched(turn);
+        }
+        if before == phase {
+            return Review::Done;
+        }
+        turn.request_review();
+        let review = self.enter_phase(turn, node, before, phase);
+        if before.is_failed() != phase.is_failed() {
+            self.find_unwatched(turn);
+            if phase.is_failed() {
+                // The peer may be isolated itself, so that all others seem to have failed to it.
+                self.peers.drop_reports_of(node);
+            }
+            turn.outbox.push_event(Event::Peer {
+                node: node.clone(),
+                failed: phase.is_failed(),
+            });
+        }
+        review
+    }
+
+    fn enter_phase(&mut self, turn: &mut Turn<'_>, node: &NodeName, before: Phase, phase: Phase) -> Review {
+        let watched = self.peers.watches(node);
+        match phase {
+            Phase::Alive => {
+                self.peers.conclusion_mut(node).notice = None;
+                if watched && before.is_failed() {
+                    turn.outbox.broadcast(&Message::Recovered(node.clone()));
+                }
+            }
+            Phase::Suspect => {
+                if watched {
+                    increment(&mut turn.stats.suspects);
+                }
+                // In a full mesh every deputy sees the same. But a node that hears "port unreachable"
+                // knows before the others.
+                if self.peers.is_port_unreachable(node) || (watched && !self.ring.is_full_mesh()) {
+                    return Review::WarnDeputies;
+                }
+            }
+            Phase::Failed(_) => {
+                if watched && !before.is_failed() {
+                    increment(&mut turn.stats.failures);
+                    self.peers.conclusion_mut(node).notice = Some(FailureNotice {
+                        left: NOTICES,
+                        due: turn.now,
+                    });
+                    self.broadcast_failure(turn, node);
+                }
+            }
+        }
+        Review::Done
+    }
+
+    fn broadcast_failure(&mut self, turn: &mut Turn<'_>, node: &NodeName) {
+        let on_lan = self.peers.is_cut_off_from_lan(node, turn.now);
+        let conclusion = self.peers.conclusion_mut(node);
+        let Some(notice) = &mut conclusion.notice else { return };
+        notice.left = notice.left.saturating_sub(1);
+        // Others hear a peer that is silent on its LAN only, and would take it for alive. So this node
+        // repeats the notice for as long as it lasts.
+        let is_last = notice.left == 0;
+        notice.due = turn.now + if is_last { LAN_NOTICE_INTERVAL } else { NOTICE_INTERVAL };
+        if is_last && !on_lan {
+            conclusion.notice = None;
+        }
+        let node = node.clone();
+        turn.outbox.broadcast(&Message::Failed { node, on_lan });
+    }
+
+    /// Finds nodes whose failure would go unreported because their watchers have failed too, as in a
+    /// partition.
+    fn find_unwatched(&mut self, turn: &mut Turn<'_>) {
+        if self.ring.is_full_mesh() {
+            return;
+        }
+        let now = turn.now;
+        let others: BTreeSet<NodeName> = self.peers.nodes().cloned().collect();
+        let known = self.nodes_with_alive_watchers(&turn.context.me, now, &others);
+        for node in others
+            .into_iter()
+            .filter(|node| !self.peers.watches(node))
+            .collect::<Vec<_>>()
+        {
+            self.peers.set_unwatched(now, &node, !known.contains(&node));
+            let phase = self.peers.phase(&node, now).unwrap_or(Phase::Alive);
+            if self.peers.conclusion_mut(&node).phase.replace(phase) != Some(phase) {
+                turn.request_review();
+            }
+        }
+    }
+
+    /// The nodes whose failure this node would learn: those that it watches and hears, and in turn
+    /// those that such a node watches.
+    fn nodes_with_alive_watchers(
+        &self,
+        me: &NodeName,
+        now: Instant,
+        others: &BTreeSet<NodeName>,
+    ) -> BTreeSet<NodeName> {
+        let heard = |node: &&NodeName| self.peers.watches(node) && self.peers.is_alive(node, now);
+        let mut known: BTreeSet<NodeName> = others.iter().filter(heard).cloned().chain([me.clone()]).collect();
+        loop {
+            let is_new = |node: &&NodeName| {
+                // If this node does not watch a peer although the ring says so, it cannot report it.
+                let watchers = self.ring.watchers(node, |_| false).into_iter();
+                let mut watchers = watchers.filter(|watcher| *watcher != me);
+                !known.contains(*node)
+                    && !self.peers.watches(node)
+                    && self.peers.failure_reports(node, now) == 0
+                    && watchers.any(|watcher| known.contains(watcher))
+            };
+            let more: Vec<NodeName> = others.iter().filter(is_new).cloned().collect();
+            if more.is_empty() {
+                return known;
+            }
+            known.extend(more);
+        }
+    }
+
+    /// A peer declared this node failed. Returns whether to broadcast a refutation now: one answers all
+    /// peers that did so, and the rate is limited.
+    pub(crate) fn begin_refutation(&mut self, turn: &mut Turn<'_>) -> bool {
+        let others = u32::try_from(self.ring.len()).unwrap_or(u32::MAX);
+        let interval = REFUTATION_INTERVAL + Duration::from_millis(1) * others;
+        if let Some(due) = self
+            .last_refutation
+            .map(|last| last + interval)
+            .filter(|due| turn.now < *due)
+        {
+            turn.timers.set_unless_armed(Timer::Refutation, due);
+            return false;
+        }
+        self.last_refutation = Some(turn.now);
+        turn.timers.set(Timer::Refutation, None);
+        true
+    }
+}

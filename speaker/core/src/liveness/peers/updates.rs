@@ -1,0 +1,178 @@
+//! What messages and time change in the records of peers.
+
+use std::time::{Duration, Instant};
+
+use super::{
+    Arrival, PeerRecord, Peers, Sighting, anti_entropy_cycle,
+    session::{Leaving, Path, Session},
+};
+use crate::{
+    cluster_snapshot::ClusterSnapshot, liveness::adaptive_timeout::AdaptiveTimeout, types::NodeName,
+    wire::message::Network,
+};
+
+/// How long a peer counts as watched after it was heard although nobody seemed to watch it.
+const SPARED: Duration = Duration::from_secs(1);
+
+impl Peers {
+    /// Records that a message arrived, before its content is read.
+    pub(crate) fn hear(&mut self, now: Instant, from: &NodeName, arrival: &Arrival) -> Sighting {
+        let cycle = self.cycle;
+        let Arrival {
+            address,
+            path,
+            boot,
+            sequence,
+        } = *arrival;
+        let fresh = Session::new(now, address, boot, sequence);
+        if !self.records.contains_key(from) {
+            self.records.insert(from.clone(), PeerRecord::default());
+        }
+        let Some(record) = self.records.get_mut(from) else {
+            return Sighting::Replayed;
+        };
+        let Some(session) = &mut record.session else {
+            record.session = Some(fresh);
+            return Sighting::Restarted;
+        };
+        if boot < session.boot {
+            return Sighting::Behind(session.boot);
+        }
+        if boot > session.boot {
+            session.restart(fresh);
+            return Sighting::Restarted;
+        }
+        if !session.accept(sequence) {
+            return Sighting::Replayed;
+        }
+        let was_failed = session.phase(now, cycle).is_failed();
+        session.note_heard(now, path, address);
+        if was_failed && !session.phase(now, cycle).is_failed() {
+            Sighting::Appeared
+        } else {
+            Sighting::Known
+        }
+    }
+
+    /// Records a heartbeat: from now on more are expected on this path.
+    pub(crate) fn note_heartbeat(&mut self, now: Instant, from: &NodeName, path: Path) {
+        if let Some(session) = self.session_mut(from) {
+            let watched = match path {
+                Path::Node => &mut session.node,
+                Path::Lan => &mut session.lan,
+            };
+            if std::mem::replace(&mut watched.expected, true) {
+                watched.timeout.note_heartbeat(now);
+            } else {
+                watched.timeout = AdaptiveTimeout::new(now);
+            }
+        }
+    }
+
+    /// Expects no more heartbeats from a peer.
+    pub(crate) fn unwatch(&mut self, from: &NodeName) {
+        if let Some(session) = self.session_mut(from) {
+            session.node.expected = false;
+            session.lan.expected = false;
+        }
+    }
+
+    /// Records that `reporter` declares `node` failed, or silent on its LAN only.
+    pub(crate) fn note_failure_report(&mut self, now: Instant, node: &NodeName, reporter: &NodeName, on_lan: bool) {
+        if let Some(session) = self.session_mut(node) {
+            session.note_report(now, reporter, on_lan);
+        }
+    }
+
+    /// Drops all failure reports of `reporter`.
+    pub(crate) fn drop_reports_of(&mut self, reporter: &NodeName) {
+        for session in self.sessions_mut() {
+            session.remove_report(reporter);
+        }
+    }
+
+    /// Drops the report of `reporter` about `node`.
+    pub(crate) fn drop_report(&mut self, node: &NodeName, reporter: &NodeName) {
+        if let Some(session) = self.session_mut(node) {
+            session.remove_report(reporter);
+        }
+    }
+
+    /// Records a watcher's warning that `node` is suspect.
+    pub(crate) fn note_suspicion(&mut self, now: Instant, node: &NodeName) {
+        if let Some(session) = self.session_mut(node) {
+            session.suspicion = Some(now);
+        }
+    }
+
+    /// Records that the node answered "port unreachable". Returns whether that is news: once between
+    /// two messages of the peer, and not of a failed one.
+    pub(crate) fn note_port_unreachable(&mut self, now: Instant, node: &NodeName) -> bool {
+        let cycle = self.cycle;
+        self.session_mut(node).is_some_and(|session| {
+            let failed = session.phase(now, cycle).is_failed();
+            !failed && !std::mem::replace(&mut session.port_unreachable, true)
+        })
+    }
+
+    /// Records whether all watchers of `node` have failed, so that its failure would go unreported.
+    /// A peer that was heard directly within [`SPARED`] is exempt. Otherwise each of its messages
+    /// would flip its state and trigger a reply.
+    pub(crate) fn set_unwatched(&mut self, now: Instant, node: &NodeName, unwatched: bool) {
+        if let Some(session) = self.session_mut(node) {
+            // mutation: unwatched-not-spared
+            session.heard_unwatched = session.heard_unwatched.filter(|heard| now < *heard + SPARED);
+            let counts = unwatched && session.heard_unwatched.is_none();
+            session.unwatched = counts.then(|| session.unwatched.unwrap_or(now));
+        }
+    }
+
+    /// Records the networks of a Hello. Returns whether they changed.
+    pub(crate) fn set_networks(&mut self, from: &NodeName, networks: Vec<Network>) -> bool {
+        let Some(session) = self.session_mut(from) else {
+            return false;
+        };
+        let changed = session.networks.as_ref() != Some(&networks);
+        session.connected = networks.iter().filter(|network| network.carrier).cloned().collect();
+        session.networks = Some(networks);
+        changed
+    }
+
+    /// Records that a peer shuts down. Returns whether that is news.
+    pub(crate) fn set_leaving(&mut self, now: Instant, from: &NodeName, handover: bool) -> bool {
+        let Some(session) = self.session_mut(from) else {
+            return false;
+        };
+        let is_news = session.leaving.is_none_or(|leaving| leaving.handover != handover);
+        if is_news {
+            session.leaving = Some(Leaving { since: now, handover });
+        }
+        is_news
+    }
+
+    /// Records that a peer has sent all its claims. Returns whether they were awaited.
+    pub(crate) fn note_claims_complete(&mut self, from: &NodeName) -> bool {
+        let session = self.session_mut(from);
+        session.is_some_and(|session| session.awaiting_claims.take().is_some())
+    }
+
+    /// Excuses a pause of this process: messages that arrived meanwhile are still unread, so no peer
+    /// is suspect for it.
+    pub(crate) fn excuse_pause(&mut self, now: Instant, pause: Duration) {
+        for session in self.sessions_mut() {
+            session.last = now.min(session.last + pause);
+            session.node.timeout.excuse_pause(now, pause);
+            session.lan.timeout.excuse_pause(now, pause);
+        }
+    }
+
+    /// Forgets nodes that have left the cluster and are not heard.
+    pub(crate) fn retain(&mut self, now: Instant, snapshot: &ClusterSnapshot) {
+        self.cycle = anti_entropy_cycle(snapshot.nodes.len());
+        let cycle = self.cycle;
+        self.records.retain(|node, record| {
+            let session = record.session.as_ref();
+            snapshot.nodes.contains_key(node) || session.is_some_and(|session| session.is_alive(now, cycle))
+        });
+    }
+}

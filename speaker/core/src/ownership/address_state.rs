@@ -1,0 +1,50 @@
+//! What this node remembers of one address beside the claim in force.
+
+use std::{collections::BTreeMap, time::Instant};
+
+use super::{eligibility::Reason, retransmit::UnacknowledgedClaim};
+use crate::{event::Cause, types::NodeName};
+
+/// What this node remembers of one address.
+#[derive(Clone, Debug, Default)]
+pub(super) struct AddressState {
+    /// Since when it has had no owner although a node is eligible.
+    pub(super) unowned_since: Option<Instant>,
+    /// Since when this node would be the better owner.
+    pub(super) better_since: Option<Instant>,
+    /// Since when this node, no longer eligible, goes on announcing it until another node does.
+    pub(super) lingering_since: Option<Instant>,
+    /// That no node is eligible.
+    pub(super) no_eligible_node: Option<NoEligibleNode>,
+    /// That another node took it from this one, although this one holds that node for ineligible.
+    pub(super) contention: Option<Contention>,
+    /// Why this node took it, and from which node.
+    pub(super) taken: Option<TakeoverRecord>,
+    /// This node's claim, until the former owner acknowledges it.
+    pub(super) unacknowledged: Option<UnacknowledgedClaim>,
+    /// Whether a deputy has confirmed that it answers for it.
+    pub(super) covered: bool,
+}
+
+/// How this node became the owner.
+#[derive(Clone, Debug)]
+pub(crate) struct TakeoverRecord {
+    pub(crate) from: Option<NodeName>,
+    pub(crate) cause: Cause,
+}
+
+/// No node is eligible to own an address.
+#[derive(Clone, Debug)]
+pub(super) struct NoEligibleNode {
+    pub(super) since: Instant,
+    /// The reasons as last reported.
+    pub(super) reported: Option<BTreeMap<NodeName, Reason>>,
+}
+
+/// Two nodes that disagree on eligibility must not take an address from each other for ever: each
+/// waits longer each time.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Contention {
+    pub(super) times: u32,
+    pub(super) last: Instant,
+}

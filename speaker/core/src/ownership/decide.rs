@@ -1,0 +1,224 @@
+//! Decides for every address who owns it, and what this node does about it.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    net::IpAddr,
+    time::{Duration, Instant},
+};
+
+use lodestone_crds::ObjectKey;
+
+use super::{
+    Ownership,
+    claims::{ClaimRecord, stale_after},
+    earlier,
+    eligibility::{AllVerdicts, Reason, Verdicts},
+    ranking::Load,
+};
+use crate::{
+    cluster_snapshot::ClusterSnapshot,
+    context::Turn,
+    event::Cause,
+    lan::{Announcement, DeputyDuty},
+    liveness::{View, peers::Phase, reachability::Reachability},
+    settings::{DeputyMode, OwnershipMode},
+    types::NodeName,
+};
+
+/// How long each candidate waits for the one before it. A candidate that does not claim may not know
+/// the Service yet, or may have lost the API server.
+pub(super) const CLAIM_DELAY: Duration = Duration::from_millis(500);
+
+/// How long a speaker may be down while its node lives, before its addresses move.
+pub(super) const SPEAKER_DOWN_LIMIT: Duration = Duration::from_secs(60);
+
+/// The owner of an address, as this node sees it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Owner {
+    /// It is alive.
+    Present(NodeName),
+    /// Its speaker may be down; its node may live.
+    Away(NodeName),
+    /// Nobody owns the address, and why.
+    None(Cause),
+}
+
+/// What this node does after a review of all addresses.
+#[derive(Debug, Default)]
+pub(crate) struct Decision {
+    /// What it announces.
+    pub(crate) announce: BTreeMap<IpAddr, Announcement>,
+    /// What it answers for as a deputy.
+    pub(crate) duties: BTreeMap<IpAddr, DeputyDuty>,
+    /// The nodes to check on the wire.
+    pub(crate) checks: BTreeSet<NodeName>,
+    /// When ownership is reviewed again, if nothing happens before.
+    pub(crate) recheck: Option<Instant>,
+}
+
+/// One address under review, and what the decision depends on.
+#[derive(Clone, Copy)]
+pub(super) struct Case<'a> {
+    pub(super) view: &'a View<'a>,
+    pub(super) snapshot: &'a ClusterSnapshot,
+    pub(super) address: IpAddr,
+    pub(super) verdicts: &'a Verdicts,
+}
+
+impl<'a> Case<'a> {
+    pub(super) const fn now(&self) -> Instant {
+        self.view.now
+    }
+
+    pub(super) const fn me(&self) -> &'a NodeName {
+        &self.view.context.me
+    }
+}
+
+impl Ownership {
+    /// Reviews every address. `owned` is what this node announces until now.
+    pub(crate) fn decide(
+        &mut self,
+        turn: &mut Turn<'_>,
+        view: &View<'_>,
+        owned: &BTreeMap<IpAddr, Announcement>,
+    ) -> Option<Decision> {
+        let snapshot = view.context.snapshot.clone()?;
+        let all = self.verdicts(view, &snapshot);
+        let mut load = self.load(view, &all);
+        let mut decision = Decision::default();
+        let mut owners: BTreeMap<&ObjectKey, BTreeSet<NodeName>> = BTreeMap::new();
+        for (address, verdicts) in all.iter() {
+            let case = Case {
+                view,
+                snapshot: &snapshot,
+                address: *address,
+                verdicts,
+            };
+            let owner = self.decide_address(case, &mut load, &mut decision);
+            self.report_no_eligible_node(turn, case, &mut decision);
+            if let Owner::Present(node) | Owner::Away(node) = owner {
+                for service in snapshot.services_on(*address) {
+                    owners.entry(&service.service).or_default().insert(node.clone());
+                }
+            }
+            self.linger(case, owned, &mut decision);
+        }
+        let me = &view.context.me;
+        for announcement in decision.announce.values_mut() {
+            let services = announcement.owned.services.iter();
+            let nodes = services.filter_map(|service| owners.get(service)).flatten();
+            announcement.owned.co_owners = nodes.filter(|node| *node != me).cloned().collect();
+        }
+        Some(decision)
+    }
+
+    fn decide_address(&mut self, case: Case<'_>, load: &mut Load, decision: &mut Decision) -> Owner {
+        let (view, address, verdicts) = (case.view, case.address, case.verdicts);
+        if let Owner::None(cause) = self.owner(view, address, verdicts) {
+            self.elect(case, cause, load, decision);
+        } else {
+            self.forget_unowned(address);
+            self.take_over_if_better(case, load, decision);
+        }
+        let owner = self.owner(view, address, verdicts);
+        match &owner {
+            Owner::Present(node) | Owner::Away(node) if node != case.me() => {
+                let away = matches!(owner, Owner::Away(_));
+                self.act_as_deputy(case, (node, away), load, decision);
+                let record = self.claims.get(address);
+                let stale = record.map(|record| record.heard + stale_after(view.cycle()));
+                earlier(&mut decision.recheck, stale.filter(|stale| *stale > case.now()));
+            }
+            Owner::Present(_) | Owner::Away(_) => {
+                if let Some(Ok(candidate)) = verdicts.get(case.me()) {
+                    decision
+                        .announce
+                        .insert(address, super::transition::announcement(case, candidate));
+                }
+            }
+            Owner::None(_) => {}
+        }
+        owner
+    }
+
+    /// How many addresses each node owns.
+    pub(super) fn load(&self, view: &View<'_>, all: &AllVerdicts) -> Load {
+        if view.context.settings.ownership == OwnershipMode::Hash {
+            return Load::unlimited();
+        }
+        let mut load = Load::new(all.len(), self.available.len() + 1);
+        for (address, verdicts) in all {
+            if let Owner::Present(node) | Owner::Away(node) = self.owner(view, *address, verdicts) {
+                load.add(&node);
+            }
+        }
+        load
+    }
+
+    /// The owner of `address`, by the claim in force and what is known of the claimant.
+    pub(super) fn owner(&self, view: &View<'_>, address: IpAddr, verdicts: &Verdicts) -> Owner {
+        let Some(record) = self.claims.get(address) else {
+            return Owner::None(Cause::New);
+        };
+        let node = record.node.clone();
+        if record.released {
+            return Owner::None(Cause::Unclaimed);
+        }
+        match verdicts.get(&node) {
+            // A node whose speaker is not heard cannot take an address, but may keep it.
+            Some(Ok(_) | Err(Reason::NoSpeaker)) | None => {}
+            Some(Err(reason)) => return Owner::None(Cause::Ineligible(*reason)),
+        }
+        if node == view.context.me {
+            return Owner::Present(node);
+        }
+        let relayed = record.relayed && view.now < record.heard + stale_after(view.cycle());
+        match view.phase_for(address, &node) {
+            Some(phase) => owner_by_phase(view, record, phase, relayed),
+            // Only other nodes have heard of it.
+            None if relayed => Owner::Present(node),
+            None => Owner::None(Cause::NodeDown),
+        }
+    }
+}
+
+/// The owner, by the phase of the peer that claims the address.
+fn owner_by_phase(view: &View<'_>, record: &ClaimRecord, phase: Phase, relayed: bool) -> Owner {
+    let (now, node) = (view.now, &record.node);
+    let leaving = view.peers().leaving(node);
+    if leaving.is_some_and(|leaving| leaving.handover) {
+        return Owner::None(Cause::HandedOver);
+    }
+    let failed_since = match phase {
+        Phase::Failed(since) => Some(since),
+        Phase::Alive | Phase::Suspect => None,
+    };
+    // Another node has heard it since it failed for this one.
+    if relayed && failed_since.is_some_and(|since| record.heard > since) {
+        return Owner::Present(node.clone());
+    }
+    let reachability = || view.reachability(node);
+    // mutation: failure-without-reachability-check
+    if failed_since.is_some() && reachability() == Reachability::NodeDown {
+        return Owner::None(Cause::NodeDown);
+    }
+    let away_since = [
+        leaving.map(|leaving| leaving.since),
+        view.peers().awaiting_claims_since(node),
+        failed_since,
+    ];
+    let no_deputy = view.context.settings.deputy == DeputyMode::Off;
+    match away_since.into_iter().flatten().min() {
+        // A speaker that shuts down answers until it has stopped.
+        Some(_) if leaving.is_none() && reachability() == Reachability::SpeakerAlive => Owner::Present(node.clone()),
+        Some(_) if no_deputy && failed_since.is_some() && reachability() == Reachability::SpeakerDown => {
+            Owner::None(Cause::SpeakerDown)
+        }
+        Some(since) if now >= since + SPEAKER_DOWN_LIMIT => Owner::None(Cause::SpeakerDown),
+        Some(_) => Owner::Away(node.clone()),
+        None if phase == Phase::Suspect => Owner::Away(node.clone()),
+        None if now >= record.heard + stale_after(view.cycle()) => Owner::None(Cause::Unclaimed),
+        None => Owner::Present(node.clone()),
+    }
+}

@@ -1,0 +1,117 @@
+//! Retransmits a claim until the previous owner acknowledges it with `Yielded`. Until then that owner
+//! goes on answering.
+
+use std::{
+    collections::BTreeMap,
+    net::IpAddr,
+    time::{Duration, Instant},
+};
+
+use super::{Ownership, transition::broadcast_claims};
+use crate::{
+    context::Turn,
+    settings::DeputyMode,
+    timers::Timer,
+    types::NodeName,
+    wire::message::{CLAIMS_PER_MESSAGE, Claim, Message},
+};
+
+/// How often a claim is retransmitted, and the time between. At 30 % loss all copies are lost once in a
+/// thousand times; then anti-entropy repeats the claim.
+const COPIES: u32 = 5;
+const INTERVAL: Duration = Duration::from_millis(100);
+
+/// Extra retransmissions after the acknowledgement for an always-on deputy, which does not acknowledge.
+const COPIES_FOR_DEPUTY: u32 = 2;
+
+/// A claim that the previous owner has not acknowledged yet.
+#[derive(Clone, Debug)]
+pub(super) struct UnacknowledgedClaim {
+    previous_owner: NodeName,
+    copies_left: u32,
+    due: Instant,
+}
+
+impl Ownership {
+    /// Broadcasts new claims, and awaits the acknowledgement of their previous owners.
+    pub(crate) fn publish(&mut self, turn: &mut Turn<'_>, gained: &[Claim]) {
+        broadcast_claims(turn, gained);
+        for claim in gained {
+            let Some(state) = self.addresses.get_mut(&claim.address) else {
+                continue;
+            };
+            let previous = state.taken.as_ref().and_then(|taken| taken.from.clone());
+            if let Some(previous_owner) = previous {
+                state.unacknowledged = Some(UnacknowledgedClaim {
+                    previous_owner,
+                    copies_left: COPIES,
+                    due: turn.now + INTERVAL,
+                });
+            }
+        }
+        self.arm_retransmission(turn);
+    }
+
+    /// `node` acknowledges claims of this node. Only the acknowledgement of the previous owner counts:
+    /// another node may have owned the address as well.
+    pub(crate) fn handle_yielded(&mut self, turn: &mut Turn<'_>, node: &NodeName, addresses: &[IpAddr]) {
+        let copies_left = match turn.context.settings.deputy {
+            DeputyMode::Always => COPIES_FOR_DEPUTY,
+            DeputyMode::OnSuspect | DeputyMode::Off => 0,
+        };
+        for address in addresses {
+            let Some(state) = self.addresses.get_mut(address) else {
+                continue;
+            };
+            let claim = state.unacknowledged.as_mut();
+            if let Some(claim) = claim.filter(|claim| claim.previous_owner == *node) {
+                claim.copies_left = claim.copies_left.min(copies_left);
+            }
+            state.unacknowledged = state.unacknowledged.take().filter(|claim| claim.copies_left > 0);
+        }
+        self.arm_retransmission(turn);
+    }
+
+    /// Retransmits the claims that are due: to the previous owner, or to everybody if some deputy always
+    /// answers for it.
+    pub(crate) fn retransmit_claims(&mut self, turn: &mut Turn<'_>) {
+        if !turn.timers.is_due(Timer::Retransmission, turn.now) {
+            return;
+        }
+        let me = &turn.context.me;
+        let mut due: BTreeMap<NodeName, Vec<Claim>> = BTreeMap::new();
+        for (address, state) in &mut self.addresses {
+            let Some(claim) = state.unacknowledged.as_mut().filter(|claim| claim.due <= turn.now) else {
+                continue;
+            };
+            (claim.copies_left, claim.due) = (claim.copies_left - 1, turn.now + INTERVAL);
+            let record = self.claims.get(*address).filter(|record| record.node == *me);
+            let claims = due.entry(claim.previous_owner.clone()).or_default();
+            claims.extend(record.map(|record| record.claim(*address)));
+            if claim.copies_left == 0 {
+                state.unacknowledged = None;
+            }
+        }
+        self.arm_retransmission(turn);
+        if turn.context.settings.deputy == DeputyMode::Always {
+            let claims: Vec<Claim> = due.into_values().flatten().collect();
+            return broadcast_claims(turn, &claims);
+        }
+        for (node, claims) in due {
+            for some in claims.chunks(CLAIMS_PER_MESSAGE) {
+                let claims = some.to_vec();
+                turn.outbox.send(&node, Message::Claims { claims, last: false });
+            }
+        }
+    }
+
+    /// Arms the timer for the next retransmission.
+    pub(crate) fn arm_retransmission(&self, turn: &mut Turn<'_>) {
+        let claims = self
+            .addresses
+            .values()
+            .filter_map(|state| state.unacknowledged.as_ref());
+        turn.timers
+            .set(Timer::Retransmission, claims.map(|claim| claim.due).min());
+    }
+}

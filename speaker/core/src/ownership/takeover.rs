@@ -1,0 +1,187 @@
+//! Takes addresses: those without an owner, and those that this node should own rather than their owner.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    net::IpAddr,
+    time::{Duration, Instant},
+};
+
+use super::{
+    Ownership, TakeoverRecord,
+    address_state::NoEligibleNode,
+    decide::{CLAIM_DELAY, Case, Decision},
+    earlier,
+    eligibility::Reason,
+    ranking::{Load, rank},
+};
+use crate::{
+    context::Turn,
+    event::{Cause, Event},
+    settings::OwnershipMode,
+    types::NodeName,
+};
+
+/// How long a node has to be the better owner before it takes the address over.
+const STABLE: Duration = Duration::from_secs(10);
+
+/// How long no node must be eligible before one speaker says so.
+const REPORT_DELAY: Duration = Duration::from_secs(2);
+
+/// The back-off of contention doubles up to this power of two.
+const LONGEST_BACKOFF: u32 = 8;
+
+impl Case<'_> {
+    /// The eligible nodes for the address, the best first; without a node that is down.
+    pub(super) fn ranked(&self, load: &Load, without: Option<&NodeName>) -> Vec<&NodeName> {
+        // A node that shuts down keeps what nobody else has taken, and takes nothing.
+        let shuts_down = self.view.context.shutdown.is_some();
+        let stays = |node: &NodeName| !(shuts_down && node == self.me()) && Some(node) != without;
+        let verdicts = self.verdicts.iter().filter(|(node, _)| stays(node));
+        let candidates = verdicts.filter_map(|(node, verdict)| Some((node, verdict.as_ref().ok()?.weight)));
+        rank(self.address, candidates, load)
+    }
+
+    fn weight(&self, node: &NodeName) -> Option<u32> {
+        let verdict = self.verdicts.get(node)?;
+        Some(verdict.as_ref().ok()?.weight)
+    }
+}
+
+impl Ownership {
+    /// Takes an address without an owner, if this node ranks first, or the nodes before it had their time.
+    pub(super) fn elect(&mut self, case: Case<'_>, cause: Cause, load: &mut Load, decision: &mut Decision) {
+        let (now, address) = (case.now(), case.address);
+        let is_down = matches!(cause, Cause::NodeDown | Cause::SpeakerDown);
+        let record = self.claims.get(address);
+        let down = record.filter(|_| is_down).map(|record| &record.node);
+        let mut order = case.ranked(load, down);
+        // In a cluster in which every speaker restarts, only the API server remembers the owner.
+        let services = case.snapshot.services_on(address);
+        let recorded = services.filter_map(|service| case.snapshot.recorded.get(&service.service));
+        let recorded: BTreeSet<&NodeName> = recorded.flatten().collect();
+        let last = record.map_or_else(
+            || order.iter().copied().find(|node| recorded.contains(node)),
+            |record| Some(&record.node),
+        );
+        if case.view.context.settings.ownership == OwnershipMode::Sticky {
+            order.sort_by_key(|node| last != Some(*node));
+        }
+        let Some(first) = order.first() else {
+            self.forget_unowned(address);
+            return;
+        };
+        load.add(first);
+        // Nobody has answered for an address that was never owned: a foreign host may have it.
+        let tentative = record.map_or_else(|| recorded.is_empty(), |record| record.tentative);
+        let position = order.iter().position(|node| *node == case.me());
+        let due = self.claim_due(case, position);
+        let Some(due) = due else { return };
+        if now < due {
+            earlier(&mut decision.recheck, Some(due));
+            return;
+        }
+        self.take(case, cause, tentative);
+    }
+
+    /// When this node takes an address without an owner, given its place among the candidates.
+    fn claim_due(&mut self, case: Case<'_>, position: Option<usize>) -> Option<Instant> {
+        let now = case.now();
+        let record = self.claims.get(case.address);
+        // Another node claims it, is alive, and is not eligible as far as this node knows. If it took the
+        // address from this one before, it knows otherwise. One of the two is behind, so each waits longer
+        // each time.
+        let is_contended = record.is_some_and(|record| {
+            record.node != *case.me() && (record.relayed || case.view.peers().is_alive(&record.node, now))
+        });
+        let state = self.addresses.entry(case.address).or_default();
+        let since = *state.unowned_since.get_or_insert(now);
+        let due = since + CLAIM_DELAY * u32::try_from(position?).unwrap_or(u32::MAX);
+        Some(match state.contention.filter(|_| is_contended) {
+            Some(contention) => {
+                let factor = 1 << contention.times.min(LONGEST_BACKOFF);
+                due.max(contention.last + CLAIM_DELAY.saturating_mul(factor))
+            }
+            None => due,
+        })
+    }
+
+    /// Takes an address over from an owner that is present, when this node has been better for a while.
+    pub(super) fn take_over_if_better(&mut self, case: Case<'_>, load: &Load, decision: &mut Decision) {
+        let (now, address, me) = (case.now(), case.address, case.me());
+        let Some(record) = self.claims.get(address) else { return };
+        let (mine, theirs) = (case.weight(me), case.weight(&record.node));
+        let preferred = mine.zip(theirs).is_some_and(|(mine, theirs)| mine > theirs);
+        let by_hash = case.view.context.settings.ownership == OwnershipMode::Hash && mine.is_some() && mine == theirs;
+        let is_first = || case.ranked(load, None).first().is_some_and(|node| *node == me);
+        let (is_ours, tentative) = (record.node == *me, record.tentative);
+        let better = !is_ours && (preferred || by_hash) && is_first();
+        if !better {
+            if let Some(state) = self.addresses.get_mut(&address) {
+                state.better_since = None;
+            }
+            return;
+        }
+        let state = self.addresses.entry(address).or_default();
+        let due = *state.better_since.get_or_insert(now) + STABLE;
+        if now >= due {
+            let cause = if preferred { Cause::Preferred } else { Cause::Hash };
+            self.take(case, cause, tentative);
+        } else {
+            earlier(&mut decision.recheck, Some(due));
+        }
+    }
+
+    fn take(&mut self, case: Case<'_>, cause: Cause, tentative: bool) {
+        let (address, me) = (case.address, case.me());
+        let from = self.claims.owner(address).filter(|node| *node != me).cloned();
+        self.claims.take(case.now(), me, address, tentative);
+        let state = self.addresses.entry(address).or_default();
+        state.unowned_since = None;
+        state.better_since = None;
+        state.taken = Some(TakeoverRecord { from, cause });
+    }
+
+    /// The address has an owner, or no candidate.
+    pub(super) fn forget_unowned(&mut self, address: IpAddr) {
+        if let Some(state) = self.addresses.get_mut(&address) {
+            state.unowned_since = None;
+        }
+    }
+
+    /// Reports that no node is eligible, once that has lasted for a while. One of all speakers reports it.
+    pub(super) fn report_no_eligible_node(&mut self, turn: &mut Turn<'_>, case: Case<'_>, decision: &mut Decision) {
+        let (now, address) = (case.now(), case.address);
+        let reasons: Option<BTreeMap<NodeName, Reason>> = case
+            .verdicts
+            .iter()
+            .map(|(node, verdict)| Some((node.clone(), verdict.as_ref().err().copied()?)))
+            .collect();
+        let Some(reasons) = reasons else {
+            if let Some(state) = self.addresses.get_mut(&address) {
+                state.no_eligible_node = None;
+            }
+            return;
+        };
+        let state = self.addresses.entry(address).or_default();
+        let no_eligible = state.no_eligible_node.get_or_insert(NoEligibleNode {
+            since: now,
+            reported: None,
+        });
+        let due = no_eligible.since + REPORT_DELAY;
+        if now < due {
+            earlier(&mut decision.recheck, Some(due));
+            return;
+        }
+        if no_eligible.reported.as_ref() == Some(&reasons) {
+            return;
+        }
+        no_eligible.reported = Some(reasons.clone());
+        if self.available.first().is_none_or(|first| case.me() <= first) {
+            turn.outbox.push_event(Event::NoEligibleNode {
+                address,
+                services: case.snapshot.service_names(address),
+                reasons,
+            });
+        }
+    }
+}

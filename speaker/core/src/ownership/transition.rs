@@ -1,0 +1,148 @@
+//! Goes over from what this node owned to what it owns now, and tells the other nodes.
+
+use std::{collections::BTreeMap, net::IpAddr, time::Duration};
+
+use super::{
+    Ownership,
+    decide::{Case, Decision},
+    earlier,
+    eligibility::{Candidate, Reason},
+};
+use std::collections::BTreeSet;
+
+use crate::{
+    context::Turn,
+    event::Event,
+    lan::{Announcement, Lan},
+    output::OwnedAddress,
+    settings::DeputyMode,
+    stats::increment,
+    types::NodeName,
+    wire::message::{CLAIMS_PER_MESSAGE, Claim, Message},
+};
+
+/// How long a node that is no longer eligible goes on announcing an address while no other node does.
+const LINGER: Duration = Duration::from_secs(30);
+
+/// How this node announces the address.
+pub(super) fn announcement(case: Case<'_>, candidate: &Candidate) -> Announcement {
+    let restricted = candidate.restricted;
+    Announcement {
+        owned: OwnedAddress {
+            address: case.address,
+            services: case.snapshot.service_names(case.address),
+            interfaces: restricted.then(|| candidate.interfaces.iter().cloned().collect()),
+            co_owners: BTreeSet::new(),
+        },
+        ports: case.view.around.node.ports_named(&candidate.interfaces),
+    }
+}
+
+impl Ownership {
+    /// Goes on announcing an address for which this node is no longer eligible, until another eligible
+    /// node announces it.
+    pub(super) fn linger(&mut self, case: Case<'_>, owned: &BTreeMap<IpAddr, Announcement>, decision: &mut Decision) {
+        let (now, address, me) = (case.now(), case.address, case.me());
+        let can_announce = matches!(case.verdicts.get(me), Some(Err(reason)) if *reason != Reason::NoInterface);
+        let still_ours = self.claims.owner(address) == Some(me);
+        let others = case
+            .verdicts
+            .iter()
+            .any(|(node, verdict)| node != me && verdict.is_ok());
+        let before = owned.get(&address).filter(|_| can_announce && still_ours && others);
+        let Some(before) = before.cloned() else {
+            if let Some(state) = self.addresses.get_mut(&address) {
+                state.lingering_since = None;
+            }
+            return;
+        };
+        let state = self.addresses.entry(address).or_default();
+        let until = *state.lingering_since.get_or_insert(now) + LINGER;
+        if now < until {
+            earlier(&mut decision.recheck, Some(until));
+            decision.announce.insert(address, before);
+        }
+    }
+
+    /// This node has stopped announcing these addresses: tells their new owners, and everybody which of
+    /// them nobody owns.
+    pub(crate) fn give_up(&mut self, turn: &mut Turn<'_>, lost: &[IpAddr]) {
+        let me = &turn.context.me;
+        let mut by_owner: BTreeMap<NodeName, Vec<IpAddr>> = BTreeMap::new();
+        let (mut released, mut moved) = (Vec::new(), Vec::new());
+        for address in lost {
+            if let Some(state) = self.addresses.get_mut(address) {
+                state.taken = None;
+                state.unacknowledged = None;
+                state.covered = false;
+            }
+            let Some(record) = self.claims.get(*address).cloned() else {
+                continue;
+            };
+            let claim = record.claim(*address);
+            if record.node == *me {
+                self.claims.release(me, claim);
+                released.push(claim);
+            } else {
+                moved.push((record.node.clone(), claim));
+                by_owner.entry(record.node).or_default().push(*address);
+            }
+        }
+        // A deputy that always answers for this node must not wait until it hears the new owner.
+        if turn.context.settings.deputy == DeputyMode::Always {
+            for some in moved.chunks(CLAIMS_PER_MESSAGE) {
+                turn.outbox.broadcast(&Message::RelayedClaims(some.to_vec()));
+            }
+        }
+        for some in released.chunks(CLAIMS_PER_MESSAGE) {
+            turn.outbox.broadcast(&Message::Released(some.to_vec()));
+        }
+        for (node, addresses) in by_owner {
+            for some in addresses.chunks(CLAIMS_PER_MESSAGE) {
+                turn.outbox.send(&node, Message::Yielded(some.to_vec()));
+            }
+        }
+    }
+
+    /// The own claims to these addresses.
+    pub(crate) fn own_claims(&self, me: &NodeName, among: impl Fn(IpAddr) -> bool) -> Vec<Claim> {
+        let mut claims = self.claims.of(me);
+        claims.retain(|claim| among(claim.address));
+        claims
+    }
+
+    /// Reports how this node became the owner of these addresses.
+    pub(crate) fn report_taken(&self, turn: &mut Turn<'_>, gained: &[Claim], lan: &Lan) {
+        for claim in gained {
+            let Some(taken) = self.taken(claim.address).cloned() else {
+                continue;
+            };
+            increment(turn.stats.taken.entry(taken.cause.label()).or_default());
+            let announcement = lan.owned().get(&claim.address);
+            let services = announcement.map(|announcement| announcement.owned.services.clone());
+            turn.outbox.push_event(Event::Taken {
+                address: claim.address,
+                services: services.unwrap_or_default(),
+                from: taken.from,
+                cause: taken.cause,
+            });
+        }
+    }
+
+    /// Conflict detection has cleared these addresses: tells everybody.
+    pub(crate) fn confirm(&mut self, turn: &mut Turn<'_>, cleared: &[IpAddr]) {
+        let me = &turn.context.me;
+        let confirmed = cleared.iter().filter_map(|address| self.claims.confirm(me, *address));
+        let confirmed: Vec<Claim> = confirmed.collect();
+        broadcast_claims(turn, &confirmed);
+    }
+}
+
+/// Broadcasts some claims of this node. They are not its full list, and so no answer to a speaker that
+/// listens.
+pub(crate) fn broadcast_claims(turn: &mut Turn<'_>, claims: &[Claim]) {
+    for some in claims.chunks(CLAIMS_PER_MESSAGE) {
+        let claims = some.to_vec();
+        turn.outbox.broadcast(&Message::Claims { claims, last: false });
+    }
+}
