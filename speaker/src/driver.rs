@@ -14,16 +14,19 @@ use crate::{
     metrics,
     net::{
         frame_sockets::FrameSockets,
-        multicast_groups::Groups,
+        multicast_groups::MulticastGroups,
         netlink::{self, Links},
-        peer_socket::{Heard, PeerSocket},
-        timerfd::Timer,
+        peer_socket::{PeerSocket, Received},
+        timerfd::DeadlineTimer,
     },
 };
 use lodestone_speaker_core::{
     ClusterSnapshot, Event, FrameKind, Output, OwnedAddress, Settings, Speaker,
     node::{interface_filter::Pattern, preflight::Problem},
-    wire::{envelope::Key, message::NodeName},
+    wire::{
+        envelope::Key,
+        message::{Message, NodeName},
+    },
 };
 
 /// How long a speaker that ends waits for others to take over what it owns.
@@ -89,10 +92,10 @@ impl Driver {
         let _links = spawn(netlink::follow(told, std::mem::take(&mut self.exclude)));
         let mut network = Network {
             sockets: FrameSockets::default(),
-            groups: Groups::start().context("no thread")?,
+            groups: MulticastGroups::start().context("no thread")?,
         };
         let mut buffer = FrameSockets::buffer();
-        let mut timer = Timer::open().context("no timer")?;
+        let mut timer = DeadlineTimer::open().context("no timer")?;
         let mut core = Speaker::new(clock::now(), self.node.clone(), self.settings);
         let (mut farewell, mut retry): (Option<Instant>, Option<Instant>) = (None, None);
         loop {
@@ -145,7 +148,7 @@ impl Driver {
                     // Whoever asked may have gone.
                     match question {
                         Query::State(answer) => { let _ = answer.send(core.debug_state(clock::now())); }
-                        Query::Metrics(answer) => { let _ = answer.send(metrics::text(&core, peers.refused(), clock::now())); }
+                        Query::Metrics(answer) => { let _ = answer.send(metrics::text(&core, peers.rejected_count(), clock::now())); }
                     }
                 }
                 _ = &mut self.end, if farewell.is_none() => {
@@ -159,10 +162,15 @@ impl Driver {
 
     fn act(&self, output: Output, network: &mut Network, peers: &mut PeerSocket) {
         match output {
+            Output::Send {
+                to,
+                address,
+                message: Message::Heartbeat,
+            } => peers.send_heartbeat(to, address),
             Output::Send { to, address, message } => peers.send(to, address, message),
             Output::Boot(boot) => peers.raise_boot(boot),
             Output::Frame { interface, frame } => network.send(interface, &frame),
-            Output::Groups(groups) => network.groups.follow(groups),
+            Output::Groups(groups) => network.groups.set(groups),
             Output::Event(happening) => {
                 match happening {
                     Event::StandsIn { .. } => tracing::debug!("{happening}"),
@@ -189,7 +197,7 @@ impl Driver {
 /// The LAN, as far as this node is on it.
 struct Network {
     sockets: FrameSockets,
-    groups: Groups,
+    groups: MulticastGroups,
 }
 
 impl Network {
@@ -218,11 +226,11 @@ impl Network {
     }
 }
 
-fn hear(core: &mut Speaker, heard: Heard) {
+fn hear(core: &mut Speaker, heard: Received) {
     match heard {
-        Heard::Datagram(source, datagram) => core.handle_datagram(clock::now(), source, datagram),
-        Heard::Unreachable(node) => core.handle_port_unreachable(clock::now(), &node),
-        Heard::Refused => {}
+        Received::Datagram(source, datagram) => core.handle_datagram(clock::now(), source, datagram),
+        Received::PortUnreachable(node) => core.handle_port_unreachable(clock::now(), &node),
+        Received::Rejected => {}
     }
 }
 
