@@ -13,7 +13,7 @@ use lodestone_speaker_core::Event;
 pub type Uids = watch::Receiver<BTreeMap<ObjectKey, String>>;
 
 /// Tells whatever happens, until the driver is gone.
-pub async fn tell(events: Events, uids: Uids, mut happened: mpsc::UnboundedReceiver<Event>) {
+pub async fn tell(events: Events, uids: Uids, mut happened: mpsc::Receiver<Event>) {
     while let Some(happening) = happened.recv().await {
         let Some((services, note)) = note(&happening) else {
             continue;
