@@ -12,6 +12,7 @@ use clap::{
 };
 use lodestone_runtime::flags::CommonFlags;
 
+use crate::kubernetes::owner_pod::OwnerPod;
 use lodestone_speaker_core::{
     Settings,
     node::interface_filter::{self, Pattern},
@@ -46,7 +47,8 @@ pub struct SpeakerArgs {
     #[arg(long, env = "METALLB_ML_SECRET_NAME")]
     pub(crate) ml_secret_name: String,
 
-    /// Announce also from nodes with the label node.kubernetes.io/exclude-from-external-load-balancers
+    /// Announce also from nodes with the label
+    /// node.kubernetes.io/exclude-from-external-load-balancers
     #[arg(long, env = "METALLB_IGNORE_EXCLUDE_LB")]
     pub(crate) ignore_exclude_lb: bool,
 
@@ -54,11 +56,13 @@ pub struct SpeakerArgs {
     #[arg(long, default_value_t, value_parser = modes::<DeputyMode>(DeputyMode::NAMES))]
     pub(crate) deputy: DeputyMode,
 
-    /// Whether an address stays with its owner (sticky), or returns to the first node in MetalLB's order when that node is back (hash)
+    /// Whether an address stays with its owner (sticky), or returns to the first node in MetalLB's
+    /// order when that node is back (hash)
     #[arg(long, default_value_t, value_parser = modes::<OwnershipMode>(OwnershipMode::NAMES))]
     pub(crate) ownership: OwnershipMode,
 
-    /// Never announce on interfaces whose names match this regular expression; may be repeated, and replaces MetalLB's list
+    /// Never announce on interfaces whose names match this regular expression; may be repeated, and
+    /// replaces MetalLB's list
     #[arg(long, value_name = "REGEX", default_values = interface_filter::DEFAULT)]
     pub(crate) exclude: Vec<Pattern>,
 
@@ -66,13 +70,14 @@ pub struct SpeakerArgs {
     #[arg(long, default_value_t = 9120)]
     pub(crate) port: u16,
 
-    /// Seconds between two gratuitous announcements of an owned address; 0 announces only after a takeover
+    /// Seconds between two gratuitous announcements of an owned address; 0 announces only after a
+    /// takeover
     #[arg(long, default_value_t = 60)]
     pub(crate) announce_interval: u64,
 }
 
 impl SpeakerArgs {
-    /// The address of the metrics server, if there is to be one.
+    /// The address of the metrics server; `None` if it is disabled.
     pub(crate) fn metrics_address(&self) -> Option<SocketAddr> {
         (self.port != 0).then(|| SocketAddr::new(Ipv6Addr::UNSPECIFIED.into(), self.port))
     }
@@ -86,9 +91,10 @@ impl SpeakerArgs {
         }
     }
 
-    /// The name and the UID of this pod, if the flags name it completely.
-    pub(crate) fn pod(&self) -> Option<(String, String)> {
-        self.pod_name.clone().zip(self.pod_uid.clone())
+    /// This pod, as the owner of objects; `None` unless the flags give both its name and its UID.
+    pub(crate) fn owner_pod(&self) -> Option<OwnerPod> {
+        let (name, uid) = self.pod_name.clone().zip(self.pod_uid.clone())?;
+        Some(OwnerPod { name, uid })
     }
 }
 

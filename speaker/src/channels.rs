@@ -1,12 +1,12 @@
 //! The channels between the driver's thread and the tasks on the main thread.
 //!
-//! | Channel | From | To | When the receiver is slow |
+//! | Channel | From | To | If the receiver is slow |
 //! |---|---|---|---|
-//! | `keys` | `kubernetes::peer_key` | driver | it sees the latest value only |
-//! | `snapshots` | `kubernetes::watcher` | driver, `kubernetes::configuration_state` | it sees the latest value only |
-//! | `owned` | driver | `kubernetes::service_l2_status`, readiness | it sees the latest value only |
-//! | `problems` | driver | `kubernetes::configuration_state` | it sees the latest value only |
-//! | `user_events` | driver | `kubernetes::events` | events are dropped and counted |
+//! | `keys` | `peer_key` | driver | it sees the latest value only |
+//! | `snapshots` | `watcher` | driver, `configuration_state` | it sees the latest value only |
+//! | `owned` | driver | `service_l2_status`, readiness | it sees the latest value only |
+//! | `problems` | driver | `configuration_state` | it sees the latest value only |
+//! | `user_events` | driver | `events` | events are dropped and counted |
 //!
 //! No channel ever blocks the driver's thread.
 
@@ -75,8 +75,8 @@ pub(crate) fn channels() -> (DriverChannels, TaskChannels) {
 /// The sending end of the user events.
 ///
 /// The queue is bounded, because the main thread may be stopped for longer than the driver's. When
-/// the queue is full, further events are dropped and counted: an event is a courtesy, and the log has
-/// the same text. One log line tells when dropping begins, and one when it ends.
+/// the queue is full, further events are dropped and counted: an event is a courtesy, and the log
+/// has the same text. One log line tells when dropping begins, and one when it ends.
 #[derive(Debug)]
 pub(crate) struct UserEventSender {
     queue: mpsc::Sender<Event>,

@@ -10,6 +10,7 @@
 //!   shutdown ────────────────────►└────────────┘
 //! ```
 
+mod driver_event;
 mod driver_loop;
 mod lan_sockets;
 

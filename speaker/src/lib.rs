@@ -12,10 +12,11 @@
 //!              ◄── events ◄────────────────┼─user events────┘
 //! ```
 //!
-//! The crate `lodestone-speaker-core` decides: it takes the time, snapshots, messages and frames, and
-//! returns messages, frames and ownership. This crate is the shell around it. The [`driver`] is one
-//! thread that owns the core and everything urgent. The main thread decodes what comes from Kubernetes
-//! and writes statuses, so that a slow or absent API server never delays an answer on the LAN.
+//! The crate `lodestone-speaker-core` decides: it takes the time, snapshots, messages and frames,
+//! and returns messages, frames and ownership. This crate is the shell around it. The [`driver`] is
+//! one thread that owns the core and everything urgent. The main thread decodes what comes from
+//! Kubernetes and writes statuses, so that a slow or absent API server never delays an answer on
+//! the LAN.
 //!
 //! | Module | Purpose |
 //! |---|---|

@@ -1,7 +1,7 @@
 //! The speaker's metrics.
 //!
-//! Each scrape builds them from the state of the core. They cannot drift, and they have no series for
-//! addresses and peers that are gone.
+//! Each scrape builds them from the state of the core. They cannot drift, and they have no series
+//! for addresses and peers that are gone.
 
 use std::{net::IpAddr, sync::atomic::AtomicU64, time::Instant};
 
@@ -41,8 +41,8 @@ struct NodeLabels {
     node: String,
 }
 
-/// Returns all metrics in the OpenMetrics text format. `rejected` is how many datagrams from peers were
-/// rejected.
+/// Returns all metrics in the OpenMetrics text format. `rejected` is how many datagrams from peers
+/// were rejected.
 #[must_use]
 pub(crate) fn text(speaker: &Speaker, rejected: u64, now: Instant) -> String {
     let mut registry = Registry::default();
@@ -96,8 +96,8 @@ fn register_configuration(registry: &mut Registry, speaker: &Speaker) {
     );
 }
 
-/// MetalLB's names for these counters do not end in `_total`. A counter of this text format must, so they
-/// are gauges.
+/// MetalLB's names for these counters do not end in `_total`. A counter of this text format must,
+/// so they are gauges.
 fn register_traffic(registry: &mut Registry, speaker: &Speaker) {
     type PerAddress = Family<AddressLabels, Gauge<u64, AtomicU64>>;
     let (requests, responses, gratuitous) = (PerAddress::default(), PerAddress::default(), PerAddress::default());

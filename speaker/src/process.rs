@@ -19,11 +19,11 @@ use crate::{
     channels::{TaskChannels, channels},
     driver::Driver,
     kubernetes::{
-        configuration_state::{Sources, keep},
-        events::tell,
+        configuration_state::{StateSources, StateWriter},
+        events::send_user_events,
         peer_key,
-        service_l2_status::{Reporter, owner},
-        watcher::{Gathered, Gatherer},
+        service_l2_status::Reporter,
+        watcher::{ClusterWatcher, WatcherOutputs},
     },
 };
 
@@ -93,22 +93,26 @@ async fn start_tasks(client: &Client, args: &SpeakerArgs, channels: TaskChannels
     ));
     let recorded = read_recorded(client, namespace).await;
     let (uid_sender, uids) = watch::channel(BTreeMap::new());
-    let sources = Sources {
-        facts: channels.snapshots.subscribe(),
-        problems: channels.problems,
-    };
-    let watcher = Gatherer::new(args.common.lb_class.clone(), args.ignore_exclude_lb, recorded);
-    let outputs = Gathered {
-        facts: channels.snapshots,
-        uids: uid_sender,
-    };
-    let pod = args.pod();
-    let state_owner = pod.as_ref().map(owner);
-    let reporter = Reporter {
+    let state_writer = StateWriter {
         client: client.clone(),
         namespace: namespace.clone(),
         node: node.clone(),
-        pod,
+        pod: args.owner_pod(),
+        sources: StateSources {
+            snapshots: channels.snapshots.subscribe(),
+            problems: channels.problems,
+        },
+    };
+    let watcher = ClusterWatcher::new(args.common.lb_class.clone(), args.ignore_exclude_lb, recorded);
+    let outputs = WatcherOutputs {
+        snapshots: channels.snapshots,
+        uids: uid_sender,
+    };
+    let reporter = Reporter {
+        client: client.clone(),
+        namespace: namespace.clone(),
+        node,
+        pod: args.owner_pod(),
         events: events.clone(),
         uids: uids.clone(),
     };
@@ -116,8 +120,8 @@ async fn start_tasks(client: &Client, args: &SpeakerArgs, channels: TaskChannels
         event_task,
         key_task,
         spawn(watcher.run(client.clone(), namespace.clone(), outputs, gates.synced)),
-        spawn(tell(events, uids, channels.user_events)),
-        spawn(keep(client.clone(), namespace.clone(), node, state_owner, sources)),
+        spawn(send_user_events(events, uids, channels.user_events)),
+        spawn(state_writer.run()),
         spawn(reporter.run(channels.owned.clone())),
         spawn(open_when_some(channels.owned, gates.participating)),
     ]

@@ -20,6 +20,7 @@ use tokio::{
 
 use super::{
     Driver,
+    driver_event::DriverEvent,
     lan_sockets::{BufferedFrame, LanSockets},
 };
 use crate::{
@@ -36,33 +37,9 @@ use lodestone_speaker_core::{Event, Output, Speaker, wire::message::Message};
 /// How long a speaker that shuts down waits for other speakers to cover its addresses.
 const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// How many more frames or messages are read after the first one, before other events have their turn.
+/// How many more frames or messages are read after the first one, before other events have their
+/// turn.
 const BATCH: usize = 64;
-
-/// What the driver waits for.
-#[derive(Debug)]
-enum DriverEvent {
-    /// The core's next timeout is due.
-    TimeoutDue,
-    /// A frame arrived.
-    Frame(BufferedFrame),
-    /// Something arrived at the sockets for peers.
-    Peer(Received),
-    /// The interfaces or the kernel's settings changed.
-    LinksChanged,
-    /// It is time to open failed interfaces again.
-    RetryDue,
-    /// There is a new snapshot.
-    SnapshotChanged,
-    /// There is a new key.
-    KeyChanged,
-    /// A client asks for `/debug/state` or `/metrics`.
-    Query(Query),
-    /// The process wants to stop.
-    ShutdownRequested,
-    /// Other speakers did not cover all addresses in time.
-    ShutdownTimedOut,
-}
 
 /// The running driver. All its state is in these fields.
 #[derive(Debug)]
@@ -122,7 +99,8 @@ impl DriverLoop {
     /// Runs until a requested shutdown is complete.
     pub(super) async fn run(mut self) {
         loop {
-            // Timers go first in each iteration, so that a flood of other events does not delay them.
+            // Timers go first in each iteration, so that a flood of other events does not delay
+            // them.
             self.handle_timeout();
             self.flush();
             if self.shutdown_deadline.is_some() && self.core.may_stop() {
@@ -139,9 +117,9 @@ impl DriverLoop {
 
     /// Waits for the next event.
     ///
-    /// Each future that loses the race is dropped, so each must be cancel safe. The timer, the sockets
-    /// and the channels keep their state outside of the future: it takes nothing before it returns.
-    /// The two deadlines are fields, and a new future is made for them each time.
+    /// Each future that loses the race is dropped, so each must be cancel safe. The timer, the
+    /// sockets and the channels keep their state outside of the future: it takes nothing before it
+    /// returns. The two deadlines are fields, and a new future is made for them each time.
     async fn next_event(&mut self) -> DriverEvent {
         tokio::select! {
             () = self.timer.due() => DriverEvent::TimeoutDue,

@@ -85,8 +85,8 @@ impl LanSockets {
         self.groups.set(groups);
     }
 
-    /// Opens and closes sockets so that they match `links`, and passes the links to the core. The core
-    /// does not see an interface whose sockets cannot be opened, because it would count on it.
+    /// Opens and closes sockets so that they match `links`, and passes the links to the core. The
+    /// core does not see an interface whose sockets cannot be opened, because it would count on it.
     ///
     /// Returns when to try such interfaces again.
     pub(super) fn handle_interfaces(&mut self, core: &mut Speaker, links: Links) -> Option<Instant> {

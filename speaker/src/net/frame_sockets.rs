@@ -1,4 +1,5 @@
-//! Packet sockets for ARP and Neighbor Discovery: two for each interface on which the node announces.
+//! Packet sockets for ARP and Neighbor Discovery: two for each interface on which the node
+//! announces.
 
 use std::{
     collections::BTreeMap,
@@ -13,8 +14,8 @@ use tokio::io::unix::AsyncFd;
 use super::packet_socket;
 use lodestone_speaker_core::{FrameKind, Interface};
 
-/// The length of the receive buffer in bytes. A longer frame is cut, which loses nothing: no field in
-/// use lies beyond, and a solicitation with its options is shorter.
+/// The length of the receive buffer in bytes. A longer frame is cut, which loses nothing: no field
+/// in use lies beyond, and a solicitation with its options is shorter.
 pub const FRAME: usize = 256;
 
 /// Accepts a frame up to the length of the buffer.
@@ -33,8 +34,8 @@ const fn ethertype(kind: FrameKind) -> u16 {
 fn filter(kind: FrameKind) -> Vec<SockFilter> {
     match kind {
         FrameKind::Arp => accept_if(&[]),
-        // The next header is ICMPv6, the hop limit is 255, and the type is a solicitation (135) or an
-        // advertisement (136).
+        // The next header is ICMPv6, the hop limit is 255, and the type is a solicitation (135) or
+        // an advertisement (136).
         FrameKind::Ndp => accept_if(&[(20, &[58]), (21, &[255]), (54, &[135, 136])]),
     }
 }
@@ -43,14 +44,16 @@ fn filter(kind: FrameKind) -> Vec<SockFilter> {
 #[derive(Debug, Default)]
 pub struct FrameSockets {
     sockets: BTreeMap<(u32, FrameKind), AsyncFd<Socket>>,
-    /// The socket that is polled first, so that a flood on one interface does not starve the others.
+    /// The socket that is polled first, so that a flood on one interface does not starve the
+    /// others.
     next: Option<(u32, FrameKind)>,
 }
 
 impl FrameSockets {
     /// Opens the sockets of new interfaces and closes those of interfaces that are gone.
     ///
-    /// Returns the indices of interfaces whose sockets could not be opened. The caller may try again.
+    /// Returns the indices of interfaces whose sockets could not be opened. The caller may try
+    /// again.
     pub fn follow(&mut self, interfaces: &[Interface]) -> Vec<u32> {
         let wanted: Vec<&Interface> = interfaces.iter().filter(|interface| interface.can_announce()).collect();
         self.sockets
@@ -79,8 +82,8 @@ impl FrameSockets {
         failed
     }
 
-    /// Sends a frame. If the queue of the interface is full, the frame is lost, as it might be on the
-    /// network.
+    /// Sends a frame. If the queue of the interface is full, the frame is lost, as it might be on
+    /// the network.
     ///
     /// # Errors
     /// When the interface is gone or down.
@@ -106,8 +109,8 @@ impl FrameSockets {
         self.sockets.get(&(interface, FrameKind::Arp)).map(AsyncFd::get_ref)
     }
 
-    /// Waits for a frame. Returns the index of the interface, the kind of the frame, and how many bytes of
-    /// `buffer` it fills. Cancel safe: it reads only when it returns.
+    /// Waits for a frame. Returns the index of the interface, the kind of the frame, and how many
+    /// bytes of `buffer` it fills. Cancel safe: it reads only when it returns.
     pub async fn receive(&mut self, buffer: &mut [u8; FRAME]) -> (u32, FrameKind, usize) {
         poll_fn(|context| self.poll(context, buffer)).await
     }
@@ -144,8 +147,8 @@ fn poll_socket(socket: &AsyncFd<Socket>, context: &mut Context<'_>, buffer: &mut
             let mut socket: &Socket = socket.get_ref();
             socket.read(buffer)
         });
-        // The outer error means that the socket was not ready after all. The kernel reports an inner
-        // error, such as that the interface went down, once. Nothing was read then.
+        // The outer error means that the socket was not ready after all. The kernel reports an
+        // inner error, such as that the interface went down, once. Nothing was read then.
         if let Ok(read) = read {
             return Poll::Ready(read.unwrap_or(0));
         }

@@ -1,7 +1,7 @@
 //! Connected UDP sockets for heartbeats, one for each watcher of this node.
 //!
-//! On a connected socket the kernel reports an ICMP port-unreachable, so the speaker learns early that a
-//! peer's port is closed. That is a hint only: it can be forged. Losing it costs nothing.
+//! On a connected socket the kernel reports an ICMP port-unreachable, so the speaker learns early
+//! that a peer's port is closed. That is a hint only: it can be forged. Losing it costs nothing.
 
 use std::{
     collections::{BTreeMap, btree_map::Entry},
@@ -16,8 +16,8 @@ use tokio::io::{Interest, unix::AsyncFd};
 use super::reactor::register;
 use lodestone_speaker_core::wire::message::NodeName;
 
-/// The most sockets that are kept, which is far more than a node has watchers. When there are more, all
-/// are closed, and those in use are opened again.
+/// The most sockets that are kept, which is far more than a node has watchers. When there are more,
+/// all are closed, and those in use are opened again.
 const LIMIT: usize = 64;
 
 /// The sockets, by the address that they are connected to.
@@ -46,9 +46,9 @@ impl HeartbeatSockets {
         match socket.send(bytes) {
             Ok(_) => true,
             Err(error) if is_refusal(&error) => {
-                // The error is about an earlier heartbeat. This one was not sent, so it is sent again.
-                // Refusals are read behind messages, so a flood of messages can delay that. Each node
-                // is therefore listed once.
+                // The error is about an earlier heartbeat. This one was not sent, so it is sent
+                // again. Refusals are read behind messages, so a flood of messages can delay that.
+                // Each node is therefore listed once.
                 if !self.refusals.contains(node) {
                     self.refusals.push(node.clone());
                 }
@@ -62,14 +62,15 @@ impl HeartbeatSockets {
         }
     }
 
-    /// Waits until a node reports that its port is closed. Cancel safe: the kernel keeps an error until it
-    /// is taken, and a taken error is returned at once.
+    /// Waits until a node reports that its port is closed. Cancel safe: the kernel keeps an error
+    /// until it is taken, and a taken error is returned at once.
     pub(super) async fn next_refusal(&mut self) -> NodeName {
         if let Some(node) = self.refusals.pop() {
             return node;
         }
         loop {
-            // Only errors matter. No speaker sends to these sockets, and other datagrams are not read.
+            // Only errors matter. No speaker sends to these sockets, and other datagrams are not
+            // read.
             let errors = self.sockets.values().map(|(node, socket)| {
                 Box::pin(async move {
                     let take_error =
@@ -101,7 +102,8 @@ fn connect(to: SocketAddr) -> io::Result<AsyncFd<UdpSocket>> {
     register(socket, Interest::ERROR)
 }
 
-/// Whether the error of a connected socket is an ICMP port-unreachable: nothing listens at the other end.
+/// Whether the error of a connected socket is an ICMP port-unreachable: nothing listens at the
+/// other end.
 fn is_refusal(error: &io::Error) -> bool {
     error.kind() == io::ErrorKind::ConnectionRefused
 }

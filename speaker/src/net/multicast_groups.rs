@@ -1,7 +1,8 @@
 //! Memberships in solicited-node groups.
 //!
-//! Without a membership, neighbor solicitations may not arrive. Switches that snoop (RFC 4541) forward
-//! them only to ports with members, and network cards accept them only for groups that were joined.
+//! Without a membership, neighbor solicitations may not arrive. Switches that snoop (RFC 4541)
+//! forward them only to ports with members, and network cards accept them only for groups that were
+//! joined.
 
 use std::{
     collections::BTreeSet,
@@ -24,8 +25,8 @@ const RETRY: Duration = Duration::from_secs(1);
 
 /// The memberships of this node. They end with the process.
 ///
-/// A thread of its own holds them. To join, the kernel takes the lock RTNL, and another process that
-/// creates an interface may hold that lock for long. The driver must not wait for it.
+/// A thread of its own holds them. To join, the kernel takes the lock RTNL, and another process
+/// that creates an interface may hold that lock for long. The driver must not wait for it.
 #[derive(Debug)]
 pub(crate) struct MulticastGroups(Sender<BTreeSet<Membership>>);
 
@@ -42,7 +43,8 @@ impl MulticastGroups {
         Ok(Self(sender))
     }
 
-    /// Joins the groups of `wanted` and leaves all others. Returns at once; the thread does the work.
+    /// Joins the groups of `wanted` and leaves all others. Returns at once; the thread does the
+    /// work.
     pub(crate) fn set(&self, wanted: BTreeSet<Membership>) {
         if self.0.send(wanted).is_err() {
             tracing::error!("the thread for solicited-node groups has ended");

@@ -1,7 +1,7 @@
 //! The network interfaces of this node, from netlink.
 //!
-//! A message from the kernel is only a hint that something changed. Everything is then read again, so
-//! lost and reordered messages do no harm.
+//! A message from the kernel is only a hint that something changed. Everything is then read again,
+//! so lost and reordered messages do no harm.
 
 use std::{collections::BTreeMap, time::Duration};
 
@@ -46,8 +46,8 @@ pub struct Links {
     pub kernel: Kernel,
 }
 
-/// Publishes the links whenever they change; it never ends. Interfaces that match `exclude` are marked
-/// as excluded.
+/// Publishes the links whenever they change; it never ends. Interfaces that match `exclude` are
+/// marked as excluded.
 pub async fn follow(links: watch::Sender<Links>, exclude: Vec<Pattern>) {
     loop {
         if let Err(error) = follow_once(&links, &exclude).await {
@@ -103,14 +103,16 @@ async fn read_addresses(handle: &Handle) -> Result<BTreeMap<u32, Vec<IpNet>>> {
     let mut addresses: BTreeMap<u32, Vec<IpNet>> = BTreeMap::new();
     let mut stream = handle.address().get().execute();
     while let Some(message) = stream.try_next().await.context("cannot read the addresses")? {
-        // A node must not send from an address that is tentative or a duplicate (RFC 4862, section 5.4).
+        // A node must not send from an address that is tentative or a duplicate (RFC 4862, section
+        // 5.4).
         let flags = message.header.flags;
         let unusable = flags.contains(AddressHeaderFlags::Dadfailed)
             || (flags.contains(AddressHeaderFlags::Tentative) && !flags.contains(AddressHeaderFlags::Optimistic));
         if unusable {
             continue;
         }
-        // The prefix belongs to the attribute Address, which on a point-to-point link is the other end.
+        // The prefix belongs to the attribute Address, which on a point-to-point link is the other
+        // end.
         let address = message.attributes.iter().find_map(|attribute| match attribute {
             AddressAttribute::Address(address) => Some(*address),
             _ => None,

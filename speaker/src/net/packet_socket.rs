@@ -17,15 +17,16 @@ const RECEIVE_BUFFER: usize = 1 << 20;
 /// Opens a socket for the frames of one EtherType on one interface. It receives only frames that
 /// `filter` (classic BPF) accepts.
 pub(super) fn open(interface: u32, ethertype: u16, filter: &[SockFilter]) -> io::Result<AsyncFd<Socket>> {
-    // With protocol 0 the kernel queues nothing until the filter is attached and the interface is bound.
+    // With protocol 0 the kernel queues nothing until the filter is attached and the interface is
+    // bound.
     let socket = Socket::new(
         Domain::PACKET,
         Type::RAW.nonblocking().cloexec(),
         Some(Protocol::from(0)),
     )?;
     socket.attach_filter(filter)?;
-    // Frames wait here while the thread does not run. The kernel caps the size at `net.core.rmem_max`,
-    // and then doubles it.
+    // Frames wait here while the thread does not run. The kernel caps the size at
+    // `net.core.rmem_max`, and then doubles it.
     socket.set_recv_buffer_size(RECEIVE_BUFFER)?;
     socket.bind(&address(interface, ethertype)?)?;
     register(socket, Interest::READABLE)
@@ -34,10 +35,10 @@ pub(super) fn open(interface: u32, ethertype: u16, filter: &[SockFilter]) -> io:
 fn address(interface: u32, ethertype: u16) -> io::Result<SockAddr> {
     let index = i32::try_from(interface).map_err(|_| io::Error::from(io::ErrorKind::InvalidInput))?;
     let length = libc::socklen_t::try_from(size_of::<libc::sockaddr_ll>()).map_err(io::Error::other)?;
-    // SAFETY: `try_init` passes a pointer to zeroed memory of type sockaddr_storage. That type is at least
-    // as large and as strictly aligned as sockaddr_ll, so the cast pointer may be written through. All
-    // fields of sockaddr_ll are plain integers, for which zero is a valid value. `length` is the size of
-    // the structure that was written.
+    // SAFETY: `try_init` passes a pointer to zeroed memory of type sockaddr_storage. That type is
+    // at least as large and as strictly aligned as sockaddr_ll, so the cast pointer may be written
+    // through. All fields of sockaddr_ll are plain integers, for which zero is a valid value.
+    // `length` is the size of the structure that was written.
     let (_, address) = unsafe {
         SockAddr::try_init(|storage, size| {
             let link = storage.cast::<libc::sockaddr_ll>();

@@ -75,7 +75,8 @@ impl PeerSocket {
         self.keys.change(clock::now(), key);
     }
 
-    /// Raises the boot id above `boot`, which a peer has seen from an earlier start of this speaker.
+    /// Raises the boot id above `boot`, which a peer has seen from an earlier start of this
+    /// speaker.
     pub(crate) fn raise_boot(&mut self, boot: u64) {
         if boot > self.boot {
             tracing::info!("clock moved backwards since the last start; using a higher boot id");
@@ -91,8 +92,8 @@ impl PeerSocket {
         }
     }
 
-    /// Sends a heartbeat on a connected socket, so that the kernel reports whether the port is closed.
-    /// If there is no such socket, the heartbeat goes out like any message.
+    /// Sends a heartbeat on a connected socket, so that the kernel reports whether the port is
+    /// closed. If there is no such socket, the heartbeat goes out like any message.
     pub(crate) fn send_heartbeat(&mut self, node: NodeName, to: IpAddr) {
         let Some(sealed) = self.seal(node.clone(), Message::Heartbeat) else {
             return;
@@ -108,7 +109,8 @@ impl PeerSocket {
         self.rejected
     }
 
-    /// Waits until something arrives. Cancel safe: it takes a datagram or an error only when it returns.
+    /// Waits until something arrives. Cancel safe: it takes a datagram or an error only when it
+    /// returns.
     pub(crate) async fn receive(&mut self) -> Received {
         let buffer = &mut self.buffer;
         // Messages first: refusals are only hints.
@@ -160,8 +162,8 @@ impl PeerSocket {
         Ok(Received::Datagram(from.ip().to_canonical(), datagram))
     }
 
-    /// Counts a rejected datagram. Logs the first, the tenth, the hundredth and so on, because anybody
-    /// can send any number of them.
+    /// Counts a rejected datagram. Logs the first, the tenth, the hundredth and so on, because
+    /// anybody can send any number of them.
     fn reject(&mut self, from: SocketAddr, error: OpenError) {
         self.rejected = self.rejected.saturating_add(1);
         if self.rejected == 10u64.pow(self.rejected.ilog10()) {
@@ -170,8 +172,8 @@ impl PeerSocket {
     }
 }
 
-/// Binds one socket for both families, or one for IPv4 on a node without IPv6. Returns the socket and
-/// whether it is an IPv6 socket.
+/// Binds one socket for both families, or one for IPv4 on a node without IPv6. Returns the socket
+/// and whether it is an IPv6 socket.
 fn bind(port: u16) -> Result<(UdpSocket, bool)> {
     if let Ok(socket) = UdpSocket::bind((Ipv6Addr::UNSPECIFIED, port)) {
         return Ok((socket, true));

@@ -1,7 +1,7 @@
 //! The kernel's settings in `/proc/sys/net` that decide whether announced addresses work.
 //!
-//! The kernel reports no events for them. They are read together with the interfaces, at least once a
-//! minute.
+//! The kernel reports no events for them. They are read together with the interfaces, at least once
+//! a minute.
 
 use std::{collections::BTreeSet, fs};
 
@@ -22,8 +22,8 @@ pub(super) fn read(interfaces: &[Interface]) -> Kernel {
     }
 }
 
-/// Returns the parameters in force on `interface`. The kernel uses the higher one of the value for all
-/// interfaces and the value for this interface (ip-sysctl in the kernel's documentation).
+/// Returns the parameters in force on `interface`. The kernel uses the higher one of the value for
+/// all interfaces and the value for this interface (ip-sysctl in the kernel's documentation).
 fn parameters(interface: &str) -> Parameters {
     let value = |name: &str| {
         let read = |folder: &str| {
@@ -40,8 +40,8 @@ fn parameters(interface: &str) -> Parameters {
     }
 }
 
-/// Returns the interfaces of the default routes in the text of `/proc/net/route`. The columns of a line
-/// are interface, destination, gateway, flags, reference count, use, metric, mask and more.
+/// Returns the interfaces of the default routes in the text of `/proc/net/route`. The columns of a
+/// line are interface, destination, gateway, flags, reference count, use, metric, mask and more.
 fn default_routes(text: &str) -> BTreeSet<String> {
     const ANY: Option<&&str> = Some(&"00000000");
     let routes = text

@@ -70,8 +70,8 @@ impl DeadlineTimer {
         }
     }
 
-    /// Waits until the deadline; forever if the timer is off. Cancel safe: the state is in the kernel, and
-    /// it is cleared only when this returns.
+    /// Waits until the deadline; forever if the timer is off. Cancel safe: the state is in the
+    /// kernel, and it is cleared only when this returns.
     pub(crate) async fn due(&mut self) {
         // This fails only without a reactor, which is when the process ends.
         let Ok(mut ready) = self.descriptor.readable().await else {
