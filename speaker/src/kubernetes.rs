@@ -5,7 +5,7 @@
 //! | [`watcher`] | reads | Services, EndpointSlices, Nodes, IPAddressPools, L2Advertisements |
 //! | [`peer_key`] | reads | the Secret with the key that seals messages between speakers |
 //! | [`service_l2_status`] | writes | ServiceL2Status: which node announces a Service |
-//! | [`configuration_state`] | writes | ConfigurationState: problems of the configuration and of the node |
+//! | [`configuration_state`] | writes | ConfigurationState: problems of configuration and node |
 //! | [`events`] | writes | events on Services |
 //!
 //! [`views`] reduces the objects that were read. [`cluster_cache`] keeps them and builds snapshots.
