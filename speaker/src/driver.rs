@@ -1,237 +1,100 @@
-//! The thread that owns everything urgent: the core, the sockets and the timers. Nothing on it ever waits for Kubernetes.
+//! The driver: the one thread that owns everything urgent.
+//!
+//! It owns the core, the sockets and the timer. It carries inputs to the core and carries out what
+//! the core returns. Nothing on this thread ever waits for Kubernetes.
+//!
+//! ```text
+//!   timer ───────────────────────►┌────────────┐──► messages to peers
+//!   frames, messages, interfaces ►│ DriverLoop │──► frames, group memberships
+//!   snapshots, keys, queries ────►│   (core)   │──► owned addresses, problems, user events
+//!   shutdown ────────────────────►└────────────┘
+//! ```
 
-use std::{collections::BTreeSet, net::IpAddr, sync::Arc, thread, time::Duration};
+mod driver_event;
+mod driver_loop;
+mod lan_sockets;
+
+use std::thread;
 
 use anyhow::{Context, Result};
-use futures::FutureExt;
-use lodestone_runtime::{admin::Query, clock, task::spawn};
-use tokio::{
-    sync::{mpsc, oneshot, watch},
-    time::{Instant, sleep_until},
-};
+use lodestone_runtime::admin::Query;
+use tokio::sync::{mpsc, oneshot};
 
-use crate::{
-    metrics,
-    net::{
-        frame_sockets::FrameSockets,
-        multicast_groups::Groups,
-        netlink::{self, Links},
-        peer_socket::{Heard, PeerSocket},
-        timerfd::Timer,
-    },
-};
-use lodestone_speaker_core::{
-    ClusterSnapshot, Event, FrameKind, Output, OwnedAddress, Settings, Speaker,
-    node::{interface_filter::Pattern, preflight::Problem},
-    wire::{envelope::Key, message::NodeName},
-};
+use crate::channels::DriverChannels;
+use driver_loop::DriverLoop;
+use lodestone_speaker_core::{Settings, node::interface_filter::Pattern, wire::message::NodeName};
 
-/// How long a speaker that ends waits for others to take over what it owns.
-const FAREWELL: Duration = Duration::from_secs(2);
-
-/// How many messages or frames are taken in before anything else is looked at.
-const BATCH: usize = 64;
-
-/// How long an interface that could not be opened waits for the next try.
-const RETRY: Duration = Duration::from_secs(1);
+/// The thread drops the sender of its outcome only if it panics.
+const PANICKED: &str = "the driver panicked";
 
 /// What the driver needs to start.
 #[derive(Debug)]
-pub struct Driver {
+pub(crate) struct Driver {
     /// The name of this node.
-    pub node: NodeName,
+    pub(crate) node: NodeName,
     /// The UDP port of all speakers.
-    pub port: u16,
-    /// The key, as it is now and whenever it changes.
-    pub key: watch::Receiver<Option<Key>>,
-    /// What the user has chosen.
-    pub settings: Settings,
-    /// Interfaces that are never announced on.
-    pub exclude: Vec<Pattern>,
-    /// What is known from Kubernetes.
-    pub facts: watch::Receiver<Option<Arc<ClusterSnapshot>>>,
-    /// Where it is told what this node owns.
-    pub owned: watch::Sender<Option<Vec<OwnedAddress>>>,
-    /// Where it is told what has happened.
-    pub happened: mpsc::UnboundedSender<Event>,
-    /// Where it is told what is wrong with the node.
-    pub problems: watch::Sender<Option<BTreeSet<Problem>>>,
-    /// Questions for `/debug/state`.
-    pub questions: mpsc::Receiver<Query>,
-    /// Ends the driver: others take over first.
-    pub end: oneshot::Receiver<()>,
+    pub(crate) port: u16,
+    /// The settings of the core.
+    pub(crate) settings: Settings,
+    /// Interfaces on which nothing is ever announced.
+    pub(crate) exclude: Vec<Pattern>,
+    /// The channels to the main thread.
+    pub(crate) channels: DriverChannels,
+    /// Requests for `/debug/state` and `/metrics`.
+    pub(crate) queries: mpsc::Receiver<Query>,
+}
+
+/// A running driver.
+#[derive(Debug)]
+pub(crate) struct RunningDriver {
+    shutdown: oneshot::Sender<()>,
+    outcome: oneshot::Receiver<Result<()>>,
 }
 
 impl Driver {
-    /// Starts the thread, and gives what its outcome comes by.
+    /// Starts the thread.
     ///
     /// # Errors
-    /// When there are no threads.
-    #[expect(clippy::disallowed_methods, reason = "this is the one thread beside the main one")]
-    pub fn start(self) -> Result<oneshot::Receiver<Result<()>>> {
+    /// When the reactor of the thread cannot be created.
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "this is the second of the two threads that decide"
+    )]
+    pub(crate) fn start(self) -> Result<RunningDriver> {
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
             .build()
-            .context("no runtime")?;
-        let (finished, outcome) = oneshot::channel();
+            .context("cannot create the runtime of the driver")?;
+        let (shutdown, shutdown_requested) = oneshot::channel();
+        let (outcome_sender, outcome) = oneshot::channel();
         thread::spawn(move || {
-            let outcome = runtime.block_on(self.run());
-            // Nobody listens any more when the process is about to end.
-            let _ = finished.send(outcome);
+            let result = runtime.block_on(async {
+                DriverLoop::open(self, shutdown_requested).await?.run().await;
+                Ok(())
+            });
+            // The receiver is gone when the process is about to end.
+            let _ = outcome_sender.send(result);
         });
-        Ok(outcome)
-    }
-
-    async fn run(mut self) -> Result<()> {
-        let key = wait(&mut self.key).await.context("no key")?;
-        let mut peers = PeerSocket::open(self.port, key, self.node.clone(), clock::wall_nanoseconds())?;
-        let (told, mut links) = watch::channel(Links::default());
-        let _links = spawn(netlink::follow(told, std::mem::take(&mut self.exclude)));
-        let mut network = Network {
-            sockets: FrameSockets::default(),
-            groups: Groups::start().context("no thread")?,
-        };
-        let mut buffer = FrameSockets::buffer();
-        let mut timer = Timer::open().context("no timer")?;
-        let mut core = Speaker::new(clock::now(), self.node.clone(), self.settings);
-        let (mut farewell, mut retry): (Option<Instant>, Option<Instant>) = (None, None);
-        loop {
-            // Before anything else: the timers do not wait behind whatever else is ready.
-            let now = clock::now();
-            if core.next_timeout().is_some_and(|due| due <= now) {
-                core.handle_timeout(now);
-            }
-            while let Some(output) = core.poll_output() {
-                self.act(output, &mut network, &mut peers);
-            }
-            if farewell.is_some() && core.may_stop() {
-                return Ok(());
-            }
-            timer.set(clock::now(), core.next_timeout());
-            tokio::select! {
-                () = timer.due() => {}
-                (interface, kind, length) = network.sockets.receive(&mut buffer) => {
-                    network.answer(&mut core, interface, kind, buffer.get(..length).unwrap_or_default());
-                    for _ in 0..BATCH {
-                        let Some((interface, kind, length)) = network.sockets.receive(&mut buffer).now_or_never() else { break };
-                        network.answer(&mut core, interface, kind, buffer.get(..length).unwrap_or_default());
-                    }
-                }
-                heard = peers.receive() => {
-                    hear(&mut core, heard);
-                    // What has come with it is taken in before anything is decided; a flood is not.
-                    for _ in 0..BATCH {
-                        let Some(heard) = peers.receive().now_or_never() else { break };
-                        hear(&mut core, heard);
-                    }
-                }
-                Ok(()) = links.changed() => retry = network.follow(&mut links, &mut core),
-                () = sleep_until(retry.unwrap_or_else(far)), if retry.is_some() => {
-                    retry = network.follow(&mut links, &mut core);
-                }
-                Ok(()) = self.facts.changed() => {
-                    let facts = self.facts.borrow_and_update().clone();
-                    if let Some(facts) = facts {
-                        core.handle_snapshot(clock::now(), facts);
-                    }
-                }
-                Ok(()) = self.key.changed() => {
-                    if let Some(key) = self.key.borrow_and_update().clone() {
-                        tracing::info!("the key of the speakers' messages has changed");
-                        peers.set_key(key);
-                    }
-                }
-                Some(question) = self.questions.recv() => {
-                    // Whoever asked may have gone.
-                    match question {
-                        Query::State(answer) => { let _ = answer.send(core.debug_state(clock::now())); }
-                        Query::Metrics(answer) => { let _ = answer.send(metrics::text(&core, peers.refused(), clock::now())); }
-                    }
-                }
-                _ = &mut self.end, if farewell.is_none() => {
-                    core.begin_shutdown(clock::now());
-                    farewell = Some(Instant::from_std(clock::now() + FAREWELL));
-                }
-                () = sleep_until(farewell.unwrap_or_else(far)), if farewell.is_some() => return Ok(()),
-            }
-        }
-    }
-
-    fn act(&self, output: Output, network: &mut Network, peers: &mut PeerSocket) {
-        match output {
-            Output::Send { to, address, message } => peers.send(to, address, message),
-            Output::Boot(boot) => peers.raise_boot(boot),
-            Output::Frame { interface, frame } => network.send(interface, &frame),
-            Output::Groups(groups) => network.groups.follow(groups),
-            Output::Event(happening) => {
-                match happening {
-                    Event::StandsIn { .. } => tracing::debug!("{happening}"),
-                    _ => tracing::info!("{happening}"),
-                }
-                // Whoever was told has gone when the process is about to end.
-                let _ = self.happened.send(happening);
-            }
-            Output::Problems(problems) => {
-                for problem in &problems {
-                    tracing::warn!("{problem}");
-                }
-                self.problems.send_replace(Some(problems));
-            }
-            Output::Ownership(owned) => {
-                let addresses: Vec<IpAddr> = owned.iter().map(|owned| owned.address).collect();
-                tracing::info!(?addresses, "this node announces");
-                self.owned.send_replace(Some(owned));
-            }
-        }
+        Ok(RunningDriver { shutdown, outcome })
     }
 }
 
-/// The LAN, as far as this node is on it.
-struct Network {
-    sockets: FrameSockets,
-    groups: Groups,
-}
-
-impl Network {
-    fn answer(&self, core: &mut Speaker, interface: u32, kind: FrameKind, frame: &[u8]) {
-        if let Some(reply) = core.handle_frame(clock::now(), interface, kind, frame) {
-            self.send(interface, &reply);
-        }
+impl RunningDriver {
+    /// Waits until the driver ends. Cancel safe.
+    ///
+    /// # Errors
+    /// When the driver has failed.
+    pub(crate) async fn finished(&mut self) -> Result<()> {
+        (&mut self.outcome).await.context(PANICKED)?
     }
 
-    fn send(&self, interface: u32, frame: &[u8]) {
-        if let Err(error) = self.sockets.send(interface, frame) {
-            // The interface went down or away: the links are about to tell.
-            tracing::debug!(interface, %error, "a frame could not be sent");
-        }
+    /// Asks the driver to stop, and waits until other speakers cover its addresses.
+    ///
+    /// # Errors
+    /// When the driver has failed.
+    pub(crate) async fn shut_down(self) -> Result<()> {
+        // The send fails if the driver has ended already. Then there is nothing to stop.
+        let _ = self.shutdown.send(());
+        self.outcome.await.context(PANICKED)?
     }
-
-    /// Takes in the interfaces as they are. Those that can't be announced on are not the core's to count on; gives back when to try them
-    /// again.
-    fn follow(&mut self, links: &mut watch::Receiver<Links>, core: &mut Speaker) -> Option<Instant> {
-        let Links { mut interfaces, kernel } = links.borrow_and_update().clone();
-        let failed = self.sockets.follow(&interfaces);
-        interfaces.retain(|interface| !failed.contains(&interface.index));
-        core.handle_interfaces(clock::now(), interfaces);
-        core.handle_kernel_settings(clock::now(), kernel);
-        (!failed.is_empty()).then(|| Instant::from_std(clock::now() + RETRY))
-    }
-}
-
-fn hear(core: &mut Speaker, heard: Heard) {
-    match heard {
-        Heard::Datagram(source, datagram) => core.handle_datagram(clock::now(), source, datagram),
-        Heard::Unreachable(node) => core.handle_port_unreachable(clock::now(), &node),
-        Heard::Refused => {}
-    }
-}
-
-/// A time that a timer which is switched off is set to.
-fn far() -> Instant {
-    Instant::from_std(clock::now() + Duration::from_secs(3600))
-}
-
-async fn wait<T: Clone>(receiver: &mut watch::Receiver<Option<T>>) -> Result<T> {
-    let value = receiver.wait_for(Option::is_some).await?;
-    value.clone().context("there is a value: it was waited for")
 }

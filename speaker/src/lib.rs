@@ -1,16 +1,45 @@
-//! The speaker: takes part in choosing one owner for each address, and announces on the LAN those that its node owns.
+//! The speaker: one runs on each node. Together they choose one owner for each address, and each
+//! speaker announces the addresses of its node on the LAN.
 //!
 //! ```text
-//!   API server ──► cluster ──facts──► driver ◄──frames── net (ARP, NDP)
-//!              ◄── status  ◄─owned──  (core) ◄─messages─ net (peers)
+//!                   main thread            │            driver thread
+//!                                          │
+//!   API server ──► kubernetes::watcher ────┼─snapshots──► driver ◄──frames───► net (ARP, NDP)
+//!              ──► kubernetes::peer_key ───┼─keys───────►   │    ◄──messages─► net (peers)
+//!                                          │              core
+//!              ◄── service_l2_status ◄─────┼─owned addresses┤
+//!              ◄── configuration_state ◄───┼─problems───────┤
+//!              ◄── events ◄────────────────┼─user events────┘
 //! ```
 //!
-//! The crate `lodestone-speaker-core` decides: time, facts and frames go in, frames and messages come out. [`driver`] is one thread that owns the
-//! core and everything urgent; what comes from Kubernetes is decoded elsewhere ([`kubernetes`]), so that a busy or absent API server
-//! never delays an answer on the LAN.
+//! The crate `lodestone-speaker-core` decides: it takes the time, snapshots, messages and frames,
+//! and returns messages, frames and ownership. This crate is the shell around it. The [`driver`] is
+//! one thread that owns the core and everything urgent. The main thread decodes what comes from
+//! Kubernetes and writes statuses, so that a slow or absent API server never delays an answer on
+//! the LAN.
+//!
+//! | Module | Purpose |
+//! |---|---|
+//! | [`args`] | the flags |
+//! | [`channels`] | the channels between the two threads |
+//! | [`driver`] | the thread that owns the core, the sockets and the timer |
+//! | [`kubernetes`] | what the speaker reads from the Kubernetes API, and what it writes to it |
+//! | [`metrics`] | the text of `/metrics` |
+//! | [`net`] | sockets; all `unsafe` code is there |
+//! | [`process`] | starts all parts and stops them |
 #![deny(unsafe_code)]
+#![allow(
+    rustdoc::private_intra_doc_links,
+    reason = "this page is read with --document-private-items"
+)]
 
-pub mod driver;
+mod args;
+mod channels;
+mod driver;
 pub mod kubernetes;
-pub mod metrics;
+mod metrics;
 pub mod net;
+mod process;
+
+pub use args::SpeakerArgs;
+pub use process::run;

@@ -1,5 +1,7 @@
-//! The speaker's metrics. They are made anew from what the core knows at the moment that they are asked for: they can't drift, and what is
-//! gone is gone from them.
+//! The speaker's metrics.
+//!
+//! Each scrape builds them from the state of the core. They cannot drift, and they have no series
+//! for addresses and peers that are gone.
 
 use std::{net::IpAddr, sync::atomic::AtomicU64, time::Instant};
 
@@ -12,7 +14,7 @@ use prometheus_client::{
 use lodestone_speaker_core::Speaker;
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct Announced {
+struct AnnouncedLabels {
     service: String,
     protocol: &'static str,
     node: String,
@@ -20,44 +22,47 @@ struct Announced {
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct OfAddress {
+struct AddressLabels {
     ip: String,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct OfCause {
+struct CauseLabels {
     cause: &'static str,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct OfProtocol {
+struct ProtocolLabels {
     protocol: &'static str,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct OfNode {
+struct NodeLabels {
     node: String,
 }
 
-/// All metrics, in the text format of OpenMetrics.
+/// Returns all metrics in the OpenMetrics text format. `rejected` is how many datagrams from peers
+/// were rejected.
 #[must_use]
-pub fn text(speaker: &Speaker, refused: u64, now: Instant) -> String {
+pub(crate) fn text(speaker: &Speaker, rejected: u64, now: Instant) -> String {
     let mut registry = Registry::default();
-    announced(&mut registry, speaker);
-    layer2(&mut registry, speaker);
-    health(&mut registry, speaker, refused);
-    peers(&mut registry, speaker, now);
+    register_announced(&mut registry, speaker);
+    register_configuration(&mut registry, speaker);
+    register_traffic(&mut registry, speaker);
+    register_labelled_counters(&mut registry, speaker);
+    register_counters(&mut registry, speaker, rejected);
+    register_peers(&mut registry, speaker, now);
     let mut text = String::new();
-    // It writes into memory.
+    // Writing to a String does not fail.
     let _ = encode(&mut text, &registry);
     text
 }
 
-fn announced(registry: &mut Registry, speaker: &Speaker) {
-    let announced = Family::<Announced, Gauge>::default();
+fn register_announced(registry: &mut Registry, speaker: &Speaker) {
+    let announced = Family::<AnnouncedLabels, Gauge>::default();
     for owned in speaker.announced() {
         for service in &owned.services {
-            let labels = Announced {
+            let labels = AnnouncedLabels {
                 service: service.to_string(),
                 protocol: "layer2",
                 node: speaker.node().to_string(),
@@ -68,9 +73,12 @@ fn announced(registry: &mut Registry, speaker: &Speaker) {
     }
     registry.register(
         "metallb_speaker_announced",
-        "Addresses that this node announces",
+        "1 for each address of a Service that this node announces",
         announced,
     );
+}
+
+fn register_configuration(registry: &mut Registry, speaker: &Speaker) {
     let gauge = |value: bool| {
         let gauge = Gauge::<i64>::default();
         gauge.set(value.into());
@@ -78,115 +86,110 @@ fn announced(registry: &mut Registry, speaker: &Speaker) {
     };
     registry.register(
         "metallb_k8s_client_config_loaded_bool",
-        "1 when the configuration has been read",
+        "1 once the configuration is loaded",
         gauge(speaker.is_configured()),
     );
     registry.register(
         "metallb_k8s_client_config_stale_bool",
-        "1 when an object of configuration is not in use because something is wrong with it",
+        "1 while an object of the configuration is not in use because it is invalid",
         gauge(speaker.has_refused_configuration()),
     );
 }
 
-/// Under MetalLB's names, which counters of this format can't have: they would end in `_total`.
-fn layer2(registry: &mut Registry, speaker: &Speaker) {
-    type PerAddress = Family<OfAddress, Gauge<u64, AtomicU64>>;
+/// MetalLB's names for these counters do not end in `_total`. A counter of this text format must,
+/// so they are gauges.
+fn register_traffic(registry: &mut Registry, speaker: &Speaker) {
+    type PerAddress = Family<AddressLabels, Gauge<u64, AtomicU64>>;
     let (requests, responses, gratuitous) = (PerAddress::default(), PerAddress::default(), PerAddress::default());
     for (address, traffic) in &speaker.counts().traffic {
-        let of = |address: &IpAddr| OfAddress {
+        let labels = |address: &IpAddr| AddressLabels {
             ip: address.to_string(),
         };
-        requests.get_or_create(&of(address)).set(traffic.requests);
-        responses.get_or_create(&of(address)).set(traffic.responses);
-        gratuitous.get_or_create(&of(address)).set(traffic.gratuitous);
+        requests.get_or_create(&labels(address)).set(traffic.requests);
+        responses.get_or_create(&labels(address)).set(traffic.responses);
+        gratuitous.get_or_create(&labels(address)).set(traffic.gratuitous);
     }
-    let name = |what: &str| format!("metallb_layer2_{what}");
     registry.register(
-        name("requests_received"),
-        "ARP and NDP requests for addresses that this node announces",
+        "metallb_layer2_requests_received",
+        "ARP and NDP requests for an address that this node announces",
         requests,
     );
-    registry.register(name("responses_sent"), "Answers to them", responses);
-    registry.register(name("gratuitous_sent"), "Packets that were sent unasked", gratuitous);
+    registry.register(
+        "metallb_layer2_responses_sent",
+        "Answers to ARP and NDP requests",
+        responses,
+    );
+    registry.register(
+        "metallb_layer2_gratuitous_sent",
+        "Gratuitous ARP packets and unsolicited neighbor advertisements sent",
+        gratuitous,
+    );
 }
 
-fn health(registry: &mut Registry, speaker: &Speaker, refused: u64) {
+fn register_labelled_counters(registry: &mut Registry, speaker: &Speaker) {
     let counts = speaker.counts();
-    let counter = |value: u64| {
-        let counter = Counter::<u64>::default();
-        counter.inc_by(value);
-        counter
-    };
-    let taken = Family::<OfCause, Counter>::default();
+    let taken = Family::<CauseLabels, Counter>::default();
     for (cause, times) in &counts.taken {
-        taken.get_or_create(&OfCause { cause }).inc_by(*times);
+        taken.get_or_create(&CauseLabels { cause }).inc_by(*times);
     }
     registry.register(
         "lodestone_speaker_addresses_taken",
         "Addresses that this node has taken, by cause",
         taken,
     );
-    let malformed = Family::<OfProtocol, Counter>::default();
+    let malformed = Family::<ProtocolLabels, Counter>::default();
     for (protocol, times) in ["arp", "ndp"].into_iter().zip(counts.malformed) {
-        malformed.get_or_create(&OfProtocol { protocol }).inc_by(times);
+        malformed.get_or_create(&ProtocolLabels { protocol }).inc_by(times);
     }
     registry.register(
         "lodestone_speaker_malformed_frames",
-        "Frames that were dropped",
+        "Frames dropped because they do not parse",
         malformed,
     );
+}
+
+fn register_counters(registry: &mut Registry, speaker: &Speaker, rejected: u64) {
+    let counts = speaker.counts();
     for (name, help, value) in [
+        ("suspect", "Watched peers marked suspect", counts.doubts),
+        ("failed", "Watched peers marked failed", counts.suspicions),
+        ("reachability_checks", "Reachability checks begun", counts.checks),
         (
-            "doubts",
-            "Speakers that this node watches and that were late",
-            counts.doubts,
-        ),
-        (
-            "suspicions",
-            "Speakers that this node watches and that were silent",
-            counts.suspicions,
-        ),
-        ("wire_checks", "Nodes that were asked after on the wire", counts.checks),
-        (
-            "stood_in",
-            "Addresses that this node began to answer for in place of another",
+            "deputy_activations",
+            "Addresses that this node began to answer for as deputy",
             counts.stood_in,
         ),
         (
             "conflicts",
-            "Foreign hosts that used an address of this node",
+            "Conflicts with foreign hosts that use an address of this node",
             speaker.conflicts(),
         ),
         (
             "refused_messages",
-            "Messages that came to the speakers' port and are under another key, or no messages at all",
-            refused,
+            "Datagrams on the speakers' port that do not open under a known key, or are not a message",
+            rejected,
         ),
     ] {
-        registry.register(format!("lodestone_speaker_{name}"), help, counter(value));
+        let counter = Counter::<u64>::default();
+        counter.inc_by(value);
+        registry.register(format!("lodestone_speaker_{name}"), help, counter);
     }
 }
 
-fn peers(registry: &mut Registry, speaker: &Speaker, now: Instant) {
-    let (silent, loss) = (
-        Family::<OfNode, Gauge>::default(),
-        Family::<OfNode, Gauge<f64, AtomicU64>>::default(),
-    );
+fn register_peers(registry: &mut Registry, speaker: &Speaker, now: Instant) {
+    let silent = Family::<NodeLabels, Gauge>::default();
+    let loss = Family::<NodeLabels, Gauge<f64, AtomicU64>>::default();
     for (node, is_silent, lost) in speaker.peers(now) {
-        let node = OfNode { node: node.to_string() };
-        silent.get_or_create(&node).set(is_silent.into());
+        let labels = NodeLabels { node: node.to_string() };
+        silent.get_or_create(&labels).set(is_silent.into());
         if let Some(lost) = lost {
-            loss.get_or_create(&node).set(lost);
+            loss.get_or_create(&labels).set(lost);
         }
     }
-    registry.register(
-        "lodestone_speaker_peer_silent",
-        "1 for speakers that are not heard",
-        silent,
-    );
+    registry.register("lodestone_speaker_peer_silent", "1 while the peer is failed", silent);
     registry.register(
         "lodestone_speaker_peer_loss",
-        "How much of what watched speakers say is lost, from 0 to 1",
+        "Share of a watched peer's messages that is lost, from 0 to 1",
         loss,
     );
 }
@@ -198,7 +201,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn metrics_have_metallbs_names_and_tell_what_is_so_now() {
+    fn metrics_have_their_public_names_and_current_values() {
         let (mut speaker, now, request) = announcing_speaker();
         assert!(speaker.handle_frame(now, 1, FrameKind::Arp, &request).is_some());
         assert!(speaker.handle_frame(now, 1, FrameKind::Arp, &request[..20]).is_none());
@@ -210,6 +213,10 @@ mod tests {
             "metallb_k8s_client_config_loaded_bool 1",
             "lodestone_speaker_addresses_taken_total{cause=\"new\"} 1",
             "lodestone_speaker_malformed_frames_total{protocol=\"arp\"} 1",
+            "lodestone_speaker_suspect_total 0",
+            "lodestone_speaker_failed_total 0",
+            "lodestone_speaker_reachability_checks_total 0",
+            "lodestone_speaker_deputy_activations_total 0",
             "lodestone_speaker_conflicts_total 0",
             "lodestone_speaker_refused_messages_total 3",
         ] {
@@ -222,11 +229,10 @@ mod tests {
     }
 
     #[test]
-    fn a_speaker_that_knows_nothing_says_so() {
+    fn a_new_speaker_has_no_configuration_and_no_address() {
         let now = lodestone_runtime::clock::now();
         let text = text(&Speaker::new(now, "a".into(), Settings::default()), 0, now);
-        assert!(
-            text.contains("metallb_k8s_client_config_loaded_bool 0") && !text.contains("metallb_speaker_announced{")
-        );
+        assert!(text.contains("metallb_k8s_client_config_loaded_bool 0"), "{text}");
+        assert!(!text.contains("metallb_speaker_announced{"), "{text}");
     }
 }

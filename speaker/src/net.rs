@@ -1,11 +1,23 @@
-//! Sockets: the only place with `unsafe`, and the only one that talks to the kernel's network.
+//! Sockets. Only this module talks to the kernel's network, and only here is `unsafe` code.
+//!
+//! | Module | Purpose |
+//! |---|---|
+//! | [`frame_sockets`] | ARP and NDP frames of all interfaces |
+//! | [`heartbeat_sockets`] | connected UDP sockets for heartbeats |
+//! | [`multicast_groups`] | memberships in solicited-node groups |
+//! | [`netlink`] | the interfaces of the node |
+//! | [`packet_socket`] | opens a packet socket |
+//! | [`peer_socket`] | sealed messages between speakers |
+//! | [`reactor`] | registers a descriptor with tokio |
+//! | [`sysctl`] | the kernel's settings |
+//! | [`timerfd`] | the timer of the driver |
 
 pub mod frame_sockets;
-mod heartbeat_sockets;
-pub mod multicast_groups;
+pub(crate) mod heartbeat_sockets;
+pub(crate) mod multicast_groups;
 pub mod netlink;
-mod packet_socket;
-pub mod peer_socket;
-mod reactor;
-mod sysctl;
-pub mod timerfd;
+pub(crate) mod packet_socket;
+pub(crate) mod peer_socket;
+pub(crate) mod reactor;
+pub(crate) mod sysctl;
+pub(crate) mod timerfd;

@@ -1,9 +1,9 @@
-//! ConfigurationState `speaker-NODE`: whether this speaker can use the configuration, and what is wrong with its node. Written on change only.
+//! The ConfigurationState `speaker-NODE`: whether this speaker can use the configuration, and
+//! problems of its node. It is written on changes only.
 
 use std::{collections::BTreeSet, pin::pin, sync::Arc, time::Duration};
 
 use futures::StreamExt;
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
 use kube::{Api, Client, runtime::watcher};
 use lodestone_crds::{COMPONENT_TYPE_LABEL, ConfigurationState, ConfigurationStateStatus, NODE_LABEL};
 use lodestone_runtime::{
@@ -17,123 +17,184 @@ use lodestone_runtime::{
 };
 use tokio::sync::watch;
 
+use super::owner_pod::OwnerPod;
 use lodestone_speaker_core::{ClusterSnapshot, node::preflight::Problem, wire::message::NodeName};
 
-/// How long a write that failed waits for its next try.
+/// The pause before a failed write is tried again.
 const RETRY: Duration = Duration::from_secs(5);
 
-/// What the object says follows from these.
-#[derive(Debug)]
-pub struct Sources {
-    /// The configuration, as a part of all facts.
-    pub facts: watch::Receiver<Option<Arc<ClusterSnapshot>>>,
-    /// What is wrong with the node.
-    pub problems: watch::Receiver<Option<BTreeSet<Problem>>>,
+/// Writes the object of this speaker.
+pub(crate) struct StateWriter {
+    /// The API server.
+    pub(crate) client: Client,
+    /// The namespace of the object.
+    pub(crate) namespace: String,
+    /// The name of this node.
+    pub(crate) node: NodeName,
+    /// The pod that owns the object.
+    pub(crate) pod: Option<OwnerPod>,
+    /// What the object reports.
+    pub(crate) sources: StateSources,
 }
 
-/// Keeps the object as it should be, for ever, also when somebody deletes it: the pod that it belonged to, say.
-pub async fn keep(
-    client: Client,
-    namespace: String,
-    node: NodeName,
-    owner: Option<OwnerReference>,
-    mut sources: Sources,
-) {
-    let component = component(&node, owner);
-    let api = Api::<Guarded<ConfigurationState>>::namespaced(client.clone(), &namespace);
-    let only = watcher::Config::default().fields(&format!("metadata.name={}", component.name));
-    let mut states = pin!(changes(api, only));
-    // `None`: it is not known yet whether there is one.
-    let mut known: Option<Option<ConfigurationStateStatus>> = None;
-    let mut failed = false;
-    loop {
-        let wanted = conditions(&sources);
-        if let (Some(current), Some(wanted)) = (&known, wanted)
-            && let Some(status) = configuration_state::updated_status(current.as_ref(), &wanted, clock::wall())
-        {
-            let patch = configuration_state::status_patch(&status);
-            match configuration_state::write_status(&client, &namespace, &component, &patch).await {
-                Ok(()) => known = Some(Some(status)),
-                Err(error) => {
-                    tracing::warn!(name = component.name, %error, "ConfigurationState could not be written; trying again");
-                    failed = true;
+/// What the conditions of the object depend on.
+#[derive(Debug)]
+pub(crate) struct StateSources {
+    /// The snapshots, which contain the configuration.
+    pub(crate) snapshots: watch::Receiver<Option<Arc<ClusterSnapshot>>>,
+    /// The problems of this node.
+    pub(crate) problems: watch::Receiver<Option<BTreeSet<Problem>>>,
+}
+
+/// The status at the API server, as far as the watch has reported it.
+#[derive(Debug)]
+enum CurrentStatus {
+    /// The watch has not synced yet.
+    Unknown,
+    /// There is no object, or it has no status, or it cannot be decoded.
+    Absent,
+    /// The object has this status.
+    Present(ConfigurationStateStatus),
+}
+
+impl CurrentStatus {
+    /// Applies a watch event.
+    fn apply(&mut self, event: WatchEvent<ConfigurationState>) {
+        *self = match (event, &self) {
+            (WatchEvent::Applied(state), _) => state.status.map_or(Self::Absent, Self::Present),
+            // An object that cannot be decoded is overwritten.
+            (WatchEvent::Gone(_) | WatchEvent::Undecodable(..), _) | (WatchEvent::Synced, Self::Unknown) => {
+                Self::Absent
+            }
+            (WatchEvent::Synced, _) => return,
+        };
+    }
+
+    /// Returns the status to write, or `None` if nothing must be written or too little is known.
+    fn updated(&self, desired: &[DesiredCondition]) -> Option<ConfigurationStateStatus> {
+        let current = match self {
+            Self::Unknown => return None,
+            Self::Absent => None,
+            Self::Present(status) => Some(status),
+        };
+        configuration_state::updated_status(current, desired, clock::wall())
+    }
+}
+
+impl StateWriter {
+    /// Keeps the object up to date until the driver or the watcher ends. The watch of the object
+    /// notices when somebody deletes it, for example together with an earlier pod.
+    pub(crate) async fn run(mut self) {
+        let component = self.component();
+        let api = Api::<Guarded<ConfigurationState>>::namespaced(self.client.clone(), &self.namespace);
+        let this_object = watcher::Config::default().fields(&format!("metadata.name={}", component.name));
+        let mut states = pin!(changes(api, this_object));
+        let mut current = CurrentStatus::Unknown;
+        let mut failed = false;
+        loop {
+            if let Some(status) = self.sources.conditions().and_then(|desired| current.updated(&desired)) {
+                match self.write(&component, &status).await {
+                    Ok(()) => current = CurrentStatus::Present(status),
+                    Err(error) => {
+                        tracing::warn!(name = component.name, %error, "cannot write the ConfigurationState; retrying");
+                        failed = true;
+                    }
                 }
             }
+            tokio::select! {
+                event = states.next() => match event {
+                    Some(event) => current.apply(event),
+                    None => return,
+                },
+                changed = self.sources.snapshots.changed() => if changed.is_err() { return },
+                changed = self.sources.problems.changed() => if changed.is_err() { return },
+                () = tokio::time::sleep(RETRY), if failed => failed = false,
+            }
         }
-        tokio::select! {
-            change = states.next() => match change {
-                Some(WatchEvent::Applied(state)) => known = Some(state.status),
-                Some(WatchEvent::Gone(_)) => known = Some(None),
-                Some(WatchEvent::Synced) => { known.get_or_insert(None); }
-                // One that can't be read is written anew.
-                Some(WatchEvent::Undecodable(..)) => known = Some(None),
-                None => return,
-            },
-            changed = sources.facts.changed() => if changed.is_err() { return },
-            changed = sources.problems.changed() => if changed.is_err() { return },
-            () = tokio::time::sleep(RETRY), if failed => failed = false,
+    }
+
+    async fn write(&self, component: &Component, status: &ConfigurationStateStatus) -> Result<(), kube::Error> {
+        let patch = configuration_state::status_patch(status);
+        configuration_state::write_status(&self.client, &self.namespace, component, &patch).await
+    }
+
+    fn component(&self) -> Component {
+        let labels = [(COMPONENT_TYPE_LABEL, "speaker"), (NODE_LABEL, &self.node)];
+        Component {
+            name: format!("speaker-{}", self.node),
+            labels: labels.map(|(key, value)| (key.to_owned(), value.to_owned())).into(),
+            owner: self.pod.as_ref().map(OwnerPod::owner_reference),
         }
     }
 }
 
-fn component(node: &NodeName, owner: Option<OwnerReference>) -> Component {
-    let labels = [(COMPONENT_TYPE_LABEL, "speaker"), (NODE_LABEL, node)];
-    Component {
-        name: format!("speaker-{node}"),
-        labels: labels.map(|(key, value)| (key.to_owned(), value.to_owned())).into(),
-        owner,
+impl StateSources {
+    /// The conditions that the object should have; `None` until both sources have a value.
+    fn conditions(&self) -> Option<[DesiredCondition; 2]> {
+        let snapshot = self.snapshots.borrow().clone()?;
+        let problems = self.problems.borrow().clone()?;
+        // The type of this condition is MetalLB's.
+        let configuration = configuration_condition("configReconcilerValid", &snapshot.config.refused);
+        let reason = if problems.is_empty() { "Passed" } else { "NodeSettings" };
+        let preflight = DesiredCondition {
+            type_: "preflightPassed",
+            holds: problems.is_empty(),
+            reason: reason.to_owned(),
+            message: problems.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"),
+            observed_generation: None,
+        };
+        Some([configuration, preflight])
     }
-}
-
-/// The conditions as they should be; `None` before everything has been looked at.
-fn conditions(sources: &Sources) -> Option<[DesiredCondition; 2]> {
-    let facts = sources.facts.borrow().clone()?;
-    let problems = sources.problems.borrow().clone()?;
-    let passed = if problems.is_empty() { "Passed" } else { "NodeSettings" };
-    let preflight = DesiredCondition {
-        type_: "preflightPassed",
-        holds: problems.is_empty(),
-        reason: passed.to_owned(),
-        message: problems.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"),
-        observed_generation: None,
-    };
-    // The name is MetalLB's.
-    Some([
-        configuration_condition("configReconcilerValid", &facts.config.refused),
-        preflight,
-    ])
 }
 
 #[cfg(test)]
 mod tests {
+    use lodestone_crds::ObjectKey;
+
     use super::*;
 
     #[test]
-    fn nothing_is_said_before_everything_was_looked_at_and_then_what_is_wrong() {
-        let (facts, receiver) = watch::channel(None);
-        let (problems, found) = watch::channel(None);
-        let sources = Sources {
-            facts: receiver,
-            problems: found,
+    fn no_condition_before_both_sources_have_a_value() {
+        let (snapshots, snapshot_receiver) = watch::channel(None);
+        let (problems, problem_receiver) = watch::channel(None);
+        let sources = StateSources {
+            snapshots: snapshot_receiver,
+            problems: problem_receiver,
         };
-        assert!(conditions(&sources).is_none());
-        facts.send_replace(Some(Arc::new(ClusterSnapshot::default())));
-        assert!(conditions(&sources).is_none());
+        assert!(sources.conditions().is_none());
+        snapshots.send_replace(Some(Arc::new(ClusterSnapshot::default())));
+        assert!(sources.conditions().is_none());
         problems.send_replace(Some(BTreeSet::new()));
+        let passed = sources.conditions().unwrap();
         assert!(
-            conditions(&sources)
-                .unwrap()
+            passed
                 .iter()
                 .all(|condition| condition.holds && condition.message.is_empty())
         );
-        let interface = "lan0".to_owned();
-        problems.send_replace(Some([Problem::HearsNoBroadcast { interface }].into()));
-        let [configuration, preflight] = conditions(&sources).unwrap();
+        let problem = Problem::HearsNoBroadcast {
+            interface: "lan0".to_owned(),
+        };
+        let text = problem.to_string();
+        problems.send_replace(Some([problem].into()));
+        let [configuration, preflight] = sources.conditions().unwrap();
         assert!(configuration.holds && !preflight.holds);
-        assert!(
-            preflight.message.contains("tcpdump -eni lan0 arp"),
-            "{}",
-            preflight.message
-        );
+        assert_eq!(preflight.message, text);
+    }
+
+    #[test]
+    fn nothing_is_written_before_the_first_list_is_complete() {
+        let desired = [configuration_condition("configReconcilerValid", &[])];
+        let mut current = CurrentStatus::Unknown;
+        assert!(current.updated(&desired).is_none());
+        current.apply(WatchEvent::Synced);
+        let state = ConfigurationState {
+            status: Some(current.updated(&desired).unwrap()),
+            ..ConfigurationState::default()
+        };
+        current.apply(WatchEvent::Applied(state));
+        current.apply(WatchEvent::Synced);
+        assert!(current.updated(&desired).is_none(), "the object is up to date");
+        current.apply(WatchEvent::Gone(ObjectKey::new("n", "a")));
+        assert!(current.updated(&desired).is_some(), "a deleted object is written again");
     }
 }

@@ -1,4 +1,4 @@
-//! Tells users what has happened to the addresses of their Services: events on them.
+//! Events on Services: what has happened to their addresses.
 
 use std::collections::BTreeMap;
 
@@ -9,37 +9,82 @@ use tokio::sync::{mpsc, watch};
 
 use lodestone_speaker_core::Event;
 
-/// The uids of Services, which events are found by.
-pub type Uids = watch::Receiver<BTreeMap<ObjectKey, String>>;
+/// What the speaker was doing, in every event that it sends.
+pub(super) const ACTION: &str = "Announce";
 
-/// Tells whatever happens, until the driver is gone.
-pub async fn tell(events: Events, uids: Uids, mut happened: mpsc::UnboundedReceiver<Event>) {
-    while let Some(happening) = happened.recv().await {
-        let Some((services, note)) = note(&happening) else {
-            continue;
-        };
-        for service in services {
-            events.send(reference(service, &uids), "Announce", &note);
+/// The UIDs of Services. `kubectl describe` finds events by the UID.
+pub(crate) type Uids = watch::Receiver<BTreeMap<ObjectKey, String>>;
+
+/// The reason of an event on a Service, by which programs tell events apart.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum ServiceEventReason {
+    /// A node announces the Service. MetalLB's name.
+    NodeAssigned,
+    /// An address moved from one node to another.
+    OwnerMoved,
+    /// A foreign host uses an address of the Service.
+    AddressConflict,
+    /// No node is eligible to announce an address.
+    AnnounceFailed,
+}
+
+impl ServiceEventReason {
+    /// The reason as it stands in the event.
+    pub(super) const fn as_str(self) -> &'static str {
+        match self {
+            Self::NodeAssigned => "nodeAssigned",
+            Self::OwnerMoved => "OwnerMoved",
+            Self::AddressConflict => "AddressConflict",
+            Self::AnnounceFailed => "AnnounceFailed",
+        }
+    }
+
+    /// Whether a user should act on it.
+    pub(super) const fn is_warning(self) -> bool {
+        match self {
+            Self::NodeAssigned | Self::OwnerMoved => false,
+            Self::AddressConflict | Self::AnnounceFailed => true,
+        }
+    }
+
+    /// An event with this reason.
+    pub(super) const fn note(self, text: String) -> Note {
+        Note {
+            warning: self.is_warning(),
+            reason: self.as_str(),
+            text,
         }
     }
 }
 
-/// What an event says, and of which Services.
-fn note(happening: &Event) -> Option<(&[ObjectKey], Note)> {
-    let (services, warning, reason) = match happening {
-        // That a Service is announced for the first time the event nodeAssigned says.
-        Event::Taken { from: None, .. } | Event::Peer { .. } | Event::StandsIn { .. } => return None,
-        Event::Taken { services, .. } => (services, false, "ownerMoved"),
-        Event::Conflict { services, .. } => (services, true, "addressConflict"),
-        Event::Nobody { services, .. } => (services, true, "announceFailed"),
-    };
-    let text = happening.to_string();
-    Some((services, Note { warning, reason, text }))
+/// Sends an event for each user event of the core. Ends when the driver has ended.
+pub(crate) async fn send_user_events(events: Events, uids: Uids, mut user_events: mpsc::Receiver<Event>) {
+    while let Some(event) = user_events.recv().await {
+        let Some((services, reason)) = services_and_reason(&event) else {
+            continue;
+        };
+        let note = reason.note(event.to_string());
+        for service in services {
+            events.send(reference(service, &uids), ACTION, &note);
+        }
+    }
 }
 
-/// What an event about a Service is about.
+/// The Services that get an event, and its reason; `None` if it concerns no Service.
+fn services_and_reason(event: &Event) -> Option<(&[ObjectKey], ServiceEventReason)> {
+    let (services, reason) = match event {
+        // The first announcement of a Service has the event nodeAssigned.
+        Event::Taken { from: None, .. } | Event::Peer { .. } | Event::StandsIn { .. } => return None,
+        Event::Taken { services, .. } => (services, ServiceEventReason::OwnerMoved),
+        Event::Conflict { services, .. } => (services, ServiceEventReason::AddressConflict),
+        Event::Nobody { services, .. } => (services, ServiceEventReason::AnnounceFailed),
+    };
+    Some((services, reason))
+}
+
+/// A reference to a Service, with its UID if that is known.
 #[must_use]
-pub fn reference(service: &ObjectKey, uids: &Uids) -> ObjectReference {
+pub(super) fn reference(service: &ObjectKey, uids: &Uids) -> ObjectReference {
     ObjectReference {
         api_version: Some("v1".to_owned()),
         kind: Some("Service".to_owned()),
@@ -57,7 +102,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn users_are_told_of_moves_conflicts_and_addresses_that_nobody_may_announce_and_of_nothing_else() {
+    fn only_moves_conflicts_and_missing_nodes_become_events() {
         let services = vec![ObjectKey::new("n", "a")];
         let address = "192.0.2.1".parse().unwrap();
         let taken = |from: Option<&str>| Event::Taken {
@@ -66,32 +111,35 @@ mod tests {
             from: from.map(Into::into),
             cause: Cause::NodeDown,
         };
-        let text = |happening: &Event| note(happening).map(|(_, note)| (note.warning, note.reason, note.text));
-        assert_eq!(text(&taken(None)), None);
-        let moved = "192.0.2.1 moves here from node w1: the node is silent".to_owned();
-        assert_eq!(text(&taken(Some("w1"))), Some((false, "ownerMoved", moved)));
         let conflict = Event::Conflict {
             address,
             services: services.clone(),
             mac: pnet_base::MacAddr(2, 0, 0, 0, 0, 9),
             announced: false,
         };
-        let used = "192.0.2.1 is used by 02:00:00:00:00:09, which is no node of the cluster; it is not announced";
-        assert_eq!(text(&conflict), Some((true, "addressConflict", used.to_owned())));
-        let nobody = Event::Nobody {
+        let no_node = Event::Nobody {
             address,
             services: services.clone(),
-            reasons: [
-                ("w1".into(), Reason::ExcludedByLabel),
-                ("w2".into(), Reason::NoInterface),
-            ]
-            .into(),
+            reasons: [("w1".into(), Reason::ExcludedByLabel)].into(),
         };
-        let (warning, reason, text) = text(&nobody).unwrap();
-        assert!(warning && reason == "announceFailed");
-        assert!(
-            text.contains("w1: it has the label node.kubernetes.io/exclude-from-external-load-balancers; w2: "),
-            "{text}"
-        );
+        let peer = Event::Peer {
+            node: "w1".into(),
+            silent: true,
+        };
+        for (event, expected) in [
+            (taken(None), None),
+            (peer, None),
+            (taken(Some("w1")), Some(("OwnerMoved", false))),
+            (conflict, Some(("AddressConflict", true))),
+            (no_node, Some(("AnnounceFailed", true))),
+        ] {
+            let actual = services_and_reason(&event);
+            assert_eq!(
+                actual.map(|(_, reason)| (reason.as_str(), reason.is_warning())),
+                expected,
+                "{event}"
+            );
+            assert!(actual.is_none_or(|(concerned, _)| concerned == services), "{event}");
+        }
     }
 }

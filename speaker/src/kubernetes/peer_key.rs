@@ -1,9 +1,9 @@
-//! The key of the speakers' messages, from the Secret that the controller fills.
+//! The key that seals messages between speakers, from the Secret that the controller fills.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, pin::pin};
 
 use futures::StreamExt;
-use k8s_openapi::api::core::v1::Secret;
+use k8s_openapi::{ByteString, api::core::v1::Secret};
 use kube::{Api, Client, runtime::watcher};
 use lodestone_crds::PEER_KEY_ENTRY;
 use lodestone_runtime::k8s::{
@@ -14,34 +14,33 @@ use tokio::sync::watch;
 
 use lodestone_speaker_core::wire::envelope::Key;
 
-/// Follows the Secret for ever. Without a key the speaker does not start; a key that is taken away stays in use.
-pub async fn follow(client: Client, namespace: String, name: String, key: watch::Sender<Option<Key>>) {
+/// Watches the Secret and publishes each new key; it never ends. If the Secret or its key is
+/// removed, the last key stays in use.
+pub(crate) async fn follow(client: Client, namespace: String, name: String, keys: watch::Sender<Option<Key>>) {
     let api = Api::<Guarded<Secret>>::namespaced(client, &namespace);
-    let only = watcher::Config::default().fields(&format!("metadata.name={name}"));
-    let mut secrets = std::pin::pin!(changes(api, only));
-    let mut known: Option<Vec<u8>> = None;
-    while let Some(change) = secrets.next().await {
-        let bytes = match change {
-            WatchEvent::Applied(secret) => entry(secret.data.unwrap_or_default()),
-            WatchEvent::Synced if known.is_none() => {
-                tracing::info!(
-                    secret = name,
-                    "waiting for the controller to put a key into this Secret"
-                );
+    let this_secret = watcher::Config::default().fields(&format!("metadata.name={name}"));
+    let mut secrets = pin!(changes(api, this_secret));
+    let mut current: Option<Vec<u8>> = None;
+    while let Some(event) = secrets.next().await {
+        let bytes = match event {
+            WatchEvent::Applied(secret) => key_bytes(secret.data.unwrap_or_default()),
+            WatchEvent::Synced if current.is_none() => {
+                tracing::info!(secret = name, "waiting for the controller to write the speaker key");
                 continue;
             }
             _ => continue,
         };
-        if bytes != known
-            && let Some(made) = bytes.as_deref().and_then(Key::new)
+        if bytes != current
+            && let Some(key) = bytes.as_deref().and_then(Key::new)
         {
-            key.send_replace(Some(made));
-            known = bytes;
+            keys.send_replace(Some(key));
+            current = bytes;
         }
     }
 }
 
-fn entry(mut data: BTreeMap<String, k8s_openapi::ByteString>) -> Option<Vec<u8>> {
+/// Returns the bytes of the key, unless they are missing or empty.
+fn key_bytes(mut data: BTreeMap<String, ByteString>) -> Option<Vec<u8>> {
     data.remove(PEER_KEY_ENTRY)
         .map(|bytes| bytes.0)
         .filter(|bytes| !bytes.is_empty())

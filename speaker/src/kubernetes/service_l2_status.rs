@@ -1,48 +1,37 @@
-//! Tells users who announces what: ServiceL2Status objects, and the event nodeAssigned on the Service. Written on change only.
+//! Reports which node announces a Service: ServiceL2Status objects, and the event nodeAssigned on
+//! the Service. Objects are written on changes only.
 
+mod announcement;
 mod object;
+mod sync;
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    time::Duration,
-};
+use std::{collections::BTreeSet, time::Duration};
 
-use kube::{
-    Api, Client, ResourceExt,
-    api::{DeleteParams, ListParams},
-};
-use lodestone_crds::{NODE_LABEL, ObjectKey, ServiceL2Status};
-use lodestone_runtime::k8s::events::{Events, Note};
+use kube::{Api, Client, api::ListParams};
+use lodestone_crds::{ObjectKey, ServiceL2Status};
+use lodestone_runtime::k8s::events::Events;
 use tokio::sync::watch;
 
-pub use object::owner;
+pub use super::owner_pod::OwnerPod;
 
-use super::events::{Uids, reference};
+use super::events::{ACTION, ServiceEventReason, Uids, reference};
+use announcement::{AnnouncedServices, announced_services};
 use lodestone_speaker_core::{OwnedAddress, Recorded, wire::message::NodeName};
 
-/// How long a write that failed waits for its next try.
+/// The pause before a failed write is tried again.
 const RETRY: Duration = Duration::from_secs(1);
 
-/// So long after a change it is looked whether all is as it was written: the owner before and after us clean up, too. It is looked
-/// again after four times as long each time, for ever: what somebody else deletes comes back.
-const VERIFY: Duration = Duration::from_secs(5);
+/// The time from a change to the first re-check of the objects. The previous and the next owner
+/// clean up, too, and may delete what this node has written.
+const FIRST_RECHECK: Duration = Duration::from_secs(5);
 
-/// It is never looked more seldom than that.
-const SELDOM: Duration = Duration::from_secs(300);
+/// The factor between two intervals of re-checks that find nothing to do.
+const RECHECK_FACTOR: u32 = 4;
 
-/// What this node announces, by Service.
-type Announced = BTreeMap<ObjectKey, Entry>;
+/// The longest interval between two re-checks. They never stop, so deleted objects are restored.
+const SLOWEST_RECHECK: Duration = Duration::from_secs(300);
 
-/// How a Service is announced.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-struct Entry {
-    /// The interfaces, where they are restricted.
-    interfaces: BTreeSet<String>,
-    /// The nodes that announce another address of it.
-    beside: BTreeSet<NodeName>,
-}
-
-/// Writes what users see.
+/// Writes ServiceL2Status objects and sends events.
 pub struct Reporter {
     /// The API server.
     pub client: Client,
@@ -50,19 +39,52 @@ pub struct Reporter {
     pub namespace: String,
     /// The name of this node.
     pub node: NodeName,
-    /// The pod that the objects belong to: name and uid.
-    pub pod: Option<(String, String)>,
-    /// Where events go.
+    /// The pod that owns the objects.
+    pub pod: Option<OwnerPod>,
+    /// The queue of events.
     pub events: Events,
-    /// The uids of Services, for events.
+    /// The UIDs of Services, for events.
     pub uids: Uids,
 }
 
+/// When to re-check the objects without a change.
+#[derive(Debug)]
+struct RecheckTimer {
+    /// `None` until something was announced for the first time.
+    delay: Option<Duration>,
+    interval: Duration,
+}
+
+impl RecheckTimer {
+    const fn new() -> Self {
+        Self {
+            delay: None,
+            interval: FIRST_RECHECK,
+        }
+    }
+
+    /// Sets the delay after a round that has failed.
+    const fn set_failed(&mut self) {
+        self.delay = Some(RETRY);
+    }
+
+    /// Sets the delay after a round. `changed` is whether the announced addresses or an object
+    /// changed.
+    fn set_succeeded(&mut self, changed: bool) {
+        self.interval = if changed {
+            FIRST_RECHECK
+        } else {
+            SLOWEST_RECHECK.min(self.interval * RECHECK_FACTOR)
+        };
+        self.delay = Some(self.interval);
+    }
+}
+
 impl Reporter {
-    /// Who announced what before, by all objects there are.
+    /// Reads which nodes announced each Service before, from the objects of all nodes.
     ///
     /// # Errors
-    /// When the API server does not answer.
+    /// When the API server does not respond or rejects the request.
     pub async fn recorded(client: &Client, namespace: &str) -> Result<Recorded, kube::Error> {
         let all = Api::<ServiceL2Status>::namespaced(client.clone(), namespace)
             .list(&ListParams::default())
@@ -73,18 +95,18 @@ impl Reporter {
                 (status.service_namespace, status.service_name, status.node)
             {
                 let nodes = recorded.entry(ObjectKey::new(&namespace, &name)).or_default();
-                nodes.insert(NodeName::from(node));
+                nodes.insert(NodeName::from(node.as_str()));
             }
         }
         Ok(recorded)
     }
 
-    /// Writes for ever, whenever what is owned has changed.
+    /// Reports whenever the announced addresses change, until the driver ends.
     pub async fn run(self, mut owned: watch::Receiver<Option<Vec<OwnedAddress>>>) {
-        let mut there: Option<Announced> = None;
-        let mut told = BTreeSet::new();
-        let mut again: Option<Duration> = None;
-        let mut verify = VERIFY;
+        // What the objects of this node say; `None` while that is not known.
+        let mut written: Option<AnnouncedServices> = None;
+        let mut assigned = BTreeSet::new();
+        let mut recheck = RecheckTimer::new();
         let mut failing = false;
         loop {
             let changed = tokio::select! {
@@ -92,135 +114,56 @@ impl Reporter {
                     Ok(()) => true,
                     Err(_) => return,
                 },
-                () = tokio::time::sleep(again.unwrap_or_default()), if again.is_some() => false,
+                () = tokio::time::sleep(recheck.delay.unwrap_or_default()), if recheck.delay.is_some() => false,
             };
-            let Some(wanted) = owned.borrow_and_update().as_deref().map(announced) else {
+            let Some(wanted) = owned.borrow_and_update().as_deref().map(announced_services) else {
                 continue;
             };
-            let round = self.round(&mut there, &wanted, !changed).await;
-            for service in wanted.keys().filter(|service| !told.contains(*service)) {
-                self.tell(service);
+            let result = self.sync(&mut written, &wanted, !changed).await;
+            for service in wanted.keys().filter(|service| !assigned.contains(*service)) {
+                self.send_node_assigned(service);
             }
-            told = wanted.into_keys().collect();
-            // A line when it begins to fail and when it ends, not for each object and try.
-            match &round {
-                Err(error) if !failing => tracing::warn!(%error, "ServiceL2Status can't be written; trying again"),
-                Ok(_) if failing => tracing::info!("ServiceL2Status can be written again"),
+            assigned = wanted.into_keys().collect();
+            // One line when writing begins to fail and one when it works again.
+            match &result {
+                Err(error) if !failing => tracing::warn!(%error, "cannot write ServiceL2Status objects; retrying"),
+                Ok(_) if failing => tracing::info!("ServiceL2Status objects can be written again"),
                 _ => {}
             }
-            failing = round.is_err();
-            again = Some(match round {
-                Err(_) => RETRY,
-                Ok(wrote) => {
-                    verify = if changed || wrote {
-                        VERIFY
-                    } else {
-                        SELDOM.min(verify * 4)
-                    };
-                    verify
-                }
-            });
+            failing = result.is_err();
+            match result {
+                Err(_) => recheck.set_failed(),
+                Ok(wrote) => recheck.set_succeeded(changed || wrote),
+            }
         }
     }
 
-    /// Makes the objects say what is announced; looks first what they say where that is not known, or on demand. Gives back whether
-    /// anything had to be written.
-    async fn round(&self, there: &mut Option<Announced>, wanted: &Announced, look: bool) -> Result<bool, kube::Error> {
-        let known = match there.take() {
-            Some(known) if !look => known,
-            _ => self.own_objects(wanted).await?,
-        };
-        self.write(there.insert(known), wanted).await
-    }
-
-    /// What the objects of this node say, those of an earlier life of this speaker included. Objects that are none of ours by their name
-    /// are deleted.
-    async fn own_objects(&self, wanted: &Announced) -> Result<Announced, kube::Error> {
-        let mine = ListParams::default().labels(&format!("{NODE_LABEL}={}", self.node));
-        let mut there = Announced::new();
-        for object in self.api().list(&mine).await? {
-            let status = object.status.clone().unwrap_or_default();
-            let service = ObjectKey::new(
-                &status.service_namespace.unwrap_or_default(),
-                &status.service_name.unwrap_or_default(),
-            );
-            let wanted = wanted.get(&service);
-            if let Some(wanted) = wanted.filter(|_| object.name_any() == self.object_name(&service)) {
-                let interfaces = status.interfaces.into_iter().filter_map(|interface| interface.name);
-                let entry = Entry {
-                    interfaces: interfaces.collect(),
-                    // No object says that.
-                    beside: wanted.beside.clone(),
-                };
-                there.insert(service, entry);
-            } else {
-                self.delete(&object).await;
-            }
-        }
-        Ok(there)
-    }
-
-    /// Writes what is missing and deletes what is too much, object by object: one that fails holds up no other. Gives back whether
-    /// anything had to be written, or the first error.
-    async fn write(&self, there: &mut Announced, wanted: &Announced) -> Result<bool, kube::Error> {
-        let gone: Vec<ObjectKey> = there
-            .keys()
-            .filter(|service| !wanted.contains_key(*service))
-            .cloned()
-            .collect();
-        let mut wrote = false;
-        let mut failed = None;
-        for service in gone {
-            let name = self.object_name(&service);
-            match self.api().delete(&name, &DeleteParams::default()).await {
-                Err(kube::Error::Api(status)) if status.is_not_found() => {}
-                Err(error) => {
-                    failed.get_or_insert(error);
-                    continue;
-                }
-                Ok(_) => wrote = true,
-            }
-            there.remove(&service);
-        }
-        for (service, entry) in wanted {
-            if there.get(service) == Some(entry) {
-                continue;
-            }
-            // What somebody deletes between our two writes is written anew: that it is not found is an error here.
-            match self.write_one(&self.api(), service, entry).await {
-                Ok(()) => {
-                    wrote = true;
-                    there.insert(service.clone(), entry.clone());
-                }
-                Err(error) => drop(failed.get_or_insert(error)),
-            }
-        }
-        failed.map_or(Ok(wrote), Err)
-    }
-
-    fn tell(&self, service: &ObjectKey) {
-        let reference = reference(service, &self.uids);
+    fn send_node_assigned(&self, service: &ObjectKey) {
+        // The text is MetalLB's.
         let text = format!("announcing from node {:?} with protocol \"layer2\"", &*self.node);
-        self.events.send(
-            reference,
-            "Announce",
-            &Note {
-                warning: false,
-                reason: "nodeAssigned",
-                text,
-            },
-        );
+        let note = ServiceEventReason::NodeAssigned.note(text);
+        self.events.send(reference(service, &self.uids), ACTION, &note);
     }
 }
 
-fn announced(owned: &[OwnedAddress]) -> Announced {
-    let mut announced = Announced::new();
-    for owned in owned {
-        for service in &owned.services {
-            let entry = announced.entry(service.clone()).or_default();
-            entry.interfaces.extend(owned.interfaces.iter().flatten().cloned());
-            entry.beside.extend(owned.beside.iter().cloned());
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rechecks_slow_down_until_something_changes() {
+        let mut recheck = RecheckTimer::new();
+        assert_eq!(recheck.delay, None);
+        recheck.set_succeeded(true);
+        let mut seconds = Vec::new();
+        for _ in 0..5 {
+            seconds.push(recheck.delay.unwrap().as_secs());
+            recheck.set_succeeded(false);
         }
+        assert_eq!(seconds, [5, 20, 80, 300, 300]);
+        recheck.set_failed();
+        assert_eq!(recheck.delay, Some(RETRY));
+        recheck.set_succeeded(true);
+        assert_eq!(recheck.delay, Some(FIRST_RECHECK));
     }
-    announced
 }

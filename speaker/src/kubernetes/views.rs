@@ -1,4 +1,4 @@
-//! Objects of Kubernetes, reduced to what the speaker looks at. Only these fields are kept in memory.
+//! Kubernetes objects, reduced to what the speaker uses. Only these fields stay in memory.
 
 use std::{collections::BTreeSet, net::IpAddr, sync::Arc};
 
@@ -15,28 +15,29 @@ use lodestone_speaker_core::{
     wire::message::NodeName,
 };
 
-/// The label that says which Service an endpoint slice belongs to.
+/// The label of an EndpointSlice that names its Service.
 const SERVICE_LABEL: &str = "kubernetes.io/service-name";
 
-/// A Service that has addresses of ours.
+/// A Service of this load balancer that has addresses.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ServiceView {
-    /// Its addresses.
-    pub addresses: Vec<IpAddr>,
-    /// Its own labels.
-    pub labels: Labels,
-    /// Whether its externalTrafficPolicy is Local.
-    pub local: bool,
-    /// Whether it says that it shares its addresses.
-    pub shares: bool,
-    /// The pool that its addresses are from.
-    pub pool: Option<String>,
+pub(crate) struct AddressedService {
+    /// The addresses in the status.
+    pub(crate) addresses: Vec<IpAddr>,
+    /// The labels of the Service.
+    pub(crate) labels: Labels,
+    /// Whether externalTrafficPolicy is Local.
+    pub(crate) local: bool,
+    /// Whether the Service has the annotation that allows it to share its addresses.
+    pub(crate) shares: bool,
+    /// The pool of the addresses, from the controller's annotation.
+    pub(crate) pool: Option<String>,
 }
 
-impl ServiceView {
-    /// What matters of a Service; `None` for one that has no address or is not served here.
+impl AddressedService {
+    /// Reduces a Service of class `class`. Returns `None` if it has no address, or belongs to
+    /// another load balancer.
     #[must_use]
-    pub fn new(service: &SlimService, class: &str) -> Option<Self> {
+    pub(crate) fn new(service: &SlimService, class: &str) -> Option<Self> {
         let spec = service.spec.as_ref()?;
         let balancer = service.status.as_ref()?.load_balancer.as_ref()?;
         let addresses: Vec<IpAddr> = balancer
@@ -58,37 +59,37 @@ impl ServiceView {
     }
 }
 
-/// An endpoint slice.
+/// An EndpointSlice of a Service.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct SliceView {
-    /// The Service that it belongs to.
-    pub service: ObjectKey,
-    /// The family of the endpoints' addresses; `None`: they are host names.
-    pub family: Option<Family>,
-    /// Where its serving endpoints are.
-    pub endpoints: Arc<Endpoints>,
+pub(crate) struct SliceView {
+    /// The Service of the slice.
+    pub(crate) service: ObjectKey,
+    /// The family of the endpoints' addresses; `None` if they are host names.
+    pub(crate) family: Option<Family>,
+    /// Where the serving endpoints are.
+    pub(crate) endpoints: Arc<Endpoints>,
 }
 
 impl SliceView {
-    /// What matters of a slice; `None` for one of no Service.
+    /// Reduces a slice. Returns `None` if it belongs to no Service.
     #[must_use]
-    pub fn new(slice: &EndpointSlice) -> Option<Self> {
+    pub(crate) fn new(slice: &EndpointSlice) -> Option<Self> {
         let service = ObjectKey::new(&slice.namespace()?, slice.labels().get(SERVICE_LABEL)?);
         let mut endpoints = Endpoints::default();
         let mut staying = BTreeSet::new();
         for endpoint in slice.endpoints.iter().filter(|endpoint| !endpoint.addresses.is_empty()) {
             let conditions = endpoint.conditions.as_ref();
-            // An endpoint that is terminating and still serves takes traffic; nothing said means yes.
+            // A terminating endpoint that still serves takes traffic. An absent `ready` means true.
             let ready = conditions.and_then(|conditions| conditions.ready).unwrap_or(true);
             let serving = conditions.and_then(|conditions| conditions.serving).unwrap_or(false);
+            let terminating = conditions
+                .and_then(|conditions| conditions.terminating)
+                .unwrap_or(false);
             match &endpoint.node_name {
                 _ if !ready && !serving => {}
                 Some(node) => {
                     endpoints.nodes.insert(NodeName::from(node.as_str()));
-                    if !conditions
-                        .and_then(|conditions| conditions.terminating)
-                        .unwrap_or(false)
-                    {
+                    if !terminating {
                         staying.insert(node.as_str());
                     }
                 }
@@ -110,9 +111,9 @@ impl SliceView {
     }
 }
 
-/// What matters of a node.
+/// Reduces a Node. Its address is the first InternalIP.
 #[must_use]
-pub fn node(node: &SlimNode) -> (NodeName, Node) {
+pub(crate) fn node(node: &SlimNode) -> (NodeName, Node) {
     let status = node.status.as_ref();
     let addresses = status.and_then(|status| status.addresses.as_ref());
     let internal = addresses
@@ -130,10 +131,11 @@ pub fn node(node: &SlimNode) -> (NodeName, Node) {
             .any(|condition| unavailable(&condition.type_, &condition.status)),
         draining: is_draining(node),
     };
-    (NodeName::from(node.name_any()), view)
+    (NodeName::from(node.name_any().as_str()), view)
 }
 
-/// The taint of a node that an administrator has declared out of service (Kubernetes: `v1.TaintNodeOutOfService`).
+/// The taint that an administrator puts on a node that is out of service
+/// (`v1.TaintNodeOutOfService` in Kubernetes).
 const OUT_OF_SERVICE: &str = "node.kubernetes.io/out-of-service";
 
 fn is_draining(node: &SlimNode) -> bool {
@@ -150,7 +152,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_endpoint_counts_when_it_is_ready_or_serving_or_says_nothing() {
+    fn endpoints_count_if_ready_or_serving_or_without_conditions() {
         for (conditions, counts) in [
             (json!({"ready": true}), true),
             (json!({"ready": true, "serving": false}), true),
@@ -169,7 +171,10 @@ mod tests {
             }));
             let view = SliceView::new(&slice.unwrap()).unwrap();
             assert_eq!(
-                (view.endpoints.nodes.contains("w1"), view.endpoints.elsewhere),
+                (
+                    view.endpoints.nodes.contains(&NodeName::from("w1")),
+                    view.endpoints.elsewhere
+                ),
                 (counts, counts),
                 "{conditions}"
             );
@@ -178,13 +183,13 @@ mod tests {
     }
 
     #[test]
-    fn only_services_that_are_ours_and_have_an_address_count() {
+    fn only_own_services_with_an_address_count() {
         let view = |class: Option<&str>, type_: &str, ip: Option<&str>| {
             let service = serde_json::from_value(json!({
                 "metadata": {"name": "a", "namespace": "n"}, "spec": {"type": type_, "loadBalancerClass": class},
                 "status": {"loadBalancer": {"ingress": [{"hostname": "h"}, {"ip": ip}]}},
             }));
-            ServiceView::new(&service.unwrap(), "").map(|view| view.addresses.len())
+            AddressedService::new(&service.unwrap(), "").map(|view| view.addresses.len())
         };
         assert_eq!(view(None, "LoadBalancer", Some("192.0.2.1")), Some(1));
         assert_eq!(view(None, "LoadBalancer", Some("nonsense")), None);
@@ -194,7 +199,7 @@ mod tests {
     }
 
     #[test]
-    fn a_node_is_reached_at_its_first_internal_address() {
+    fn the_address_of_a_node_is_its_first_internal_ip() {
         let object = serde_json::from_value(json!({
             "metadata": {"name": "w1"},
             "status": {

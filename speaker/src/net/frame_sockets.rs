@@ -1,5 +1,5 @@
-//! The sockets that hear ARP and Neighbor Discovery and send whole frames: two for each interface that addresses are announced
-//! on.
+//! Packet sockets for ARP and Neighbor Discovery: two for each interface on which the node
+//! announces.
 
 use std::{
     collections::BTreeMap,
@@ -11,11 +11,18 @@ use std::{
 use socket2::{SockFilter, Socket};
 use tokio::io::unix::AsyncFd;
 
-use super::packet_socket as packet;
+use super::packet_socket;
 use lodestone_speaker_core::{FrameKind, Interface};
 
-/// Longer frames are cut: nothing that is read lies behind this. A solicitation with its options is shorter.
+/// The length of the receive buffer in bytes. A longer frame is cut, which loses nothing: no field
+/// in use lies beyond, and a solicitation with its options is shorter.
 pub const FRAME: usize = 256;
+
+/// Accepts a frame up to the length of the buffer.
+const ACCEPT: u32 = 256;
+
+/// Rejects a frame.
+const REJECT: u32 = 0;
 
 const fn ethertype(kind: FrameKind) -> u16 {
     match kind {
@@ -26,23 +33,27 @@ const fn ethertype(kind: FrameKind) -> u16 {
 
 fn filter(kind: FrameKind) -> Vec<SockFilter> {
     match kind {
-        FrameKind::Arp => only(&[]),
-        // ICMPv6 right behind the IPv6 header, a hop limit of 255, a solicitation or an advertisement: types 135 and 136.
-        FrameKind::Ndp => only(&[(20, &[58]), (21, &[255]), (54, &[135, 136])]),
+        FrameKind::Arp => accept_if(&[]),
+        // The next header is ICMPv6, the hop limit is 255, and the type is a solicitation (135) or
+        // an advertisement (136).
+        FrameKind::Ndp => accept_if(&[(20, &[58]), (21, &[255]), (54, &[135, 136])]),
     }
 }
 
-/// All sockets, by the index of the interface.
+/// The sockets of all interfaces, by interface index.
 #[derive(Debug, Default)]
 pub struct FrameSockets {
     sockets: BTreeMap<(u32, FrameKind), AsyncFd<Socket>>,
-    /// Where to go on, so that a flood on one interface does not silence the others.
+    /// The socket that is polled first, so that a flood on one interface does not starve the
+    /// others.
     next: Option<(u32, FrameKind)>,
 }
 
 impl FrameSockets {
-    /// Opens sockets for interfaces that are new, and closes those of interfaces that are gone. Gives back the interfaces on which
-    /// addresses can't be announced although they should be: what failed may be tried again.
+    /// Opens the sockets of new interfaces and closes those of interfaces that are gone.
+    ///
+    /// Returns the indices of interfaces whose sockets could not be opened. The caller may try
+    /// again.
     pub fn follow(&mut self, interfaces: &[Interface]) -> Vec<u32> {
         let wanted: Vec<&Interface> = interfaces.iter().filter(|interface| interface.can_announce()).collect();
         self.sockets
@@ -50,18 +61,18 @@ impl FrameSockets {
         let mut failed = Vec::new();
         for interface in wanted {
             for kind in [FrameKind::Arp, FrameKind::Ndp] {
-                let place = (interface.index, kind);
-                if self.sockets.contains_key(&place) {
+                let key = (interface.index, kind);
+                if self.sockets.contains_key(&key) {
                     continue;
                 }
                 let (name, index) = (&interface.name, interface.index);
-                match packet::open(index, ethertype(kind), &filter(kind)) {
+                match packet_socket::open(index, ethertype(kind), &filter(kind)) {
                     Ok(socket) => {
-                        tracing::info!(interface = name, index, ?kind, "answering on this interface");
-                        self.sockets.insert(place, socket);
+                        tracing::info!(interface = name, index, ?kind, "opened a packet socket");
+                        self.sockets.insert(key, socket);
                     }
                     Err(error) => {
-                        tracing::error!(interface = name, ?kind, %error, "can't answer on this interface; trying again");
+                        tracing::error!(interface = name, ?kind, %error, "cannot open a packet socket; retrying");
                         failed.push(index);
                     }
                 }
@@ -71,12 +82,13 @@ impl FrameSockets {
         failed
     }
 
-    /// Sends a frame. A full queue of the interface drops it, as the network might.
+    /// Sends a frame. If the queue of the interface is full, the frame is lost, as it might be on
+    /// the network.
     ///
     /// # Errors
     /// When the interface is gone or down.
     pub fn send(&self, interface: u32, frame: &[u8]) -> io::Result<()> {
-        // The kernel takes the EtherType of what is sent for that of the socket.
+        // The kernel takes the EtherType of an outgoing frame from the socket, not from the frame.
         let kind = if frame.get(12..14) == Some(&[0x86, 0xdd]) {
             FrameKind::Ndp
         } else {
@@ -91,21 +103,22 @@ impl FrameSockets {
         }
     }
 
-    /// The socket that hears ARP on an interface: for whoever reads it without a reactor.
+    /// The ARP socket of an interface, for callers that read it without a reactor.
     #[must_use]
     pub fn arp(&self, interface: u32) -> Option<&Socket> {
         self.sockets.get(&(interface, FrameKind::Arp)).map(AsyncFd::get_ref)
     }
 
-    /// Waits for a frame, and gives the index of the interface, what it is, and how much of `buffer` it fills.
+    /// Waits for a frame. Returns the index of the interface, the kind of the frame, and how many
+    /// bytes of `buffer` it fills. Cancel safe: it reads only when it returns.
     pub async fn receive(&mut self, buffer: &mut [u8; FRAME]) -> (u32, FrameKind, usize) {
         poll_fn(|context| self.poll(context, buffer)).await
     }
 
     fn poll(&mut self, context: &mut Context<'_>, buffer: &mut [u8; FRAME]) -> Poll<(u32, FrameKind, usize)> {
         let next = self.next.unwrap_or((0, FrameKind::Arp));
-        let turn = self.sockets.range(next..).chain(self.sockets.range(..next));
-        for ((index, kind), socket) in turn {
+        let in_turn = self.sockets.range(next..).chain(self.sockets.range(..next));
+        for ((index, kind), socket) in in_turn {
             if let Poll::Ready(length) = poll_socket(socket, context, buffer) {
                 self.next = Some(match kind {
                     FrameKind::Arp => (*index, FrameKind::Ndp),
@@ -117,7 +130,7 @@ impl FrameSockets {
         Poll::Pending
     }
 
-    /// A buffer for [`Self::receive`].
+    /// Returns a buffer for [`Self::receive`].
     #[must_use]
     pub const fn buffer() -> [u8; FRAME] {
         [0; FRAME]
@@ -126,7 +139,7 @@ impl FrameSockets {
 
 fn poll_socket(socket: &AsyncFd<Socket>, context: &mut Context<'_>, buffer: &mut [u8]) -> Poll<usize> {
     loop {
-        // The reactor is gone only when the process ends.
+        // This fails only without a reactor, which is when the process ends.
         let Ok(mut ready) = ready!(socket.poll_read_ready(context)) else {
             return Poll::Pending;
         };
@@ -134,25 +147,29 @@ fn poll_socket(socket: &AsyncFd<Socket>, context: &mut Context<'_>, buffer: &mut
             let mut socket: &Socket = socket.get_ref();
             socket.read(buffer)
         });
-        // An error, such as that the interface went down, is told once; nothing was read then.
+        // The outer error means that the socket was not ready after all. The kernel reports an
+        // inner error, such as that the interface went down, once. Nothing was read then.
         if let Ok(read) = read {
             return Poll::Ready(read.unwrap_or(0));
         }
     }
 }
 
-/// Classic BPF: a program that accepts a frame if at each offset one of these bytes stands. The speaker is not woken for anything else.
-fn only(values: &[(u32, &[u8])]) -> Vec<SockFilter> {
+/// A classic BPF program that accepts a frame if each offset holds one of its bytes. No other frame
+/// wakes the speaker.
+fn accept_if(values: &[(u32, &[u8])]) -> Vec<SockFilter> {
     let mut program = Vec::new();
     for (offset, bytes) in values {
-        // ldb: a byte at an offset of the frame.
+        // ldb: load the byte at this offset.
         program.push(SockFilter::new(0x30, 0, 0, *offset));
-        for (left, byte) in (0u8..).zip(bytes.iter().rev()).collect::<Vec<_>>().into_iter().rev() {
-            // jeq: over those that are left and the `ret 0` behind them, or on to the next.
-            program.push(SockFilter::new(0x15, left + 1, 0, u32::from(*byte)));
+        for (remaining, byte) in (0u8..).zip(bytes.iter().rev()).collect::<Vec<_>>().into_iter().rev() {
+            // jeq: if equal, jump over the remaining comparisons and the reject behind them.
+            program.push(SockFilter::new(0x15, remaining + 1, 0, u32::from(*byte)));
         }
-        program.push(SockFilter::new(0x06, 0, 0, 0));
+        // ret
+        program.push(SockFilter::new(0x06, 0, 0, REJECT));
     }
-    program.push(SockFilter::new(0x06, 0, 0, 256));
+    // ret
+    program.push(SockFilter::new(0x06, 0, 0, ACCEPT));
     program
 }

@@ -1,5 +1,7 @@
-//! Heartbeats go out by sockets of their own, one for each that they go to, connected: so the kernel tells when the other node answers that
-//! nobody listens there. That is a hint, which can be forged, and costs nothing when it is lost or wrong.
+//! Connected UDP sockets for heartbeats, one for each watcher of this node.
+//!
+//! On a connected socket the kernel reports an ICMP port-unreachable, so the speaker learns early
+//! that a peer's port is closed. That is a hint only: it can be forged. Losing it costs nothing.
 
 use std::{
     collections::{BTreeMap, btree_map::Entry},
@@ -14,62 +16,66 @@ use tokio::io::{Interest, unix::AsyncFd};
 use super::reactor::register;
 use lodestone_speaker_core::wire::message::NodeName;
 
-/// Far more than a node has watchers; the sockets of earlier ones go when there are more.
-const MOST: usize = 64;
+/// The most sockets that are kept, which is far more than a node has watchers. When there are more,
+/// all are closed, and those in use are opened again.
+const LIMIT: usize = 64;
 
-/// All of them, by the address that they are connected to.
+/// The sockets, by the address that they are connected to.
 #[derive(Debug, Default)]
-pub(super) struct Heartbeats {
+pub(super) struct HeartbeatSockets {
     sockets: BTreeMap<IpAddr, (NodeName, AsyncFd<UdpSocket>)>,
-    /// Those who were found out to refuse while something was sent.
-    refused: Vec<NodeName>,
+    /// Nodes whose refusal was found while sending, for [`Self::next_refusal`].
+    refusals: Vec<NodeName>,
 }
 
-impl Heartbeats {
-    /// Sends a heartbeat; gives back whether that is done.
+impl HeartbeatSockets {
+    /// Sends a heartbeat. Returns whether the kernel has taken it.
     pub(super) fn send(&mut self, node: &NodeName, to: SocketAddr, bytes: &[u8]) -> bool {
-        if self.sockets.len() > MOST {
+        if self.sockets.len() > LIMIT {
             self.sockets.clear();
         }
-        let (named, socket) = match self.sockets.entry(to.ip()) {
-            Entry::Occupied(known) => known.into_mut(),
-            Entry::Vacant(place) => {
+        let (name, socket) = match self.sockets.entry(to.ip()) {
+            Entry::Occupied(entry) => entry.into_mut(),
+            Entry::Vacant(entry) => {
                 let Ok(socket) = connect(to) else { return false };
-                place.insert((node.clone(), socket))
+                entry.insert((node.clone(), socket))
             }
         };
-        named.clone_from(node);
+        name.clone_from(node);
         let socket = socket.get_ref();
         match socket.send(bytes) {
             Ok(_) => true,
             Err(error) if is_refusal(&error) => {
-                // It is about an earlier one, and this one was not sent.
-                // A flood of messages holds up those who ask for these.
-                if !self.refused.contains(node) {
-                    self.refused.push(node.clone());
+                // The error is about an earlier heartbeat. This one was not sent, so it is sent
+                // again. Refusals are read behind messages, so a flood of messages can delay that.
+                // Each node is therefore listed once.
+                if !self.refusals.contains(node) {
+                    self.refusals.push(node.clone());
                 }
                 socket.send(bytes).is_ok()
             }
             Err(_) => {
-                // The route or our address has changed: the next one gets a new socket.
+                // The route or our own address has changed. The next heartbeat gets a new socket.
                 self.sockets.remove(&to.ip());
                 false
             }
         }
     }
 
-    /// Waits until a node answers that nobody listens there.
-    pub(super) async fn refused(&mut self) -> NodeName {
-        if let Some(node) = self.refused.pop() {
+    /// Waits until a node reports that its port is closed. Cancel safe: the kernel keeps an error
+    /// until it is taken, and a taken error is returned at once.
+    pub(super) async fn next_refusal(&mut self) -> NodeName {
+        if let Some(node) = self.refusals.pop() {
             return node;
         }
         loop {
-            // Only errors are waited for: no speaker sends anything to these sockets, and what is sent all the same is not read.
+            // Only errors matter. No speaker sends to these sockets, and other datagrams are not
+            // read.
             let errors = self.sockets.values().map(|(node, socket)| {
                 Box::pin(async move {
-                    let error =
+                    let take_error =
                         |socket: &UdpSocket| socket.take_error()?.ok_or_else(|| io::ErrorKind::WouldBlock.into());
-                    (node, socket.async_io(Interest::ERROR, error).await)
+                    (node, socket.async_io(Interest::ERROR, take_error).await)
                 })
             });
             let errors: Vec<_> = errors.collect();
@@ -96,7 +102,8 @@ fn connect(to: SocketAddr) -> io::Result<AsyncFd<UdpSocket>> {
     register(socket, Interest::ERROR)
 }
 
-/// Whether an error of a connected socket says that nobody listens at its other end (ICMP: port unreachable).
+/// Whether the error of a connected socket is an ICMP port-unreachable: nothing listens at the
+/// other end.
 fn is_refusal(error: &io::Error) -> bool {
     error.kind() == io::ErrorKind::ConnectionRefused
 }
@@ -107,30 +114,27 @@ mod tests {
     use tokio::net::UdpSocket;
 
     #[tokio::test]
-    async fn who_refuses_is_told_and_who_listens_is_not() {
+    async fn reports_closed_ports_and_loses_no_heartbeat_to_open_ones() {
         let listener = UdpSocket::bind("127.0.0.1:0").await.unwrap();
-        let listens = listener.local_addr().unwrap();
-        let refuses = {
-            let gone = UdpSocket::bind("127.0.0.2:0").await.unwrap();
-            gone.local_addr().unwrap()
+        let open = listener.local_addr().unwrap();
+        let closed = {
+            let socket = UdpSocket::bind("127.0.0.2:0").await.unwrap();
+            socket.local_addr().unwrap()
         };
-        let mut heartbeats = Heartbeats::default();
-        assert!(heartbeats.send(&"there".into(), listens, b"beat"));
-        // After the first one already, while nothing else is sent.
-        assert!(heartbeats.send(&"away".into(), refuses, b"beat"));
-        assert_eq!(&*heartbeats.refused().await, "away");
+        let mut heartbeats = HeartbeatSockets::default();
+        assert!(heartbeats.send(&"there".into(), open, b"beat"));
+        // The first heartbeat is enough, without another send.
+        assert!(heartbeats.send(&"away".into(), closed, b"beat"));
+        assert_eq!(&*heartbeats.next_refusal().await, "away");
         for _ in 0..2 {
-            heartbeats.send(&"away".into(), refuses, b"beat");
-            assert!(heartbeats.send(&"there".into(), listens, b"beat"));
+            heartbeats.send(&"away".into(), closed, b"beat");
+            assert!(heartbeats.send(&"there".into(), open, b"beat"));
         }
-        assert_eq!(&*heartbeats.refused().await, "away");
+        assert_eq!(&*heartbeats.next_refusal().await, "away");
         let mut buffer = [0; 10];
         for _ in 0..3 {
-            assert_eq!(
-                listener.recv(&mut buffer).await.unwrap(),
-                4,
-                "none is lost for another's refusal"
-            );
+            let length = listener.recv(&mut buffer).await.unwrap();
+            assert_eq!(length, 4, "a refusal elsewhere loses no heartbeat");
         }
     }
 }

@@ -1,5 +1,8 @@
-//! Membership in solicited-node groups: switches that snoop (RFC 4541) pass solicitations on only to ports whose hosts have said that they
-//! listen, and network cards only those that they were told to.
+//! Memberships in solicited-node groups.
+//!
+//! Without a membership, neighbor solicitations may not arrive. Switches that snoop (RFC 4541)
+//! forward them only to ports with members, and network cards accept them only for groups that were
+//! joined.
 
 use std::{
     collections::BTreeSet,
@@ -10,69 +13,74 @@ use std::{
     time::Duration,
 };
 
-/// A group on an interface, by its index.
-pub type Membership = (u32, Ipv6Addr);
+/// The index of an interface, and a group to join on it.
+pub(crate) type Membership = (u32, Ipv6Addr);
 
-/// How many groups one socket is a member of: the kernel limits the memory that memberships of a socket may take (`net.core.optmem_max`).
+/// How many groups one socket joins. The kernel limits the memory for memberships of a socket
+/// (`net.core.optmem_max`).
 const PER_SOCKET: usize = 64;
 
-/// How long a group that could not be joined waits for the next try.
+/// The pause before a group that could not be joined is tried again.
 const RETRY: Duration = Duration::from_secs(1);
 
-/// All memberships, held by a thread of its own: to join the kernel waits for a lock (RTNL) that whoever makes an interface may hold for long.
-/// They end with the process.
+/// The memberships of this node. They end with the process.
+///
+/// A thread of its own holds them. To join, the kernel takes the lock RTNL, and another process
+/// that creates an interface may hold that lock for long. The driver must not wait for it.
 #[derive(Debug)]
-pub struct Groups(Sender<BTreeSet<Membership>>);
+pub(crate) struct MulticastGroups(Sender<BTreeSet<Membership>>);
 
-impl Groups {
-    /// A member of no group.
+impl MulticastGroups {
+    /// Starts the thread, without any membership.
     ///
     /// # Errors
-    /// When there are no threads.
-    pub fn start() -> io::Result<Self> {
+    /// When the thread cannot be started.
+    pub(crate) fn start() -> io::Result<Self> {
         let (sender, wanted) = channel();
         thread::Builder::new()
             .name("groups".to_owned())
-            .spawn(move || Members::default().run(&wanted))?;
+            .spawn(move || MemberSockets::default().run(&wanted))?;
         Ok(Self(sender))
     }
 
-    /// Becomes a member of these groups, and of no others.
-    pub fn follow(&self, wanted: BTreeSet<Membership>) {
+    /// Joins the groups of `wanted` and leaves all others. Returns at once; the thread does the
+    /// work.
+    pub(crate) fn set(&self, wanted: BTreeSet<Membership>) {
         if self.0.send(wanted).is_err() {
-            tracing::error!("the thread that listens to solicited-node groups is gone");
+            tracing::error!("the thread for solicited-node groups has ended");
         }
     }
 }
 
+/// The sockets that hold the memberships, with the memberships of each.
 #[derive(Debug, Default)]
-struct Members {
+struct MemberSockets {
     sockets: Vec<(UdpSocket, BTreeSet<Membership>)>,
-    /// Whether the last try failed: it is told once.
+    /// Whether the last try failed. Only the first failure is logged.
     failing: bool,
 }
 
-impl Members {
+impl MemberSockets {
     fn run(mut self, wanted: &Receiver<BTreeSet<Membership>>) {
         let mut groups = BTreeSet::new();
         loop {
-            let time = if self.failing { RETRY } else { Duration::MAX };
-            match wanted.recv_timeout(time) {
-                Ok(new) => groups = wanted.try_iter().last().unwrap_or(new),
+            let timeout = if self.failing { RETRY } else { Duration::MAX };
+            match wanted.recv_timeout(timeout) {
+                Ok(next) => groups = wanted.try_iter().last().unwrap_or(next),
                 Err(RecvTimeoutError::Timeout) => {}
                 Err(RecvTimeoutError::Disconnected) => return,
             }
-            self.follow(&groups);
+            self.apply(&groups);
         }
     }
 
-    /// Becomes a member of the groups that are wanted, and leaves the others. What failed may be tried again.
-    fn follow(&mut self, wanted: &BTreeSet<Membership>) {
+    /// Joins the groups of `wanted` and leaves all others. After a failure it may be called again.
+    fn apply(&mut self, wanted: &BTreeSet<Membership>) {
         for (socket, members) in &mut self.sockets {
             members.retain(|(interface, group)| {
                 let stays = wanted.contains(&(*interface, *group));
                 if !stays {
-                    // An interface that is gone has taken its memberships along.
+                    // This fails if the interface is gone, and its memberships with it.
                     let _ = socket.leave_multicast_v6(group, *interface);
                 }
                 stays
@@ -86,22 +94,22 @@ impl Members {
             }
         }
         if let Some(((interface, group), error)) = failure.as_ref().filter(|_| !self.failing) {
-            tracing::warn!(interface, %group, %error, "can't listen to a solicited-node group; trying again");
+            tracing::warn!(interface, %group, %error, "cannot join a solicited-node group; retrying");
         }
         self.failing = failure.is_some();
     }
 
     fn join(&mut self, (interface, group): Membership) -> io::Result<()> {
-        let place = match self.sockets.iter().position(|(_, members)| members.len() < PER_SOCKET) {
-            Some(place) => place,
+        let position = match self.sockets.iter().position(|(_, members)| members.len() < PER_SOCKET) {
+            Some(position) => position,
             None => {
-                // It hears nothing: it is only a member.
+                // The port is not used: the socket only holds memberships.
                 self.sockets
                     .push((UdpSocket::bind((Ipv6Addr::UNSPECIFIED, 0))?, BTreeSet::new()));
                 self.sockets.len() - 1
             }
         };
-        let Some((socket, members)) = self.sockets.get_mut(place) else {
+        let Some((socket, members)) = self.sockets.get_mut(position) else {
             return Err(io::ErrorKind::NotFound.into());
         };
         socket.join_multicast_v6(&group, interface)?;
@@ -120,18 +128,17 @@ mod tests {
             (1, "ff02::1:ff00:1".parse().unwrap()),
             (1, "ff02::1:ff00:2".parse().unwrap()),
         );
-        let mut members = Members::default();
-        members.follow(&[first, second].into());
-        members.follow(&[second].into());
-        let held: BTreeSet<Membership> = members
+        let mut sockets = MemberSockets::default();
+        sockets.apply(&[first, second].into());
+        sockets.apply(&[second].into());
+        let held: BTreeSet<Membership> = sockets
             .sockets
             .iter()
             .flat_map(|(_, members)| members)
             .copied()
             .collect();
-        assert_eq!((members.failing, held), (false, [second].into()));
-        // There is no such interface.
-        members.follow(&[second, (u32::MAX, first.1)].into());
-        assert!(members.failing);
+        assert_eq!((sockets.failing, held), (false, [second].into()));
+        sockets.apply(&[second, (u32::MAX, first.1)].into());
+        assert!(sockets.failing, "there is no such interface");
     }
 }

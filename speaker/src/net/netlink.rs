@@ -1,5 +1,7 @@
-//! The network interfaces of this node, by netlink. A message of the kernel only says that something changed: then everything is read anew,
-//! which is right whatever was lost or comes out of order.
+//! The network interfaces of this node, from netlink.
+//!
+//! A message from the kernel is only a hint that something changed. Everything is then read again,
+//! so lost and reordered messages do no harm.
 
 use std::{collections::BTreeMap, time::Duration};
 
@@ -16,35 +18,42 @@ use rtnetlink::{
 };
 use tokio::sync::watch;
 
-use super::sysctl as kernel;
+use super::sysctl;
 use lodestone_runtime::task::spawn;
 use lodestone_speaker_core::{
     Interface,
-    node::interface_filter::{Pattern, is_excluded},
-    node::preflight::Kernel,
+    node::{
+        interface_filter::{Pattern, is_excluded},
+        preflight::Kernel,
+    },
 };
 
-/// Changes come in swarms: a moment is waited for the rest.
+/// The pause after a message. Changes come in bursts, and one read then covers all of them.
 const SETTLE: Duration = Duration::from_millis(10);
-/// Everything is read anew this often even without a change.
+
+/// How often everything is read without a message.
 const RESYNC: Duration = Duration::from_secs(60);
 
-/// The interfaces, and what the kernel does with packets on them.
+/// The pause before netlink is opened again after a failure.
+const RETRY: Duration = Duration::from_secs(1);
+
+/// The interfaces of this node, and the kernel's settings for them.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Links {
     /// All interfaces.
     pub interfaces: Vec<Interface>,
-    /// How the kernel is set.
+    /// The kernel's settings.
     pub kernel: Kernel,
 }
 
-/// Tells the links whenever they change, for ever; `exclude` are those that are never announced on.
+/// Publishes the links whenever they change; it never ends. Interfaces that match `exclude` are
+/// marked as excluded.
 pub async fn follow(links: watch::Sender<Links>, exclude: Vec<Pattern>) {
     loop {
         if let Err(error) = follow_once(&links, &exclude).await {
-            tracing::error!(error = format!("{error:#}"), "netlink has failed; trying again");
+            tracing::error!(error = format!("{error:#}"), "netlink failed; retrying");
         }
-        tokio::time::sleep(Duration::from_secs(1)).await;
+        tokio::time::sleep(RETRY).await;
     }
 }
 
@@ -54,19 +63,20 @@ async fn follow_once(links: &watch::Sender<Links>, exclude: &[Pattern]) -> Resul
         MulticastGroup::Ipv4Ifaddr,
         MulticastGroup::Ipv6Ifaddr,
     ];
-    let (connection, handle, mut messages) = new_multicast_connection(&groups).context("no netlink socket")?;
+    let (connection, handle, mut messages) =
+        new_multicast_connection(&groups).context("cannot open a netlink socket")?;
     let _connection = spawn(connection);
     loop {
-        let interfaces = read(&handle, exclude).await?;
-        let kernel = kernel::read(&interfaces);
-        let read = Links { interfaces, kernel };
+        let interfaces = read_interfaces(&handle, exclude).await?;
+        let kernel = sysctl::read(&interfaces);
+        let current = Links { interfaces, kernel };
         links.send_if_modified(|known| {
-            let changed = *known != read;
-            *known = read;
+            let changed = *known != current;
+            *known = current;
             changed
         });
         tokio::select! {
-            // An overrun is a message like any other here: something changed.
+            // An overrun of the socket counts as a message: something changed.
             message = messages.next() => { message.context("the netlink socket was closed")?; }
             () = tokio::time::sleep(RESYNC) => {}
         }
@@ -75,18 +85,34 @@ async fn follow_once(links: &watch::Sender<Links>, exclude: &[Pattern]) -> Resul
     }
 }
 
-async fn read(handle: &Handle, exclude: &[Pattern]) -> Result<Vec<Interface>> {
+async fn read_interfaces(handle: &Handle, exclude: &[Pattern]) -> Result<Vec<Interface>> {
+    let mut addresses = read_addresses(handle).await?;
+    let mut interfaces = Vec::new();
+    let mut stream = handle.link().get().execute();
+    while let Some(link) = stream.try_next().await.context("cannot read the links")? {
+        let mut addresses = addresses.remove(&link.header.index).unwrap_or_default();
+        addresses.sort();
+        interfaces.push(interface(&link, addresses, exclude));
+    }
+    interfaces.sort_by_key(|interface| interface.index);
+    Ok(interfaces)
+}
+
+/// Reads the usable addresses, with their prefixes, by interface index.
+async fn read_addresses(handle: &Handle) -> Result<BTreeMap<u32, Vec<IpNet>>> {
     let mut addresses: BTreeMap<u32, Vec<IpNet>> = BTreeMap::new();
     let mut stream = handle.address().get().execute();
-    while let Some(message) = stream.try_next().await.context("can't read the addresses")? {
-        // One that is still being probed for, or was found taken, is nothing to speak from (RFC 4862, section 5.4).
+    while let Some(message) = stream.try_next().await.context("cannot read the addresses")? {
+        // A node must not send from an address that is tentative or a duplicate (RFC 4862, section
+        // 5.4).
         let flags = message.header.flags;
         let unusable = flags.contains(AddressHeaderFlags::Dadfailed)
             || (flags.contains(AddressHeaderFlags::Tentative) && !flags.contains(AddressHeaderFlags::Optimistic));
         if unusable {
             continue;
         }
-        // The prefix is that of Address; on a point-to-point link it is the other end's.
+        // The prefix belongs to the attribute Address, which on a point-to-point link is the other
+        // end.
         let address = message.attributes.iter().find_map(|attribute| match attribute {
             AddressAttribute::Address(address) => Some(*address),
             _ => None,
@@ -94,15 +120,7 @@ async fn read(handle: &Handle, exclude: &[Pattern]) -> Result<Vec<Interface>> {
         let network = address.and_then(|address| IpNet::new(address, message.header.prefix_len).ok());
         addresses.entry(message.header.index).or_default().extend(network);
     }
-    let mut interfaces = Vec::new();
-    let mut stream = handle.link().get().execute();
-    while let Some(link) = stream.try_next().await.context("can't read the links")? {
-        let mut addresses = addresses.remove(&link.header.index).unwrap_or_default();
-        addresses.sort();
-        interfaces.push(interface(&link, addresses, exclude));
-    }
-    interfaces.sort_by_key(|interface| interface.index);
-    Ok(interfaces)
+    Ok(addresses)
 }
 
 fn interface(link: &LinkMessage, addresses: Vec<IpNet>, exclude: &[Pattern]) -> Interface {

@@ -1,5 +1,8 @@
-//! Packet sockets (packet(7)): whole Ethernet frames of one interface.
-#![expect(unsafe_code, reason = "the address of a packet socket has no safe interface")]
+//! Packet sockets (packet(7)), which carry whole Ethernet frames of one interface.
+#![expect(
+    unsafe_code,
+    reason = "socket2 has no safe constructor for the address of a packet socket"
+)]
 
 use std::io;
 
@@ -8,19 +11,22 @@ use tokio::io::{Interest, unix::AsyncFd};
 
 use super::reactor::register;
 
-/// How much may wait to be read: a packet takes almost a kilobyte of it.
+/// The size of the receive buffer in bytes. A packet takes almost a kilobyte of it.
 const RECEIVE_BUFFER: usize = 1 << 20;
 
-/// Opens a socket that hears, on one interface, the frames of one EtherType that `filter` (classic BPF) accepts.
+/// Opens a socket for the frames of one EtherType on one interface. It receives only frames that
+/// `filter` (classic BPF) accepts.
 pub(super) fn open(interface: u32, ethertype: u16, filter: &[SockFilter]) -> io::Result<AsyncFd<Socket>> {
-    // Protocol 0: nothing is queued before the filter is in force and the interface chosen.
+    // With protocol 0 the kernel queues nothing until the filter is attached and the interface is
+    // bound.
     let socket = Socket::new(
         Domain::PACKET,
         Type::RAW.nonblocking().cloexec(),
         Some(Protocol::from(0)),
     )?;
     socket.attach_filter(filter)?;
-    // What comes while this thread does not run waits here; the kernel takes it for as much as `net.core.rmem_max` allows, twice.
+    // Frames wait here while the thread does not run. The kernel caps the size at
+    // `net.core.rmem_max`, and then doubles it.
     socket.set_recv_buffer_size(RECEIVE_BUFFER)?;
     socket.bind(&address(interface, ethertype)?)?;
     register(socket, Interest::READABLE)
@@ -29,8 +35,10 @@ pub(super) fn open(interface: u32, ethertype: u16, filter: &[SockFilter]) -> io:
 fn address(interface: u32, ethertype: u16) -> io::Result<SockAddr> {
     let index = i32::try_from(interface).map_err(|_| io::Error::from(io::ErrorKind::InvalidInput))?;
     let length = libc::socklen_t::try_from(size_of::<libc::sockaddr_ll>()).map_err(io::Error::other)?;
-    // SAFETY: a sockaddr_storage is at least as large and as strictly aligned as every address, a sockaddr_ll included; all its fields are
-    // plain integers, which zeroes, as SockAddr::try_init starts with, are valid for.
+    // SAFETY: `try_init` passes a pointer to zeroed memory of type sockaddr_storage. That type is
+    // at least as large and as strictly aligned as sockaddr_ll, so the cast pointer may be written
+    // through. All fields of sockaddr_ll are plain integers, for which zero is a valid value.
+    // `length` is the size of the structure that was written.
     let (_, address) = unsafe {
         SockAddr::try_init(|storage, size| {
             let link = storage.cast::<libc::sockaddr_ll>();

@@ -7,33 +7,34 @@ use lodestone_runtime::clock;
 use rand::{TryRng, rngs::SysRng};
 use tokio::io::{Interest, unix::AsyncFd};
 
-use super::{heartbeat_sockets::Heartbeats, reactor::register};
+use super::{heartbeat_sockets::HeartbeatSockets, reactor::register};
 use lodestone_speaker_core::wire::{
     envelope::{Key, OpenError, Sealer},
     key_ring::Keys,
     message::{Datagram, Message, NodeName},
 };
 
-/// The longest datagram of UDP.
+/// The longest UDP datagram in bytes.
 const LONGEST: usize = 65536;
 
-/// What was heard.
+/// What arrived.
 #[derive(Debug)]
-pub enum Heard {
-    /// A message that is sealed with our key, and the address that it came from.
+pub(crate) enum Received {
+    /// A message sealed with a known key, and the address of its sender.
     Datagram(IpAddr, Datagram),
-    /// A node has answered that nobody listens there.
-    Unreachable(NodeName),
-    /// Something that is no message.
-    Refused,
+    /// A node reports that its port is closed. This can be forged.
+    PortUnreachable(NodeName),
+    /// A datagram that is not a message, or is sealed with another key.
+    Rejected,
 }
 
-/// The sockets of this speaker, and what goes into every message of its own.
+/// The sockets of this speaker, and what goes into every message that it sends.
 #[derive(Debug)]
-pub struct PeerSocket {
+pub(crate) struct PeerSocket {
     socket: AsyncFd<UdpSocket>,
-    heartbeats: Heartbeats,
+    heartbeats: HeartbeatSockets,
     port: u16,
+    /// Whether `socket` is an IPv6 socket, which carries both families.
     ipv6: bool,
     keys: Keys,
     buffer: Vec<u8>,
@@ -41,30 +42,22 @@ pub struct PeerSocket {
     me: NodeName,
     boot: u64,
     sequence: u64,
-    refused: u64,
+    rejected: u64,
 }
 
 impl PeerSocket {
-    /// Opens the socket. `boot` grows with each start of this speaker.
+    /// Opens the socket. `boot` must grow with each start of the speaker.
     ///
     /// # Errors
     /// When another process has the port.
-    pub fn open(port: u16, key: Key, me: NodeName, boot: u64) -> Result<Self> {
+    pub(crate) fn open(port: u16, key: Key, me: NodeName, boot: u64) -> Result<Self> {
         let mut random = [0; 16];
         SysRng.try_fill_bytes(&mut random).context("no randomness")?;
-        // One socket for both families; a node may have no IPv6 at all.
-        let (socket, ipv6) = match UdpSocket::bind((Ipv6Addr::UNSPECIFIED, port)) {
-            Ok(socket) => (socket, true),
-            Err(_) => (
-                UdpSocket::bind((Ipv4Addr::UNSPECIFIED, port))
-                    .with_context(|| format!("can't bind UDP port {port}"))?,
-                false,
-            ),
-        };
+        let (socket, ipv6) = bind(port)?;
         socket.set_nonblocking(true)?;
         Ok(Self {
             socket: register(socket, Interest::READABLE)?,
-            heartbeats: Heartbeats::default(),
+            heartbeats: HeartbeatSockets::default(),
             port,
             ipv6,
             keys: Keys::new(key),
@@ -73,93 +66,119 @@ impl PeerSocket {
             me,
             boot,
             sequence: 0,
-            refused: 0,
+            rejected: 0,
         })
     }
 
-    /// Takes another key.
-    pub fn set_key(&mut self, key: Key) {
+    /// Replaces the key.
+    pub(crate) fn set_key(&mut self, key: Key) {
         self.keys.change(clock::now(), key);
     }
 
-    /// Says from now on that it was started later than `boot`: the clock has gone back since an earlier start.
-    pub fn raise_boot(&mut self, boot: u64) {
+    /// Raises the boot id above `boot`, which a peer has seen from an earlier start of this
+    /// speaker.
+    pub(crate) fn raise_boot(&mut self, boot: u64) {
         if boot > self.boot {
-            tracing::info!("the clock of this node has gone back; the other speakers have been told");
+            tracing::info!("clock moved backwards since the last start; using a higher boot id");
             self.boot = boot.saturating_add(1);
         }
     }
 
-    /// Sends a message. What can't be sent now is lost, as it might be on the network: everything is said again.
-    pub fn send(&mut self, node: NodeName, to: IpAddr, message: Message) {
+    /// Sends a message. A message that cannot be sent now is lost, as it might be on the network.
+    /// Anti-entropy repeats it.
+    pub(crate) fn send(&mut self, node: NodeName, to: IpAddr, message: Message) {
+        if let Some(sealed) = self.seal(node, message) {
+            self.send_sealed(to, &sealed);
+        }
+    }
+
+    /// Sends a heartbeat on a connected socket, so that the kernel reports whether the port is
+    /// closed. If there is no such socket, the heartbeat goes out like any message.
+    pub(crate) fn send_heartbeat(&mut self, node: NodeName, to: IpAddr) {
+        let Some(sealed) = self.seal(node.clone(), Message::Heartbeat) else {
+            return;
+        };
+        if !self.heartbeats.send(&node, SocketAddr::new(to, self.port), &sealed) {
+            self.send_sealed(to, &sealed);
+        }
+    }
+
+    /// How many datagrams were rejected: sealed with another key, or not a message.
+    #[must_use]
+    pub(crate) const fn rejected_count(&self) -> u64 {
+        self.rejected
+    }
+
+    /// Waits until something arrives. Cancel safe: it takes a datagram or an error only when it
+    /// returns.
+    pub(crate) async fn receive(&mut self) -> Received {
+        let buffer = &mut self.buffer;
+        // Messages first: refusals are only hints.
+        let received = tokio::select! {
+            biased;
+            received = self.socket.async_io(Interest::READABLE, |socket| socket.recv_from(buffer)) => received,
+            node = self.heartbeats.next_refusal() => return Received::PortUnreachable(node),
+        };
+        // The kernel reports no errors of sent messages here, because the socket is not connected.
+        let Ok((length, from)) = received else {
+            return Received::Rejected;
+        };
+        self.read(length, from).unwrap_or_else(|error| {
+            self.reject(from, error);
+            Received::Rejected
+        })
+    }
+
+    fn seal(&mut self, node: NodeName, message: Message) -> Option<Vec<u8>> {
         self.sequence += 1;
-        let (boot, sequence) = (self.boot, self.sequence);
-        let is_heartbeat = message == Message::Heartbeat;
+        let key = self.keys.for_peer(clock::now(), &node);
         let datagram = Datagram {
             from: self.me.clone(),
-            to: node.clone(),
-            boot,
-            sequence,
+            to: node,
+            boot: self.boot,
+            sequence: self.sequence,
             message,
         };
-        let key = self.keys.for_peer(clock::now(), &node);
-        let sealed = datagram.write().ok().and_then(|bytes| self.sealer.seal(key, &bytes));
-        let Some(sealed) = sealed else { return };
-        if is_heartbeat && self.heartbeats.send(&node, SocketAddr::new(to, self.port), &sealed) {
-            return;
-        }
+        self.sealer.seal(key, &datagram.write().ok()?)
+    }
+
+    fn send_sealed(&self, to: IpAddr, sealed: &[u8]) {
         let address = match to {
             IpAddr::V4(v4) if self.ipv6 => IpAddr::V6(v4.to_ipv6_mapped()),
             address => address,
         };
-        if let Err(error) = self
-            .socket
-            .get_ref()
-            .send_to(&sealed, SocketAddr::new(address, self.port))
-        {
-            tracing::trace!(%to, %error, "a message could not be sent");
+        let socket = self.socket.get_ref();
+        if let Err(error) = socket.send_to(sealed, SocketAddr::new(address, self.port)) {
+            tracing::trace!(%to, %error, "cannot send a message");
         }
     }
 
-    /// How many messages were refused: under another key, or none at all.
-    #[must_use]
-    pub const fn refused(&self) -> u64 {
-        self.refused
-    }
-
-    /// Waits until something is heard. This can be given up at any time without losing anything.
-    pub async fn receive(&mut self) -> Heard {
-        let buffer = &mut self.buffer;
-        // Messages first: the rest are hints.
-        let received = tokio::select! {
-            biased;
-            received = self.socket.async_io(Interest::READABLE, |socket| socket.recv_from(buffer)) => received,
-            node = self.heartbeats.refused() => return Heard::Unreachable(node),
-        };
-        // An error can't be about a message of this socket, which is not connected: the kernel tells it of none.
-        let Ok((length, from)) = received else {
-            return Heard::Refused;
-        };
-        self.read(length, from).unwrap_or_else(|error| {
-            self.refuse(from, error);
-            Heard::Refused
-        })
-    }
-
-    fn read(&mut self, length: usize, from: SocketAddr) -> Result<Heard, OpenError> {
+    fn read(&mut self, length: usize, from: SocketAddr) -> Result<Received, OpenError> {
         let bytes = self.buffer.get(..length).unwrap_or_default();
         let now = clock::now();
         let (message, key) = self.keys.open(now, bytes)?;
         let datagram = Datagram::read(&message).map_err(|_| OpenError::Malformed)?;
         self.keys.used_by(now, &datagram.from, key);
-        Ok(Heard::Datagram(from.ip().to_canonical(), datagram))
+        Ok(Received::Datagram(from.ip().to_canonical(), datagram))
     }
 
-    /// Tells of the first message that is refused, and of each tenfold: never one line for each.
-    fn refuse(&mut self, from: SocketAddr, error: OpenError) {
-        self.refused = self.refused.saturating_add(1);
-        if self.refused == 10u64.pow(self.refused.ilog10()) {
-            tracing::warn!(from = %from.ip(), %error, refused = self.refused, "a message was refused");
+    /// Counts a rejected datagram. Logs the first, the tenth, the hundredth and so on, because
+    /// anybody can send any number of them.
+    fn reject(&mut self, from: SocketAddr, error: OpenError) {
+        self.rejected = self.rejected.saturating_add(1);
+        if self.rejected == 10u64.pow(self.rejected.ilog10()) {
+            tracing::warn!(from = %from.ip(), %error, rejected = self.rejected, "rejected a message");
         }
     }
+}
+
+/// Binds one socket for both families, or one for IPv4 on a node without IPv6. Returns the socket
+/// and whether it is an IPv6 socket.
+fn bind(port: u16) -> Result<(UdpSocket, bool)> {
+    if let Ok(socket) = UdpSocket::bind((Ipv6Addr::UNSPECIFIED, port)) {
+        return Ok((socket, true));
+    }
+    let socket =
+        UdpSocket::bind((Ipv4Addr::UNSPECIFIED, port)).with_context(|| format!("cannot bind UDP port {port}"))?;
+    Ok((socket, false))
 }

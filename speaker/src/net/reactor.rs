@@ -1,24 +1,29 @@
-//! What the reactor waits for. Tokio's own sockets would also wake this thread whenever something that was sent has left.
-#![expect(unsafe_code, reason = "the registration with the reactor has no safe interface")]
+//! Registers descriptors with tokio's reactor, for exactly the readiness that is needed.
+//!
+//! Tokio's own sockets always register for writing, too. They would wake the thread each time that
+//! a sent packet leaves the queue.
+#![expect(unsafe_code, reason = "AsyncFd has no safe constructor that takes the interest")]
 
 use std::{io, net::UdpSocket, os::fd::AsRawFd};
 
 use socket2::Socket;
 use tokio::io::{Interest, unix::AsyncFd};
 
-/// What has a descriptor to itself.
+/// A type that owns its descriptor.
 ///
 /// # Safety
-/// It keeps the descriptor open and always gives the same one, for as long as it lives.
+/// The implementor must keep the descriptor open, and must return the same one from `as_raw_fd`,
+/// for as long as it lives.
 pub(super) unsafe trait OwnsDescriptor: AsRawFd {}
 
-// SAFETY: it owns its descriptor and has no way to change it.
+// SAFETY: a Socket owns its descriptor and has no method that replaces it.
 unsafe impl OwnsDescriptor for Socket {}
-// SAFETY: it owns its descriptor and has no way to change it.
+// SAFETY: a UdpSocket owns its descriptor and has no method that replaces it.
 unsafe impl OwnsDescriptor for UdpSocket {}
 
-/// Lets the reactor wait for what is named by `interest`, and for nothing else.
+/// Registers `inner` with the reactor, for `interest` and nothing else.
 pub(super) fn register<T: OwnsDescriptor>(inner: T, interest: Interest) -> io::Result<AsyncFd<T>> {
-    // SAFETY: the AsyncFd owns it from now on, and it keeps its descriptor.
+    // SAFETY: the AsyncFd owns `inner` from now on. By the contract of OwnsDescriptor, the
+    // descriptor stays open and the same until `inner` is dropped.
     unsafe { AsyncFd::register_with_interest(inner, interest) }.map_err(io::Error::from)
 }

@@ -1,14 +1,16 @@
-//! How the kernel is set: the parameters of `/proc/sys/net` that decide whether announced addresses work. They have no events; they are
-//! read with the links, which are looked at once a minute even without a change.
+//! The kernel's settings in `/proc/sys/net` that decide whether announced addresses work.
+//!
+//! The kernel reports no events for them. They are read together with the interfaces, at least once
+//! a minute.
 
-use std::fs;
+use std::{collections::BTreeSet, fs};
 
 use lodestone_speaker_core::{
     Interface,
     node::preflight::{Kernel, Parameters},
 };
 
-/// Reads what matters of the interfaces that addresses are announced on.
+/// Reads the settings of the interfaces on which the node announces.
 pub(super) fn read(interfaces: &[Interface]) -> Kernel {
     let announcing = interfaces.iter().filter(|interface| interface.can_announce());
     let parameters = announcing.map(|interface| (interface.name.clone(), parameters(&interface.name)));
@@ -20,14 +22,15 @@ pub(super) fn read(interfaces: &[Interface]) -> Kernel {
     }
 }
 
-/// Those in force: of the one for all interfaces and the one of this interface the higher counts (ip-sysctl in the kernel's documentation).
+/// Returns the parameters in force on `interface`. The kernel uses the higher one of the value for
+/// all interfaces and the value for this interface (ip-sysctl in the kernel's documentation).
 fn parameters(interface: &str) -> Parameters {
     let value = |name: &str| {
-        let read = |of: &str| {
-            let text = fs::read_to_string(format!("/proc/sys/net/ipv4/conf/{of}/{name}")).ok()?;
+        let read = |folder: &str| {
+            let text = fs::read_to_string(format!("/proc/sys/net/ipv4/conf/{folder}/{name}")).ok()?;
             text.trim().parse::<u8>().ok()
         };
-        // Of an interface that has just gone nothing is known, and nothing is said.
+        // An interface that has just gone has no folder. Preflight then reports nothing for it.
         read("all").max(read(interface)).unwrap_or_default()
     };
     Parameters {
@@ -37,14 +40,16 @@ fn parameters(interface: &str) -> Parameters {
     }
 }
 
-/// The interfaces of the default routes: lines of interface, destination, gateway, flags, reference count, use, metric, mask.
-fn default_routes(text: &str) -> std::collections::BTreeSet<String> {
+/// Returns the interfaces of the default routes in the text of `/proc/net/route`. The columns of a
+/// line are interface, destination, gateway, flags, reference count, use, metric, mask and more.
+fn default_routes(text: &str) -> BTreeSet<String> {
+    const ANY: Option<&&str> = Some(&"00000000");
     let routes = text
         .lines()
         .skip(1)
         .map(|line| line.split_whitespace().collect::<Vec<_>>());
     routes
-        .filter(|fields| fields.get(1) == Some(&"00000000") && fields.get(7) == Some(&"00000000"))
+        .filter(|fields| fields.get(1) == ANY && fields.get(7) == ANY)
         .filter_map(|fields| fields.first().map(|name| (*name).to_owned()))
         .collect()
 }
@@ -54,7 +59,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_interface_of_the_default_route_is_found() {
+    fn finds_the_interface_of_the_default_route() {
         let text = "Iface\tDestination\tGateway \tFlags\tRefCnt\tUse\tMetric\tMask\t\tMTU\tWindow\tIRTT\n\
                     eth0\t00000000\t017AA8C0\t0003\t0\t0\t0\t00000000\t0\t0\t0\n\
                     lan0\t007AA8C0\t00000000\t0001\t0\t0\t0\t00FFFFFF\t0\t0\t0\n\

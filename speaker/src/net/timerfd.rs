@@ -1,6 +1,7 @@
-//! When something is due: one timer of the kernel. Those of the reactor are a wheel, which also wakes this thread to turn, twice for each that
-//! is set.
-#![expect(unsafe_code, reason = "it says that it owns its descriptor")]
+//! One timerfd for all deadlines of the driver.
+//!
+//! Tokio's timer wheel would cause two extra wake-ups per armed timer.
+#![expect(unsafe_code, reason = "OwnsDescriptor is an unsafe trait")]
 
 use std::{
     io,
@@ -13,11 +14,12 @@ use tokio::io::{Interest, unix::AsyncFd};
 
 use super::reactor::{OwnsDescriptor, register};
 
-/// A timer that is set anew again and again.
+/// A timer with one deadline, which can be changed at any time.
 #[derive(Debug)]
-pub struct Timer {
+pub(crate) struct DeadlineTimer {
     descriptor: AsyncFd<Descriptor>,
-    set: Option<Instant>,
+    /// The deadline that the kernel has; `None` if the timer is off or has expired.
+    armed: Option<Instant>,
 }
 
 #[derive(Debug)]
@@ -29,54 +31,55 @@ impl AsRawFd for Descriptor {
     }
 }
 
-// SAFETY: a TimerFd owns its descriptor and has no way to change it.
+// SAFETY: a TimerFd owns its descriptor and has no method that replaces it.
 unsafe impl OwnsDescriptor for Descriptor {}
 
-impl Timer {
-    /// One that is not set.
+impl DeadlineTimer {
+    /// Creates a timer that is off.
     ///
     /// # Errors
-    /// When there are no descriptors left.
-    pub fn open() -> io::Result<Self> {
+    /// When the process has no descriptors left.
+    pub(crate) fn open() -> io::Result<Self> {
         let timer = TimerFd::new(
             ClockId::CLOCK_MONOTONIC,
             TimerFlags::TFD_NONBLOCK | TimerFlags::TFD_CLOEXEC,
         )?;
         Ok(Self {
             descriptor: register(Descriptor(timer), Interest::READABLE)?,
-            set: None,
+            armed: None,
         })
     }
 
-    /// Sets it to a time, or to none.
-    pub fn set(&mut self, now: Instant, due: Option<Instant>) {
-        if self.set == due {
+    /// Sets the deadline; `None` turns the timer off. A deadline in the past is due at once.
+    pub(crate) fn set(&mut self, now: Instant, deadline: Option<Instant>) {
+        if self.armed == deadline {
             return;
         }
         let timer = &self.descriptor.get_ref().0;
-        let set = match due {
-            // Nothing would switch it off.
+        let result = match deadline {
+            // At least a nanosecond, because zero turns a timerfd off.
             Some(due) => {
                 let after = due.saturating_duration_since(now).max(Duration::from_nanos(1));
                 timer.set(Expiration::OneShot(after.into()), TimerSetTimeFlags::empty())
             }
             None => timer.unset(),
         };
-        match set {
-            Ok(()) => self.set = due,
-            Err(error) => tracing::error!(%error, "a timer could not be set"),
+        match result {
+            Ok(()) => self.armed = deadline,
+            Err(error) => tracing::error!(%error, "cannot set the timer"),
         }
     }
 
-    /// Waits until it is due; for ever, if it is not set. This can be given up at any time without losing anything.
-    pub async fn due(&mut self) {
-        // It fails only when the process ends, with the reactor.
+    /// Waits until the deadline; forever if the timer is off. Cancel safe: the state is in the
+    /// kernel, and it is cleared only when this returns.
+    pub(crate) async fn due(&mut self) {
+        // This fails only without a reactor, which is when the process ends.
         let Ok(mut ready) = self.descriptor.readable().await else {
             return std::future::pending().await;
         };
-        // Setting it anew is what takes the expiration back: it need not be read.
+        // The expiration need not be read: the next call of `set` clears it.
         ready.clear_ready();
-        self.set = None;
+        self.armed = None;
     }
 }
 
@@ -87,21 +90,20 @@ mod tests {
     use lodestone_runtime::clock::now;
 
     #[tokio::test]
-    async fn it_is_due_at_its_time_each_time_and_never_when_it_is_not_set() {
-        let mut timer = Timer::open().unwrap();
+    async fn due_once_at_each_deadline_and_never_while_off() {
+        let mut timer = DeadlineTimer::open().unwrap();
         for _ in 0..3 {
             let due = now() + Duration::from_millis(5);
             timer.set(now(), Some(due));
             timer.due().await;
             assert!(now() >= due);
-            // It is due once.
-            assert!(timer.due().now_or_never().is_none());
+            assert!(timer.due().now_or_never().is_none(), "due once only");
         }
-        // A time that has gone is now; an earlier one comes in place of a later one.
+        // A deadline in the past is due at once. An earlier deadline replaces a later one.
         timer.set(now(), Some(now() + Duration::from_secs(3600)));
         timer.set(now(), Some(now() - Duration::from_secs(1)));
         timer.due().await;
-        // One that is taken back does not come, though it was due already.
+        // A deadline that is removed does not come, although it was due already.
         timer.set(now(), Some(now() - Duration::from_secs(1)));
         timer.set(now(), None);
         tokio::task::yield_now().await;
