@@ -1,11 +1,17 @@
-//! The API of Lodestone, and what it means.
+//! The API of Lodestone: the types of group `metallb.io`, and the validated configuration.
 //!
-//! - The types of group `metallb.io`, from which `crdgen` derives the CustomResourceDefinitions that the chart ships.
-//! - [`IpRange`]: runs of addresses of either family, as pools spell them.
-//! - [`Config`]: all objects of a cluster turned into one validated model, plus a list of what was refused and why. One bad
-//!   object is refused by itself and harms nothing else.
+//! | Item | Purpose |
+//! |---|---|
+//! | [`IPAddressPool`], [`L2Advertisement`] | what users configure |
+//! | [`ServiceL2Status`], [`ConfigurationState`] | what Lodestone reports |
+//! | [`custom_resource_definitions`] | the definitions of these types, which `crdgen` writes for the chart |
+//! | [`Config`], [`mod@config`] | all objects as one validated model, and the [`Refusal`]s |
+//! | [`IpRange`], [`Family`] | ranges of addresses, as pools spell them |
+//! | [`Selector`] | label selectors that were checked once |
+//! | [`ObjectKey`] | the namespace and the name of an object |
+//! | [`annotation`], constants | names of annotations, labels and entries that both programs use |
 //!
-//! Nothing here does I/O, asks a clock or knows a client.
+//! This crate does no I/O, reads no clock and has no Kubernetes client.
 #![forbid(unsafe_code)]
 
 mod annotations;

@@ -7,7 +7,8 @@
 //! | `/debug/state` | what the process knows and why it acts as it does, as JSON |
 //! | `/metrics` | metrics for Prometheus, in the OpenMetrics text format |
 //!
-//! `/metrics` has a port of its own. That port may be open to other hosts while the first one is not.
+//! `/metrics` has a port of its own. That port may be open to other hosts while the first one is
+//! not.
 
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 
@@ -96,7 +97,8 @@ impl QuerySender {
         content_type: &str,
     ) -> Response {
         let (sender, response) = oneshot::channel();
-        // The send fails only while the process shuts down. The channel is then closed, which is 503.
+        // The send fails only while the process shuts down. The channel is then closed, which is
+        // 503.
         let _ = self.0.send(query(sender)).await;
         match response.await {
             Ok(body) => ([(CONTENT_TYPE, content_type)], body.to_string()).into_response(),
@@ -114,7 +116,8 @@ async fn listen(address: SocketAddr, router: Router) -> Result<Task> {
     }))
 }
 
-/// Listens on `address`. The address `::` stands for all addresses of every family that the host has.
+/// Listens on `address`. The address `::` stands for all addresses of every family that the host
+/// has.
 ///
 /// # Errors
 /// When the address cannot be bound, for example because another process uses the port.

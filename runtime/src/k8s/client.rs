@@ -6,7 +6,8 @@ use anyhow::{Context, Result};
 use kube::{Client, Config};
 use tokio::time::timeout;
 
-/// A connection that carries nothing for this long is dead, because every watch ends after a minute.
+/// A connection that carries nothing for this long is dead, because every watch ends after a
+/// minute.
 const IDLE_TIMEOUT: Duration = Duration::from_secs(75);
 
 /// The longest time to open a connection.

@@ -53,8 +53,8 @@ impl Events {
         (Self(sender), task)
     }
 
-    /// Waits until the queue has room for one event. The room stays only if the caller is the only
-    /// one that sends.
+    /// Waits until the queue has room for an event. No other task may send meanwhile, or it takes
+    /// the room.
     pub async fn wait_for_room(&self) {
         // The permit is dropped at once; the caller sends next.
         let _ = self.0.reserve().await;

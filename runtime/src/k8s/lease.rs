@@ -2,8 +2,8 @@
 //!
 //! [`Elector`] decides and does no I/O; [`run_election`] reads and writes the Lease for it.
 //!
-//! Clocks of different processes are never compared. A Lease has expired for a process that has seen
-//! it unchanged for the Lease's duration by its own clock. This is the rule of client-go.
+//! Clocks of different processes are never compared. A Lease has expired for a process that has
+//! seen it unchanged for the Lease's duration by its own clock. This is the rule of client-go.
 //!
 //! Unlike client-go, a leader without a candidate does not renew the Lease; it only reads it:
 //!
@@ -14,16 +14,16 @@
 //! - A leader that finds a candidate renews the Lease.
 //!
 //! ```text
-//!                 no holder, or an earlier run of this process: write
-//! ┌───────────┐ ──────────────────────────────────────────────────────► ┌────────┐
-//! │  standby  │                                                         │ leader │ ─┐ no candidate: read
-//! └───────────┘ ◄────────────────────────────────────────────────────── └────────┘ ◄┘ candidate: renew
-//!       │            deadline passed, or another process is holder          ▲
-//!       │ another process is holder: write                                  │
-//!       ▼                                                                   │
-//! ┌───────────┐                                                             │
-//! │ candidate │ ────────────────────────────────────────────────────────────┘
-//! └───────────┘        Lease unchanged for its duration: write
+//!              no holder, or an earlier run of this process: write
+//! ┌───────────┐ ────────────────────────────────────────────────► ┌────────┐
+//! │  standby  │                                                   │ leader │─┐ no candidate: read
+//! └───────────┘ ◄──────────────────────────────────────────────── └────────┘◄┘ candidate: renew
+//!       │          deadline passed, or another process is holder      ▲
+//!       │ another process is holder: write                            │
+//!       ▼                                                             │
+//! ┌───────────┐                                                       │
+//! │ candidate │ ──────────────────────────────────────────────────────┘
+//! └───────────┘  Lease unchanged for its duration: write
 //! ```
 
 mod client;

@@ -135,9 +135,9 @@ fn state(lease: &Lease) -> LeaseState {
 
 /// Takes part in the election until the future is dropped.
 ///
-/// Sends the time until which this process is leader, or `None` while it is a standby. A leader must
-/// compare that time with the clock before each write, because this task may be delayed like any
-/// other.
+/// Sends the time until which this process is leader, or `None` while it is a standby. A leader
+/// must compare that time with the clock before each write, because this task may be delayed like
+/// any other.
 pub async fn run_election(client: LeaseClient, mut elector: Elector, leader_until: watch::Sender<Option<Instant>>) {
     let mut failing = false;
     loop {
