@@ -6,8 +6,7 @@ use kube::CustomResourceExt;
 use crate::{ConfigurationState, IPAddressPool, L2Advertisement, ServiceL2Status};
 
 /// Returns all CustomResourceDefinitions, in the order of the chart.
-#[must_use]
-pub fn custom_resource_definitions() -> Vec<CustomResourceDefinition> {
+fn custom_resource_definitions() -> Vec<CustomResourceDefinition> {
     let mut definitions = vec![
         ConfigurationState::crd(),
         IPAddressPool::crd(),

@@ -4,10 +4,9 @@
 //! |---|---|
 //! | [`IPAddressPool`], [`L2Advertisement`] | what users configure |
 //! | [`ServiceL2Status`], [`ConfigurationState`] | what Lodestone reports |
-//! | [`custom_resource_definitions`] | the definitions of these types, which `crdgen` writes for the chart |
+//! | [`to_yaml`] | the CustomResourceDefinitions of these types, for the chart |
 //! | [`Config`], [`mod@config`] | all objects as one validated model, and the [`Refusal`]s |
 //! | [`IpRange`], [`Family`] | ranges of addresses, as pools spell them |
-//! | [`Selector`] | label selectors that were checked once |
 //! | [`ObjectKey`] | the namespace and the name of an object |
 //! | [`annotation`], constants | names of annotations, labels and entries that both programs use |
 //!
@@ -34,14 +33,14 @@ pub use configuration_state::{
 pub use constants::{
     COMPONENT_TYPE_LABEL, NODE_LABEL, PEER_KEY_ENTRY, POOL_ANNOTATION, SERVICE_NAME_LABEL, SERVICE_NAMESPACE_LABEL,
 };
-pub use crd::{custom_resource_definitions, to_yaml};
+pub use crd::to_yaml;
 pub use ip_address_pool::{IPAddressPool, IPAddressPoolSpec, IPAddressPoolStatus, ServiceAllocation};
 pub use ip_range::{Family, IpRange, RangeError};
 pub use l2_advertisement::{
     L2Advertisement, L2AdvertisementFields, L2AdvertisementSpec, L2AdvertisementStatus, PreferredNodeSelector,
 };
 pub use object_key::ObjectKey;
-pub use selector::{Labels, Selector, SelectorError};
+pub use selector::Labels;
 pub use service_l2_status::{
     InterfaceInfo, ServiceL2Status, ServiceL2StatusFields, ServiceL2StatusSpec, ServiceL2StatusStatus,
 };

@@ -11,18 +11,18 @@ pub type Labels = BTreeMap<String, String>;
 /// Why a label selector is invalid.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("not a label selector: {0}")]
-pub struct SelectorError(String);
+pub(crate) struct SelectorError(String);
 
 /// A valid label selector. All its terms must match. An empty selector matches everything.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Selector(KubeSelector);
+pub(crate) struct Selector(KubeSelector);
 
 impl Selector {
     /// Validates `selector`.
     ///
     /// # Errors
     /// When an expression has an unknown operator, or values that do not fit its operator.
-    pub fn new(selector: &LabelSelector) -> Result<Self, SelectorError> {
+    pub(crate) fn new(selector: &LabelSelector) -> Result<Self, SelectorError> {
         for expression in selector.match_expressions.iter().flatten() {
             let has_values = expression.values.as_ref().is_some_and(|values| !values.is_empty());
             let key = &expression.key;
@@ -52,14 +52,12 @@ impl Selector {
     }
 
     /// Whether the selector matches an object with `labels`.
-    #[must_use]
-    pub fn matches(&self, labels: &Labels) -> bool {
+    pub(crate) fn matches(&self, labels: &Labels) -> bool {
         self.0.matches(labels)
     }
 }
 
 /// Whether at least one of `selectors` matches `labels`.
-#[must_use]
 pub(crate) fn any_matches(selectors: &[Selector], labels: &Labels) -> bool {
     selectors.iter().any(|selector| selector.matches(labels))
 }
