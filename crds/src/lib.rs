@@ -1,11 +1,16 @@
-//! The API of Lodestone, and what it means.
+//! The API of Lodestone: the types of group `metallb.io`, and the validated configuration.
 //!
-//! - The types of group `metallb.io`, from which `crdgen` derives the CustomResourceDefinitions that the chart ships.
-//! - [`IpRange`]: runs of addresses of either family, as pools spell them.
-//! - [`Config`]: all objects of a cluster turned into one validated model, plus a list of what was refused and why. One bad
-//!   object is refused by itself and harms nothing else.
+//! | Item | Purpose |
+//! |---|---|
+//! | [`IPAddressPool`], [`L2Advertisement`] | what users configure |
+//! | [`ServiceL2Status`], [`ConfigurationState`] | what Lodestone reports |
+//! | [`to_yaml`] | the CustomResourceDefinitions of these types, for the chart |
+//! | [`Config`], [`mod@config`] | all objects as one validated model, and the [`Refusal`]s |
+//! | [`IpRange`], [`Family`] | ranges of addresses, as pools spell them |
+//! | [`ObjectKey`] | the namespace and the name of an object |
+//! | [`annotation`], constants | names of annotations, labels and entries that both programs use |
 //!
-//! Nothing here does I/O, asks a clock or knows a client.
+//! This crate does no I/O, reads no clock and has no Kubernetes client.
 #![forbid(unsafe_code)]
 
 mod annotations;
@@ -28,14 +33,14 @@ pub use configuration_state::{
 pub use constants::{
     COMPONENT_TYPE_LABEL, NODE_LABEL, PEER_KEY_ENTRY, POOL_ANNOTATION, SERVICE_NAME_LABEL, SERVICE_NAMESPACE_LABEL,
 };
-pub use crd::{custom_resource_definitions, to_yaml};
+pub use crd::to_yaml;
 pub use ip_address_pool::{IPAddressPool, IPAddressPoolSpec, IPAddressPoolStatus, ServiceAllocation};
 pub use ip_range::{Family, IpRange, RangeError};
 pub use l2_advertisement::{
     L2Advertisement, L2AdvertisementFields, L2AdvertisementSpec, L2AdvertisementStatus, PreferredNodeSelector,
 };
 pub use object_key::ObjectKey;
-pub use selector::{Labels, Selector, SelectorError};
+pub use selector::Labels;
 pub use service_l2_status::{
     InterfaceInfo, ServiceL2Status, ServiceL2StatusFields, ServiceL2StatusSpec, ServiceL2StatusStatus,
 };

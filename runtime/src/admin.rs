@@ -1,9 +1,14 @@
-//! The HTTP servers for probes and questions.
+//! HTTP servers for probes, metrics and `/debug/state`.
 //!
-//! - `/healthz`: the process runs.
-//! - `/readyz`: 200 when there is nothing left to wait for, else 503 and what it is.
-//! - `/debug/state`: what the process knows and why it does what it does, as JSON.
-//! - `/metrics`: for Prometheus (OpenMetrics); on a port of its own, which is open to other hosts where the others are not.
+//! | Path | Response |
+//! |---|---|
+//! | `/healthz` | 200 while the process runs |
+//! | `/readyz` | 200 when the process is ready, else 503 and the list of what it waits for |
+//! | `/debug/state` | what the process knows and why it acts as it does, as JSON |
+//! | `/metrics` | metrics for Prometheus, in the OpenMetrics text format |
+//!
+//! `/metrics` has a port of its own. That port may be open to other hosts while the first one is
+//! not.
 
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 
@@ -24,46 +29,47 @@ use crate::{
     task::{Task, spawn},
 };
 
-/// A question to the process; whoever owns its state answers. One that is not answered is answered with 503.
+/// A request to the task that owns the state. The HTTP client gets 503 if that task drops the
+/// request without a response.
 #[derive(Debug)]
 pub enum Query {
-    /// What it knows and why it does what it does.
+    /// Asks for the content of `/debug/state`.
     State(oneshot::Sender<serde_json::Value>),
-    /// Its metrics, in the text format of OpenMetrics.
+    /// Asks for the metrics in the OpenMetrics text format.
     Metrics(oneshot::Sender<String>),
 }
 
-/// Where questions are asked.
+/// The sending side of the queries.
 #[derive(Clone, Debug)]
-struct Asker(mpsc::Sender<Query>);
+struct QuerySender(mpsc::Sender<Query>);
 
-/// How many questions may wait for an answer.
-const QUESTIONS: usize = 4;
+/// How many queries may wait for a response.
+const QUERY_QUEUE: usize = 4;
 
-/// The type of the metrics; Prometheus 3 refuses others.
+/// The content type of the metrics. Prometheus 3 rejects any other.
 const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
-/// Starts the servers: probes and state at `address`, metrics at `metrics` if that is given. Questions are to be answered by whoever reads
-/// them.
+/// Starts the servers: probes and state at `address`, metrics at `metrics` if it is given. The
+/// caller must respond to the queries that it receives.
 ///
 /// # Errors
-/// When an address can't be listened on, as when another process has the port.
+/// When an address cannot be bound, for example because another process uses the port.
 pub async fn serve(
     address: SocketAddr,
     metrics: Option<SocketAddr>,
     readiness: Readiness,
 ) -> Result<(Vec<Task>, mpsc::Receiver<Query>)> {
-    let (ask, questions) = mpsc::channel::<Query>(QUESTIONS);
-    let asker = Asker(ask);
-    let mut servers = vec![listen(address, probes(asker.clone(), readiness)).await?];
+    let (sender, queries) = mpsc::channel::<Query>(QUERY_QUEUE);
+    let sender = QuerySender(sender);
+    let mut servers = vec![listen(address, probes(sender.clone(), readiness)).await?];
     if let Some(address) = metrics {
-        let route = get(move || async move { asker.ask(Query::Metrics, OPEN_METRICS).await });
+        let route = get(move || async move { sender.request(Query::Metrics, OPEN_METRICS).await });
         servers.push(listen(address, Router::new().route("/metrics", route)).await?);
     }
-    Ok((servers, questions))
+    Ok((servers, queries))
 }
 
-fn probes(asker: Asker, readiness: Readiness) -> Router {
+fn probes(sender: QuerySender, readiness: Readiness) -> Router {
     let ready = move || async move {
         let waiting = readiness.waiting_for();
         if waiting.is_empty() {
@@ -80,17 +86,22 @@ fn probes(asker: Asker, readiness: Readiness) -> Router {
         .route("/readyz", get(ready))
         .route(
             "/debug/state",
-            get(move || async move { asker.ask(Query::State, "application/json").await }),
+            get(move || async move { sender.request(Query::State, "application/json").await }),
         )
 }
 
-impl Asker {
-    async fn ask<T: ToString>(&self, question: impl FnOnce(oneshot::Sender<T>) -> Query, type_: &str) -> Response {
-        let (sender, answer) = oneshot::channel();
-        // Whoever answers may be about to end.
-        let _ = self.0.send(question(sender)).await;
-        match answer.await {
-            Ok(answer) => ([(CONTENT_TYPE, type_)], answer.to_string()).into_response(),
+impl QuerySender {
+    async fn request<T: ToString>(
+        &self,
+        query: impl FnOnce(oneshot::Sender<T>) -> Query,
+        content_type: &str,
+    ) -> Response {
+        let (sender, response) = oneshot::channel();
+        // The send fails only while the process shuts down. The channel is then closed, which is
+        // 503.
+        let _ = self.0.send(query(sender)).await;
+        match response.await {
+            Ok(body) => ([(CONTENT_TYPE, content_type)], body.to_string()).into_response(),
             Err(_) => StatusCode::SERVICE_UNAVAILABLE.into_response(),
         }
     }
@@ -100,22 +111,23 @@ async fn listen(address: SocketAddr, router: Router) -> Result<Task> {
     let listener = bind(address).await?;
     Ok(spawn(async move {
         if let Err(error) = axum::serve(listener, router).await {
-            tracing::error!(%address, %error, "the server has ended");
+            tracing::error!(%address, %error, "HTTP server stopped");
         }
     }))
 }
 
-/// Listens on an address; `::` is every address of whatever families the host has.
+/// Listens on `address`. The address `::` stands for all addresses of every family that the host
+/// has.
 ///
 /// # Errors
-/// When it can't be listened on, as when another process has the port.
+/// When the address cannot be bound, for example because another process uses the port.
 pub async fn bind(address: SocketAddr) -> Result<TcpListener> {
     let listener = match TcpListener::bind(address).await {
         // A host without IPv6 has no `::`.
         Err(_) if address.ip() == Ipv6Addr::UNSPECIFIED => {
             TcpListener::bind((Ipv4Addr::UNSPECIFIED, address.port())).await
         }
-        answer => answer,
+        result => result,
     };
-    listener.with_context(|| format!("can't listen on {address}"))
+    listener.with_context(|| format!("cannot listen on {address}"))
 }

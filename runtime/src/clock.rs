@@ -1,21 +1,25 @@
-//! The only place that asks a clock. Everything that decides takes the time as an argument.
-#![expect(clippy::disallowed_methods, reason = "this is the place that the others are sent to")]
+//! The only place that reads a clock. Code that decides takes the time as an argument.
+#![expect(
+    clippy::disallowed_methods,
+    reason = "clippy.toml refers all other code to this module"
+)]
 
 use std::time::{Instant, SystemTime};
 
-/// The monotonic clock.
+/// Reads the monotonic clock.
 #[must_use]
 pub fn now() -> Instant {
     Instant::now()
 }
 
-/// The wall clock: for what humans read, never for measuring.
+/// Reads the wall clock. Use it for timestamps that people read, never to measure durations.
 #[must_use]
 pub fn wall() -> jiff::Timestamp {
     jiff::Timestamp::now()
 }
 
-/// Nanoseconds of the wall clock since 1970: grows from one start of a process to the next.
+/// Reads the wall clock as nanoseconds since 1970. The value grows from one start of a process to
+/// the next, unless somebody sets the clock back.
 #[must_use]
 pub fn wall_nanoseconds() -> u64 {
     let since = SystemTime::now()

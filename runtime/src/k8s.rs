@@ -2,10 +2,10 @@
 //!
 //! | Module | Purpose |
 //! |---|---|
-//! | [`client`] | connection to the API server, and the time limit of one request |
+//! | [`client`] | the connection to the API server, and the time limit of a request |
 //! | [`condition`] | status conditions, written only when something changed |
 //! | [`configuration_state`] | the `ConfigurationState` object of a component |
-//! | [`decode_guard`] | objects that may fail to decode without harm to the others in a list |
+//! | [`decode_guard`] | objects that may fail to decode without harm to the rest of a list |
 //! | [`events`] | Kubernetes events, sent in the background |
 //! | [`lease`] | leader election among replicas |
 //! | [`node`] | Nodes, reduced to the fields in use |

@@ -2,15 +2,15 @@
 
 use tokio::task::JoinHandle;
 
-/// A task of the runtime; dropping this ends it.
+/// A task of the async runtime. Dropping this value aborts the task.
 #[derive(Debug)]
-#[must_use = "dropping a task ends it"]
+#[must_use = "dropping a task aborts it"]
 pub struct Task(JoinHandle<()>);
 
 impl Task {
-    /// Waits for its end. A task that panicked counts as ended.
+    /// Waits until the task has ended. A task that panicked counts as ended.
     pub async fn join(&mut self) {
-        // The process's panic hook has told why already.
+        // The panic hook of the process has already reported a panic.
         let _ = (&mut self.0).await;
     }
 }
@@ -22,7 +22,10 @@ impl Drop for Task {
 }
 
 /// Starts a task.
-#[expect(clippy::disallowed_methods, reason = "this is the place that the others are sent to")]
+#[expect(
+    clippy::disallowed_methods,
+    reason = "clippy.toml refers all other code to this function"
+)]
 pub fn spawn(work: impl Future<Output = ()> + Send + 'static) -> Task {
     Task(tokio::spawn(work))
 }

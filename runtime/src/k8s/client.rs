@@ -6,32 +6,39 @@ use anyhow::{Context, Result};
 use kube::{Client, Config};
 use tokio::time::timeout;
 
-/// Nothing is heard for so long only on a connection that is dead: watches end after a minute.
-const SILENCE: Duration = Duration::from_secs(75);
+/// A connection that carries nothing for this long is dead, because every watch ends after a
+/// minute.
+const IDLE_TIMEOUT: Duration = Duration::from_secs(75);
 
-/// Connects with the credentials of the pod, or of KUBECONFIG.
+/// The longest time to open a connection.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// The longest time to wait for one response.
+const RESPONSE_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// Connects with the credentials of the pod, or with those that KUBECONFIG names.
 ///
 /// # Errors
-/// When there are none.
+/// When there are no credentials, or when they are not usable.
 pub async fn connect() -> Result<Client> {
     let mut config = Config::infer()
         .await
-        .context("no credentials for the API server: neither a pod's nor KUBECONFIG")?;
-    config.connect_timeout = Some(Duration::from_secs(5));
-    // A connection whose other end has gone without a word would hold up what is sent on it for a quarter of an hour.
-    config.read_timeout = Some(SILENCE);
-    config.write_timeout = Some(SILENCE);
-    Client::try_from(config).context("can't make a client for the API server")
+        .context("no credentials for the API server: neither those of a pod nor KUBECONFIG")?;
+    config.connect_timeout = Some(CONNECT_TIMEOUT);
+    // Without these limits, requests on a connection whose peer vanished hang for about 15 minutes.
+    config.read_timeout = Some(IDLE_TIMEOUT);
+    config.write_timeout = Some(IDLE_TIMEOUT);
+    Client::try_from(config).context("cannot create a client for the API server")
 }
 
-/// How long the API server may take for one answer.
-const PATIENCE: Duration = Duration::from_secs(5);
-
-/// Waits for the answer to one request, but not for ever: a connection whose other end has gone would hold it up.
+/// Waits for the response to one request, for a limited time. A request on a connection whose peer
+/// vanished would otherwise block its caller.
 ///
 /// # Errors
-/// Those of the request, and when there is no answer in time.
+/// The errors of the request, and an error when the response does not arrive in time.
 pub async fn with_time_limit<T>(request: impl Future<Output = Result<T, kube::Error>>) -> Result<T, kube::Error> {
-    let no_answer = || kube::Error::Service("no answer in time".into());
-    timeout(PATIENCE, request).await.unwrap_or_else(|_| Err(no_answer()))
+    let timed_out = || kube::Error::Service("the API server did not respond in time".into());
+    timeout(RESPONSE_TIMEOUT, request)
+        .await
+        .unwrap_or_else(|_| Err(timed_out()))
 }

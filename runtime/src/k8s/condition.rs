@@ -1,34 +1,34 @@
-//! Conditions of objects.
+//! Status conditions of objects.
 
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 
-/// A condition as it should be.
+/// The content that a condition should have.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DesiredCondition {
-    /// Its type.
+    /// The type of the condition, for example `Accepted`.
     pub type_: &'static str,
-    /// Whether it holds.
+    /// Whether the status is True; otherwise it is False.
     pub holds: bool,
-    /// One word in CamelCase.
+    /// The reason for programs: one word in CamelCase.
     pub reason: String,
-    /// For humans.
+    /// The message for people.
     pub message: String,
-    /// The generation of the object that was looked at.
+    /// The generation of the object that this condition describes.
     pub observed_generation: Option<i64>,
 }
 
-/// The list of conditions with `wanted` in it, or `None` when it already says all that: then there is nothing to write. The time
-/// of the last transition moves only when the status flips.
+/// Returns `current` with the condition `desired` in it, or `None` if nothing would change. The
+/// transition time changes only when the status does.
 #[must_use]
-pub fn updated(current: &[Condition], wanted: &DesiredCondition, now: Timestamp) -> Option<Vec<Condition>> {
-    let status = if wanted.holds { "True" } else { "False" };
-    let old = current.iter().find(|condition| condition.type_ == wanted.type_);
+pub fn updated(current: &[Condition], desired: &DesiredCondition, now: Timestamp) -> Option<Vec<Condition>> {
+    let status = if desired.holds { "True" } else { "False" };
+    let old = current.iter().find(|condition| condition.type_ == desired.type_);
     if old.is_some_and(|old| {
         old.status == status
-            && old.reason == wanted.reason
-            && old.message == wanted.message
-            && old.observed_generation == wanted.observed_generation
+            && old.reason == desired.reason
+            && old.message == desired.message
+            && old.observed_generation == desired.observed_generation
     }) {
         return None;
     }
@@ -37,16 +37,16 @@ pub fn updated(current: &[Condition], wanted: &DesiredCondition, now: Timestamp)
         .map_or(Time(now), |old| old.last_transition_time.clone());
     let mut conditions: Vec<Condition> = current
         .iter()
-        .filter(|condition| condition.type_ != wanted.type_)
+        .filter(|condition| condition.type_ != desired.type_)
         .cloned()
         .collect();
     conditions.push(Condition {
         last_transition_time: since,
-        message: wanted.message.clone(),
-        observed_generation: wanted.observed_generation,
-        reason: wanted.reason.clone(),
+        message: desired.message.clone(),
+        observed_generation: desired.observed_generation,
+        reason: desired.reason.clone(),
         status: status.to_owned(),
-        type_: wanted.type_.to_owned(),
+        type_: desired.type_.to_owned(),
     });
     Some(conditions)
 }
@@ -55,7 +55,7 @@ pub fn updated(current: &[Condition], wanted: &DesiredCondition, now: Timestamp)
 mod tests {
     use super::*;
 
-    fn wanted(holds: bool, message: &str) -> DesiredCondition {
+    fn desired(holds: bool, message: &str) -> DesiredCondition {
         let message = message.to_owned();
         DesiredCondition {
             type_: "Accepted",
@@ -67,13 +67,13 @@ mod tests {
     }
 
     #[test]
-    fn nothing_is_written_when_nothing_changed_and_the_time_moves_only_on_a_flip() {
+    fn transition_time_changes_only_with_the_status() {
         let (first, later) = (Timestamp::from_second(1).unwrap(), Timestamp::from_second(2).unwrap());
-        let made = updated(&[], &wanted(true, "a"), first).unwrap();
-        assert_eq!(updated(&made, &wanted(true, "a"), later), None);
-        let reworded = updated(&made, &wanted(true, "b"), later).unwrap();
+        let made = updated(&[], &desired(true, "a"), first).unwrap();
+        assert_eq!(updated(&made, &desired(true, "a"), later), None);
+        let reworded = updated(&made, &desired(true, "b"), later).unwrap();
         assert_eq!((reworded.len(), &reworded[0].last_transition_time), (1, &Time(first)));
-        let flipped = updated(&reworded, &wanted(false, "b"), later).unwrap();
+        let flipped = updated(&reworded, &desired(false, "b"), later).unwrap();
         assert_eq!((flipped.len(), &flipped[0].last_transition_time), (1, &Time(later)));
     }
 }

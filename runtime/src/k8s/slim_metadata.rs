@@ -1,11 +1,11 @@
-//! The metadata of objects without what nobody looks at.
+//! Object metadata, reduced to the fields in use.
 
 use std::collections::BTreeMap;
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, Time};
 use serde::{Deserialize, Deserializer};
 
-/// The fields of the metadata that are looked at.
+/// The metadata fields in use.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct SlimMetadata {
@@ -18,7 +18,8 @@ struct SlimMetadata {
     annotations: Option<BTreeMap<String, String>>,
 }
 
-/// Reads metadata, and leaves the rest unread.
+/// Deserializes metadata and skips the fields that nothing reads. Most of the bytes are in
+/// `managedFields`.
 pub(super) fn slim_metadata<'de, D: Deserializer<'de>>(deserializer: D) -> Result<ObjectMeta, D::Error> {
     let slim = SlimMetadata::deserialize(deserializer)?;
     Ok(ObjectMeta {

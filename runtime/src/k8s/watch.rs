@@ -1,4 +1,7 @@
-//! Watches in which one bad object harms nothing else.
+//! Watches in which one bad object does not affect the others.
+//!
+//! [`changes`] turns kube's list and watch events into [`WatchEvent`]s. It remembers which objects
+//! exist, so that an object deleted while the watch was down is reported as gone after a new list.
 
 use std::{
     collections::{HashSet, VecDeque},
@@ -11,34 +14,37 @@ use kube::{
     Api, Resource,
     runtime::watcher::{self, Event},
 };
-use serde::de::DeserializeOwned;
-
 use lodestone_crds::ObjectKey;
+use serde::de::DeserializeOwned;
 
 use super::decode_guard::Guarded;
 use crate::clock;
 
-/// A connection that died without a word is noticed after this many seconds (and a few more).
-const TIMEOUT: u32 = 60;
+/// The longest duration of one watch request, in seconds. A few seconds after it a connection that
+/// died silently is noticed.
+const WATCH_TIMEOUT: u32 = 60;
 
-/// How long a watch that failed waits for its next try, at first and at most.
-const BACKOFF: (Duration, Duration) = (Duration::from_millis(800), Duration::from_secs(30));
+/// The delay before the first retry of a failed watch.
+const FIRST_BACKOFF: Duration = Duration::from_millis(800);
 
-/// A change of what the API server holds.
+/// The longest delay between two retries.
+const LONGEST_BACKOFF: Duration = Duration::from_secs(30);
+
+/// A change of the objects at the API server.
 #[derive(Clone, Debug, PartialEq)]
 pub enum WatchEvent<K> {
-    /// The object is new or has changed.
+    /// The object was created or changed, or it is part of a new list.
     Applied(K),
-    /// The object is gone.
+    /// The object was deleted.
     Gone(ObjectKey),
-    /// The object is new or has changed, and can't be decoded; the text says why.
+    /// The object was created or changed, and cannot be decoded. The text is the reason.
     Undecodable(ObjectKey, String),
-    /// Everything that was there when the watch began has been told.
+    /// The list is complete: the consumer knows every object that exists.
     Synced,
 }
 
 impl<K> WatchEvent<K> {
-    /// The same change of what `convert` makes of the object.
+    /// Converts the object of an [`Applied`](Self::Applied) event and keeps all other events.
     pub fn map<T>(self, convert: impl FnOnce(K) -> T) -> WatchEvent<T> {
         match self {
             Self::Applied(object) => WatchEvent::Applied(convert(object)),
@@ -49,53 +55,61 @@ impl<K> WatchEvent<K> {
     }
 }
 
-/// Watches `api`, for ever. Lost connections are taken up again by themselves; what went away meanwhile is told as gone. Errors are
-/// logged when they begin and when they end.
+/// Watches the objects of `api`. The stream does not end: it retries a failed watch with back-off,
+/// and lists all objects again where that is needed. It logs the first failure and the recovery.
 pub fn changes<K>(api: Api<Guarded<K>>, config: watcher::Config) -> impl Stream<Item = WatchEvent<K>> + Send
 where
     K: Resource<DynamicType = ()> + Clone + Debug + Send + Sync + DeserializeOwned + 'static,
 {
-    let events = watcher::watcher(api, config.timeout(TIMEOUT)).boxed();
-    let diff = Diff {
+    let events = watcher::watcher(api, config.timeout(WATCH_TIMEOUT)).boxed();
+    let translator = Translator {
         kind: K::kind(&()).into_owned(),
-        ..Diff::default()
+        ..Translator::default()
     };
     stream::unfold(
-        (events, diff, VecDeque::new()),
-        |(mut events, mut diff, mut ready)| async move {
+        (events, translator, VecDeque::new()),
+        |(mut events, mut translator, mut ready)| async move {
             loop {
-                if let Some(change) = ready.pop_front() {
-                    return Some((change, (events, diff, ready)));
+                if let Some(event) = ready.pop_front() {
+                    return Some((event, (events, translator, ready)));
                 }
                 match events.next().await? {
-                    Ok(event) => diff.event(event, &mut ready),
-                    Err(error) => tokio::time::sleep(diff.error(&error)).await,
+                    Ok(event) => translator.handle_event(event, &mut ready),
+                    Err(error) => tokio::time::sleep(translator.handle_error(&error)).await,
                 }
             }
         },
     )
 }
 
-/// Turns lists and watches into changes.
+/// Turns kube's list and watch events into [`WatchEvent`]s.
 #[derive(Default)]
-struct Diff {
+struct Translator {
+    /// The kind of the objects, for the log.
     kind: String,
+    /// The objects that exist, as far as the consumer knows.
     known: HashSet<ObjectKey>,
+    /// The objects of the list that is being received.
     listing: HashSet<ObjectKey>,
+    /// Failures since the last event.
     failures: u32,
 }
 
-impl Diff {
-    fn event<K: Resource<DynamicType = ()>>(&mut self, event: Event<Guarded<K>>, out: &mut VecDeque<WatchEvent<K>>) {
-        // A list that is about to be asked for is no answer yet.
+impl Translator {
+    fn handle_event<K: Resource<DynamicType = ()>>(
+        &mut self,
+        event: Event<Guarded<K>>,
+        out: &mut VecDeque<WatchEvent<K>>,
+    ) {
+        // `Init` precedes the list request, so it does not show that the API server responds.
         if !matches!(event, Event::Init) && std::mem::take(&mut self.failures) > 0 {
-            tracing::info!(kind = self.kind, "the API server answers again");
+            tracing::info!(kind = self.kind, "watch recovered");
         }
         match event {
             Event::Init => self.listing.clear(),
             Event::InitApply(object) => {
                 self.listing.insert(ObjectKey::of(&object));
-                out.push_back(decoded(object));
+                out.push_back(applied(object));
             }
             Event::InitDone => {
                 let listed = std::mem::take(&mut self.listing);
@@ -110,7 +124,7 @@ impl Diff {
             }
             Event::Apply(object) => {
                 self.known.insert(ObjectKey::of(&object));
-                out.push_back(decoded(object));
+                out.push_back(applied(object));
             }
             Event::Delete(object) => {
                 let key = ObjectKey::of(&object);
@@ -120,28 +134,30 @@ impl Diff {
         }
     }
 
-    /// Gives back how long to wait before the next try: longer each time, and not the same in a thousand processes.
-    fn error(&mut self, error: &watcher::Error) -> Duration {
+    /// Records a failure and returns the delay before the next try. The delay grows with each
+    /// failure, with jitter against retries of many processes at one time.
+    fn handle_error(&mut self, error: &watcher::Error) -> Duration {
         if self.failures == 0 {
-            tracing::warn!(kind = self.kind, %error, "the API server does not answer; what is known stays in force");
+            tracing::warn!(kind = self.kind, %error, "watch failed; continuing with cached state");
         }
-        let wait = BACKOFF.0.saturating_mul(1 << self.failures.min(10)).min(BACKOFF.1);
+        let delay = FIRST_BACKOFF
+            .saturating_mul(1 << self.failures.min(10))
+            .min(LONGEST_BACKOFF);
         self.failures = self.failures.saturating_add(1);
-        let part = u32::try_from(clock::wall_nanoseconds() / 1000 % 1000).unwrap_or_default();
-        wait / 2 + wait / 2 * part / 1000
+        let per_mille = u32::try_from(clock::wall_nanoseconds() / 1000 % 1000).unwrap_or_default();
+        delay / 2 + delay / 2 * per_mille / 1000
     }
 }
 
-fn decoded<K: Resource<DynamicType = ()>>(object: Guarded<K>) -> WatchEvent<K> {
+fn applied<K: Resource<DynamicType = ()>>(object: Guarded<K>) -> WatchEvent<K> {
     match object.0 {
         Ok(object) => WatchEvent::Applied(object),
-        Err(invalid) => {
-            let namespace = invalid.metadata.namespace.unwrap_or_default();
+        Err(undecodable) => {
             let key = ObjectKey {
-                namespace,
-                name: invalid.metadata.name.unwrap_or_default(),
+                namespace: undecodable.metadata.namespace.unwrap_or_default(),
+                name: undecodable.metadata.name.unwrap_or_default(),
             };
-            WatchEvent::Undecodable(key, invalid.error)
+            WatchEvent::Undecodable(key, undecodable.error)
         }
     }
 }
@@ -156,17 +172,17 @@ mod tests {
         serde_json::from_str(&format!(r#"{{"metadata": {{"namespace": "n", "name": "{name}"}}}}"#)).unwrap()
     }
 
-    fn bad(name: &str) -> Guarded<ConfigMap> {
+    fn undecodable(name: &str) -> Guarded<ConfigMap> {
         serde_json::from_str(&format!(
             r#"{{"metadata": {{"namespace": "n", "name": "{name}"}}, "data": 7}}"#
         ))
         .unwrap()
     }
 
-    fn told(changes: VecDeque<WatchEvent<ConfigMap>>) -> Vec<String> {
-        changes
+    fn summaries(events: VecDeque<WatchEvent<ConfigMap>>) -> Vec<String> {
+        events
             .into_iter()
-            .map(|change| match change {
+            .map(|event| match event {
                 WatchEvent::Applied(object) => format!("applied {}", ObjectKey::of(&object)),
                 WatchEvent::Gone(key) => format!("gone {key}"),
                 WatchEvent::Undecodable(key, _) => format!("undecodable {key}"),
@@ -176,19 +192,22 @@ mod tests {
     }
 
     #[test]
-    fn what_is_missing_from_a_new_list_is_told_as_gone_and_a_bad_object_stands_alone() {
-        let mut diff = Diff::default();
+    fn new_list_reports_missing_objects_as_gone() {
+        let mut translator = Translator::default();
         let mut first = VecDeque::new();
         for event in [
             Event::Init,
             Event::InitApply(object("a")),
-            Event::InitApply(bad("b")),
+            Event::InitApply(undecodable("b")),
             Event::InitDone,
         ] {
-            diff.event(event, &mut first);
+            translator.handle_event(event, &mut first);
         }
-        diff.event(Event::Apply(object("c")), &mut first);
-        assert_eq!(told(first), ["applied n/a", "undecodable n/b", "synced", "applied n/c"]);
+        translator.handle_event(Event::Apply(object("c")), &mut first);
+        assert_eq!(
+            summaries(first),
+            ["applied n/a", "undecodable n/b", "synced", "applied n/c"]
+        );
         let mut second = VecDeque::new();
         for event in [
             Event::Init,
@@ -196,16 +215,16 @@ mod tests {
             Event::InitDone,
             Event::Delete(object("c")),
         ] {
-            diff.event(event, &mut second);
+            translator.handle_event(event, &mut second);
         }
-        let mut told = told(second);
-        told[1..3].sort();
-        assert_eq!(told, ["applied n/c", "gone n/a", "gone n/b", "synced", "gone n/c"]);
+        let mut summary = summaries(second);
+        summary[1..3].sort();
+        assert_eq!(summary, ["applied n/c", "gone n/a", "gone n/b", "synced", "gone n/c"]);
     }
 
     #[test]
-    fn a_list_that_broke_off_takes_nothing_away() {
-        let mut diff = Diff::default();
+    fn interrupted_list_removes_nothing() {
+        let mut translator = Translator::default();
         let mut changes = VecDeque::new();
         for event in [
             Event::Init,
@@ -213,7 +232,7 @@ mod tests {
             Event::InitApply(object("b")),
             Event::InitDone,
         ] {
-            diff.event(event, &mut changes);
+            translator.handle_event(event, &mut changes);
         }
         changes.clear();
         for event in [
@@ -223,8 +242,8 @@ mod tests {
             Event::InitApply(object("b")),
             Event::InitDone,
         ] {
-            diff.event(event, &mut changes);
+            translator.handle_event(event, &mut changes);
         }
-        assert_eq!(told(changes), ["applied n/a", "applied n/b", "gone n/a", "synced"]);
+        assert_eq!(summaries(changes), ["applied n/a", "applied n/b", "gone n/a", "synced"]);
     }
 }

@@ -1,4 +1,4 @@
-//! Holding a Lease at the API server.
+//! Reads and writes a Lease at the API server.
 
 use std::time::{Duration, Instant};
 
@@ -9,13 +9,19 @@ use kube::{
 };
 use tokio::{sync::watch, time::timeout};
 
-use super::{Action, Elector, View};
+use super::elector::{Action, Elector, LeaseState};
 use crate::{clock, k8s::client::with_time_limit};
 
-/// How long it may take to give a Lease up: the process is about to end.
-const LIMIT: Duration = Duration::from_secs(5);
+/// The annotation that names the candidate.
+const CANDIDATE: &str = "lodestone.io/candidate";
 
-/// A Lease at the API server.
+/// The longest time to release the Lease, because the process is about to exit.
+const RELEASE_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// The duration of a Lease that does not state one, in seconds.
+const DEFAULT_DURATION: u64 = 15;
+
+/// Access to one Lease at the API server.
 #[derive(Clone)]
 pub struct LeaseClient {
     api: Api<Lease>,
@@ -23,7 +29,7 @@ pub struct LeaseClient {
 }
 
 impl LeaseClient {
-    /// The Lease `name` in `namespace`.
+    /// Names the Lease `name` in `namespace`, which may not exist yet.
     #[must_use]
     pub fn new(client: Client, namespace: &str, name: &str) -> Self {
         Self {
@@ -32,12 +38,49 @@ impl LeaseClient {
         }
     }
 
+    /// Releases the Lease if `identity` holds it, so that another process can lead at once. If
+    /// `identity` is the candidate, withdraws it. Failures are logged.
+    pub async fn release(&self, identity: &str) {
+        let release = async {
+            match self.try_release(identity).await {
+                // A renewal that was in flight has changed the version.
+                Err(kube::Error::Api(status)) if status.is_conflict() => self.try_release(identity).await,
+                result => result,
+            }
+        };
+        let failed = "cannot release the Lease; it will expire";
+        match timeout(RELEASE_TIMEOUT, release).await {
+            Ok(Ok(true)) => tracing::info!(lease = self.name, "released the Lease"),
+            Ok(Ok(false)) => {}
+            Ok(Err(error)) => tracing::warn!(lease = self.name, %error, "{failed}"),
+            Err(_) => tracing::warn!(lease = self.name, "{failed}"),
+        }
+    }
+
+    /// Returns whether `identity` was the holder.
+    async fn try_release(&self, identity: &str) -> Result<bool, kube::Error> {
+        let Some(lease) = self.read().await? else {
+            return Ok(false);
+        };
+        let mut desired = state(&lease);
+        let held = desired.holder == identity;
+        if held {
+            desired.holder.clear();
+            desired.duration = Duration::from_secs(1);
+        } else if desired.candidate == identity {
+            desired.candidate.clear();
+        } else {
+            return Ok(false);
+        }
+        self.write(Some(lease), &desired).await.map(|_| held)
+    }
+
     async fn read(&self) -> Result<Option<Lease>, kube::Error> {
         with_time_limit(self.api.get_opt(&self.name)).await
     }
 
-    /// Writes who holds it and who contends.
-    async fn write(&self, lease: Option<Lease>, wanted: &View) -> Result<Lease, kube::Error> {
+    /// Writes the state `desired` into `lease`, or into a new Lease.
+    async fn write(&self, lease: Option<Lease>, desired: &LeaseState) -> Result<Lease, kube::Error> {
         let new = lease.is_none();
         let mut lease = lease.unwrap_or_else(|| Lease {
             metadata: ObjectMeta {
@@ -46,158 +89,124 @@ impl LeaseClient {
             },
             spec: None,
         });
-        change(&mut lease, wanted);
+        set_state(&mut lease, desired);
         if new {
             with_time_limit(self.api.create(&PostParams::default(), &lease)).await
         } else {
-            // Its resourceVersion goes along: of two that write only the first succeeds.
+            // The request carries the resourceVersion: of two concurrent writes only one succeeds.
             with_time_limit(self.api.replace(&self.name, &PostParams::default(), &lease)).await
         }
     }
-
-    /// Gives the Lease up, if `me` has it: another one may begin at once. If `me` contends for it, it does so no longer.
-    pub async fn release(&self, me: &str) {
-        let released = async {
-            match self.try_release(me).await {
-                // A renewal that was under way has landed in between.
-                Err(kube::Error::Api(status)) if status.is_conflict() => self.try_release(me).await,
-                answer => answer,
-            }
-        };
-        match timeout(LIMIT, released).await {
-            Ok(Ok(true)) => tracing::info!(lease = self.name, "the lease is given up"),
-            Ok(Ok(false)) => {}
-            Ok(Err(error)) => tracing::warn!(lease = self.name, %error, "the lease could not be given up; it runs out"),
-            Err(_) => tracing::warn!(lease = self.name, "the lease could not be given up; it runs out"),
-        }
-    }
-
-    /// Gives back whether it was ours.
-    async fn try_release(&self, me: &str) -> Result<bool, kube::Error> {
-        let Some(lease) = self.read().await? else {
-            return Ok(false);
-        };
-        let mut wanted = view(&lease);
-        let held = wanted.holder == me;
-        if held {
-            wanted.holder.clear();
-            wanted.duration = Duration::from_secs(1);
-        } else if wanted.contender == me {
-            wanted.contender.clear();
-        } else {
-            return Ok(false);
-        }
-        self.write(Some(lease), &wanted).await.map(|_| held)
-    }
 }
 
-/// The annotation that says who wants a Lease that another one holds.
-const CONTENDER: &str = "lodestone.io/candidate";
-
-fn change(lease: &mut Lease, wanted: &View) {
+fn set_state(lease: &mut Lease, desired: &LeaseState) {
     let annotations = lease.metadata.annotations.get_or_insert_default();
-    if wanted.contender.is_empty() {
-        annotations.remove(CONTENDER);
+    if desired.candidate.is_empty() {
+        annotations.remove(CANDIDATE);
     } else {
-        annotations.insert(CONTENDER.to_owned(), wanted.contender.clone());
+        annotations.insert(CANDIDATE.to_owned(), desired.candidate.clone());
     }
     let spec = lease.spec.get_or_insert_default();
     let now = MicroTime(clock::wall());
-    if spec.holder_identity.as_deref() != Some(&wanted.holder) {
+    if spec.holder_identity.as_deref() != Some(&desired.holder) {
         spec.lease_transitions = Some(spec.lease_transitions.unwrap_or_default().saturating_add(1));
         spec.acquire_time = Some(now.clone());
     }
-    spec.holder_identity = Some(wanted.holder.clone());
+    spec.holder_identity = Some(desired.holder.clone());
     spec.renew_time = Some(now);
-    spec.lease_duration_seconds = Some(i32::try_from(wanted.duration.as_secs()).unwrap_or(i32::MAX));
+    spec.lease_duration_seconds = Some(i32::try_from(desired.duration.as_secs()).unwrap_or(i32::MAX));
 }
 
-fn view(lease: &Lease) -> View {
+fn state(lease: &Lease) -> LeaseState {
     let spec = lease.spec.as_ref();
     let seconds = spec
         .and_then(|spec| spec.lease_duration_seconds)
         .and_then(|seconds| u64::try_from(seconds).ok());
     let annotations = lease.metadata.annotations.as_ref();
-    View {
+    LeaseState {
         holder: spec.and_then(|spec| spec.holder_identity.clone()).unwrap_or_default(),
-        version: lease.metadata.resource_version.clone().unwrap_or_default(),
-        duration: Duration::from_secs(seconds.unwrap_or(15)),
-        contender: annotations
-            .and_then(|annotations| annotations.get(CONTENDER).cloned())
+        candidate: annotations
+            .and_then(|annotations| annotations.get(CANDIDATE).cloned())
             .unwrap_or_default(),
+        version: lease.metadata.resource_version.clone().unwrap_or_default(),
+        duration: Duration::from_secs(seconds.unwrap_or(DEFAULT_DURATION)),
     }
 }
 
-/// Holds the Lease, or waits for it, for ever. `leads` says until when this process may work, if it may: whoever works looks at the clock,
-/// since this task may be held up as all others may.
-pub async fn run_election(client: LeaseClient, mut elector: Elector, leads: watch::Sender<Option<Instant>>) {
+/// Takes part in the election until the future is dropped.
+///
+/// Sends the time until which this process is leader, or `None` while it is a standby. A leader
+/// must compare that time with the clock before each write, because this task may be delayed like
+/// any other.
+pub async fn run_election(client: LeaseClient, mut elector: Elector, leader_until: watch::Sender<Option<Instant>>) {
     let mut failing = false;
     loop {
-        let wait = match round(&client, &mut elector).await {
+        let wait = match take_turn(&client, &mut elector).await {
             Ok(wait) => {
                 if std::mem::take(&mut failing) {
-                    tracing::info!(lease = client.name, "the lease can be read and written again");
+                    tracing::info!(lease = client.name, "the Lease is accessible again");
                 }
                 wait
             }
             Err(error) => {
                 if !std::mem::replace(&mut failing, true) {
-                    tracing::warn!(lease = client.name, %error, "the lease can't be read or written; trying again");
+                    tracing::warn!(lease = client.name, %error, "cannot read or write the Lease; retrying");
                 }
-                elector.timing().retry
+                elector.timing().retry_period
             }
         };
-        let until = elector.leads_until().filter(|until| clock::now() < *until);
-        leads.send_if_modified(|known| {
-            if known.is_some() != until.is_some() {
-                let what = if until.is_some() {
-                    "the lease is ours: this replica works"
-                } else {
-                    "the lease is lost: this replica waits"
-                };
-                tracing::info!(lease = client.name, "{what}");
-            }
-            let changed = *known != until;
-            *known = until;
-            changed
-        });
+        let until = elector.leader_until().filter(|until| clock::now() < *until);
+        publish(&client.name, until, &leader_until);
         let left = until.map(|until| until.saturating_duration_since(clock::now()));
         tokio::time::sleep(left.map_or(wait, |left| wait.min(left))).await;
     }
 }
 
-/// Looks at the Lease once, and writes it if it is to be. Gives back how long to wait before the next time.
-async fn round(client: &LeaseClient, elector: &mut Elector) -> Result<Duration, kube::Error> {
-    let asked = clock::now();
+/// Sends `until` if it is new, and logs a change of role.
+fn publish(lease: &str, until: Option<Instant>, leader_until: &watch::Sender<Option<Instant>>) {
+    leader_until.send_if_modified(|known| {
+        match (known.is_some(), until.is_some()) {
+            (false, true) => tracing::info!(lease, "became leader"),
+            (true, false) => tracing::info!(lease, "lost leadership"),
+            _ => {}
+        }
+        let changed = *known != until;
+        *known = until;
+        changed
+    });
+}
+
+/// Reads the Lease and writes it if the elector says so. Returns the delay before the next read.
+async fn take_turn(client: &LeaseClient, elector: &mut Elector) -> Result<Duration, kube::Error> {
+    let read_started = clock::now();
     let lease = client.read().await?;
-    let seen = lease.as_ref().map(view);
-    let action = elector.step(asked, clock::now(), seen.as_ref());
-    let contender = seen.map(|seen| (seen.contender, seen.holder, seen.duration));
-    let (contender, holder, duration) = contender.unwrap_or_default();
-    let mine = |contender| View {
-        holder: elector.me().to_owned(),
+    let seen = lease.as_ref().map(state);
+    let action = elector.handle_lease(read_started, clock::now(), seen.as_ref());
+    let seen = seen.unwrap_or_default();
+    let held_by_us = |candidate| LeaseState {
+        holder: elector.identity().to_owned(),
+        candidate,
         version: String::new(),
-        duration: elector.timing().duration,
-        contender,
+        duration: elector.timing().lease_duration,
     };
-    let wanted = match action {
+    let desired = match action {
         Action::Wait(wait) => return Ok(wait),
-        Action::Create => mine(String::new()),
-        Action::Take { keep_contender } => mine(if keep_contender { contender } else { String::new() }),
-        Action::Contend => View {
-            holder,
-            duration,
-            ..mine(elector.me().to_owned())
+        Action::Create | Action::Hold { keep_candidate: false } => held_by_us(String::new()),
+        Action::Hold { keep_candidate: true } => held_by_us(seen.candidate),
+        Action::Nominate => LeaseState {
+            candidate: elector.identity().to_owned(),
+            ..seen
         },
     };
-    let started = clock::now();
-    match client.write(lease, &wanted).await {
-        Ok(_) if action == Action::Contend => Ok(elector.timing().retry),
+    let write_started = clock::now();
+    match client.write(lease, &desired).await {
         Ok(_) => {
-            elector.won(started);
-            Ok(elector.timing().retry)
+            if action != Action::Nominate {
+                elector.handle_held(write_started);
+            }
+            Ok(elector.timing().retry_period)
         }
-        // Another one was faster: what it wrote says what to do.
+        // Another process wrote first: read at once what it wrote.
         Err(kube::Error::Api(status)) if status.is_conflict() || status.is_already_exists() => Ok(Duration::ZERO),
         Err(error) => Err(error),
     }
