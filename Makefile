@@ -1,20 +1,28 @@
 # `make lint unit doc` needs Rust and nothing else, and runs as an ordinary user.
-# `make test` runs everything that CI runs. Its cluster tests need root, Go and some Debian packages (tests/deps.sh).
+# `make test` runs everything that CI runs. Its cluster tests need root, Go and some Debian
+# packages (tests/deps.sh).
 #
-#   test           everything                          sandbox        a whole Kubernetes with Lodestone, to try it
-#   lint           format, lints, licences, walls      sandbox-down   removes it
-#   unit           unit tests and the simulator        images         the container images
-#   doc            rustdoc, broken links are errors    crds           the chart's CustomResourceDefinitions
-#   e2e            the cluster tests                   promises       the lists of tests in docs/promises.md
-#   sim-long       days of virtual time                version        the chart's version, from Cargo.toml
-#   sim-mutations  does the simulator notice bugs?     version-check  fails if the two differ
-#   fuzz           cargo-fuzz on all parsers           deps           installs what `make test` needs
+#   test           everything
+#   lint           format, lints, licences, walls between crates
+#   unit           unit tests, doc tests and the simulator
+#   doc            rustdoc; broken links are errors
+#   e2e            the cluster tests
+#   sim-long       days of virtual time
+#   sim-mutations  does the simulator notice broken rules?
+#   fuzz           cargo-fuzz on all parsers
 #   bench          all figures of docs/benchmarks.md
+#   images         the container images
+#   sandbox        a whole Kubernetes with Lodestone, to try it; sandbox-down removes it
+#   crds           the chart's CustomResourceDefinitions
+#   promises       the lists of tests in docs/promises.md
+#   version        the chart's version, from Cargo.toml; version-check compares them
+#   deps           installs what `make test` needs
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 
 TARGET := $(shell uname -m)-unknown-linux-gnu
-# Static binaries: an image holds nothing else. Packed relocations make them smaller, but need glibc 2.36 or newer here.
+# Static binaries: an image holds nothing else. Packed relocations make them smaller, but need glibc
+# 2.36 or newer here.
 RELR := $(shell printf '2.36\n%s' "$$(getconf GNU_LIBC_VERSION | cut -d' ' -f2)" | sort -CV && echo ' -C link-arg=-Wl,-z,pack-relative-relocs')
 STATIC_FLAGS := -C target-feature=+crt-static$(RELR)
 STATIC := target/$(TARGET)/release
@@ -54,12 +62,14 @@ version:
 version-check:
 	@tests/lint/version.sh check
 
-# Regenerates the lists of tests in docs/promises.md. Run it after you add or rename a test that starts with pN_.
+# Regenerates the lists of tests in docs/promises.md. Run it after you add or rename a test that
+# starts with pN_.
 .PHONY: promises
 promises:
 	tests/lint/promises.sh sync
 
-# Days of virtual time: 100 000 random scenarios of faults, a thousand node-hours of loss and stalls, a thousand nodes.
+# Days of virtual time: 100 000 random scenarios of faults, a thousand node-hours of loss and
+# stalls, a thousand nodes.
 .PHONY: sim-long
 sim-long:
 	LODESTONE_SEEDS=100000 cargo test --locked -p lodestone-sim -- --include-ignored --nocapture
@@ -74,7 +84,8 @@ sim-mutations:
 e2e: deps-cluster images
 	tests/run.sh $(ONLY)
 
-# Image archives for `ctr images import` and `docker load`: Lodestone's in target/images, the tests' in target/test-images.
+# Image archives for `ctr images import` and `docker load`: Lodestone's in target/images, the tests'
+# in target/test-images.
 .PHONY: images
 images:
 	RUSTFLAGS="$(STATIC_FLAGS)" cargo build --locked --release --target $(TARGET) \
@@ -86,7 +97,8 @@ images:
 	$(CLUSTER) image localhost/pause:1 $(STATIC)/pause target/test-images/pause.tar
 	$(CLUSTER) image nginx:1.29 $(STATIC)/testserver target/test-images/testserver.tar
 
-# Measures on real clusters: the controller, failover, and the cost of the speakers. FAILOVER="--rounds 3" runs fewer rounds.
+# Measures on real clusters: the controller, failover, and the cost of the speakers.
+# FAILOVER="--rounds 3" runs fewer rounds.
 .PHONY: bench bench-bins bench-controller bench-failover bench-cost
 bench: bench-controller bench-failover bench-cost
 
@@ -106,7 +118,8 @@ bench-failover: bench-bins
 bench-cost: bench-bins
 	$(STATIC)/cost --cluster $(abspath $(CLUSTER)) $(COST)
 
-# Fuzzes each parser of untrusted bytes for a minute. RUSTC_BOOTSTRAP: the instrumentation needs unstable compiler flags.
+# Fuzzes each parser of untrusted bytes for a minute. RUSTC_BOOTSTRAP: the instrumentation needs
+# unstable compiler flags.
 .PHONY: fuzz
 fuzz:
 	cargo fuzz --version >/dev/null 2>&1 || cargo install --quiet --locked cargo-fuzz

@@ -2,7 +2,8 @@
 # Checks what a set of make targets needs, and installs what is missing.
 #   deps.sh rust      Rust and a linker: for `make unit doc`. Installs nothing.
 #   deps.sh lint      also cargo-deny, built into the user's own ~/.cargo. No root.
-#   deps.sh cluster   also Go and the Debian packages of the cluster tests and the sandbox. Root, if a package is missing.
+#   deps.sh cluster   Rust, Go, and the Debian packages of the cluster tests and the sandbox. Needs
+#                     root if a package is missing.
 set -euo pipefail
 
 rust() {

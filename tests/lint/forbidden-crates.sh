@@ -1,11 +1,12 @@
 #!/usr/bin/env bash
-# Fails if a crate that must stay deterministic depends on something that can reach a clock, a socket or an API server.
-# The compiler then guarantees what clippy.toml can only discourage: such code cannot be called, because it is not there.
+# Fails if a crate that must stay deterministic depends on something that can reach a socket, an
+# async runtime or an API server. The compiler then keeps the wall: code that is not there cannot be
+# called. (clippy.toml bans what the standard library still offers, such as clocks.)
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 
-# `kube` itself only re-exports. Without its features it brings kube-core (types) and kube-derive (the CRD macro), which
-# lodestone-crds needs. Its I/O is in kube-client and kube-runtime.
+# `kube` itself only re-exports. Without its features it brings kube-core (types) and kube-derive
+# (the CRD macro), which lodestone-crds needs. Its I/O is in kube-client and kube-runtime.
 kubernetes_clients=(kube-client kube-runtime)
 http_and_tls=(axum axum-core h2 hyper hyper-util hyper-rustls native-tls openssl reqwest rustls tokio-rustls tower tower-http ureq)
 async_runtimes=(async-executor async-io async-std mio smol tokio tokio-util)

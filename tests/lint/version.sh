@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# The version of the workspace in Cargo.toml is the only source. The chart repeats it, because Helm reads it from Chart.yaml.
+# The version of the workspace in Cargo.toml is the only source. The chart repeats it, because Helm
+# reads it from Chart.yaml.
 # Usage: version.sh check   fails if Chart.yaml names another version
 #        version.sh sync    writes the version of Cargo.toml into Chart.yaml
 set -euo pipefail
