@@ -23,8 +23,12 @@ check() { # PACKAGE FORBIDDEN...
   local package=$1 tree forbidden
   shift
   if ! tree=$(cargo tree --locked -e normal,build --prefix none -f '{p}' -p "$package" 2>&1); then
-    echo "$package: cargo tree failed. If the package was renamed or moved, update tests/lint/forbidden-crates.sh. Cargo says:" >&2
-    sed 's/^/  /' <<<"$tree" >&2
+    if grep -q "did not match any packages" <<<"$tree"; then
+      echo "the workspace has no package $package. If it was renamed, rename it in $0 too." >&2
+    else
+      echo "cargo tree failed for $package:" >&2
+      sed 's/^/  /' <<<"$tree" >&2
+    fi
     failed=1
     return
   fi
