@@ -1,9 +1,28 @@
-# What is here: test (everything, as CI does), lint, unit, e2e, sim-long, sim-mutations, fuzz, bench, images, crds, sandbox, sandbox-down, deps.
+# `make lint unit doc` needs Rust and nothing else, and runs as an ordinary user.
+# `make test` runs everything that CI runs. Its cluster tests need root, Go and some Debian
+# packages (tests/deps.sh).
+#
+#   test           everything
+#   lint           format, lints, licences, walls between crates
+#   unit           unit tests, doc tests and the simulator
+#   doc            rustdoc; broken links are errors
+#   e2e            the cluster tests
+#   sim-long       days of virtual time
+#   sim-mutations  does the simulator notice broken rules?
+#   fuzz           cargo-fuzz on all parsers
+#   bench          all figures of docs/benchmarks.md
+#   images         the container images
+#   sandbox        a whole Kubernetes with Lodestone, to try it; sandbox-down removes it
+#   crds           the chart's CustomResourceDefinitions
+#   promises       the lists of tests in docs/promises.md
+#   version        the chart's version, from Cargo.toml; version-check compares them
+#   deps           installs what `make test` needs
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 
 TARGET := $(shell uname -m)-unknown-linux-gnu
-# Static, so that an image holds nothing else; relocations packed where the C library of this machine can unpack them (from 2.36 on).
+# Static binaries: an image holds nothing else. Packed relocations make them smaller, but need glibc
+# 2.36 or newer here.
 RELR := $(shell printf '2.36\n%s' "$$(getconf GNU_LIBC_VERSION | cut -d' ' -f2)" | sort -CV && echo ' -C link-arg=-Wl,-z,pack-relative-relocs')
 STATIC_FLAGS := -C target-feature=+crt-static$(RELR)
 STATIC := target/$(TARGET)/release
@@ -11,37 +30,62 @@ VERSION := v$(shell sed -n '/^\[workspace.package\]/,/^\[/s/^version = "\(.*\)"/
 CLUSTER := target/debug/cluster
 
 .PHONY: test
-test: deps lint unit images
+test: deps lint unit doc images
+	gofmt -l tests/kubernetes | (! grep .)
 	tests/kubernetes/build.sh >/dev/null
 	tests/run.sh
 
 .PHONY: lint
-lint: deps
+lint: deps-lint version-check
 	cargo fmt --all --check
+	tests/lint/forbidden-crates.sh
+	tests/lint/promises.sh check
 	cargo clippy --locked --workspace --all-targets -- -D warnings
 	cargo deny --locked --log-level error check bans licenses sources
-	gofmt -l tests/kubernetes | (! grep .)
 
 .PHONY: unit
-unit:
+unit: deps-rust
 	cargo test --locked --workspace --lib --bins
+	cargo test --locked --workspace --doc
 
-# Days of virtual time: 100 000 stories of faults, a thousand node-hours of loss and stalls, a thousand nodes.
+# Start at target/doc/lodestone_speaker_core/index.html.
+.PHONY: doc
+doc: deps-rust
+	RUSTDOCFLAGS="-D rustdoc::broken_intra_doc_links -D rustdoc::private_intra_doc_links" \
+	  cargo doc --locked --workspace --no-deps
+
+# Cargo.toml is the source of the version; the chart repeats it.
+.PHONY: version version-check
+version:
+	tests/lint/version.sh sync
+
+version-check:
+	@tests/lint/version.sh check
+
+# Regenerates the lists of tests in docs/promises.md. Run it after you add or rename a test that
+# starts with pN_.
+.PHONY: promises
+promises:
+	tests/lint/promises.sh sync
+
+# Days of virtual time: 100 000 random scenarios of faults, a thousand node-hours of loss and
+# stalls, a thousand nodes.
 .PHONY: sim-long
 sim-long:
 	LODESTONE_SEEDS=100000 cargo test --locked -p lodestone-sim -- --include-ignored --nocapture
 
-# Breaks the rules of ownership one by one, and looks whether the simulator notices.
+# Breaks the rules of ownership one at a time, and fails if the simulator does not notice.
 .PHONY: sim-mutations
 sim-mutations:
 	tests/sim/mutations.sh
 
-# One test of the cluster tests, or all: make e2e ONLY=quickstart
+# All cluster tests, or those whose names contain a word: make e2e ONLY=quickstart
 .PHONY: e2e
-e2e: deps images
+e2e: deps-cluster images
 	tests/run.sh $(ONLY)
 
-# Archives that `ctr images import` and `docker load` take: those of Lodestone in target/images, those of the tests beside them.
+# Image archives for `ctr images import` and `docker load`: Lodestone's in target/images, the tests'
+# in target/test-images.
 .PHONY: images
 images:
 	RUSTFLAGS="$(STATIC_FLAGS)" cargo build --locked --release --target $(TARGET) \
@@ -53,11 +97,12 @@ images:
 	$(CLUSTER) image localhost/pause:1 $(STATIC)/pause target/test-images/pause.tar
 	$(CLUSTER) image nginx:1.29 $(STATIC)/testserver target/test-images/testserver.tar
 
-# Figures, on real clusters: of the controller, of failover, and of what the speakers cost. FAILOVER="--rounds 3", for example, for fewer of them.
+# Measures on real clusters: the controller, failover, and the cost of the speakers.
+# FAILOVER="--rounds 3" runs fewer rounds.
 .PHONY: bench bench-bins bench-controller bench-failover bench-cost
 bench: bench-controller bench-failover bench-cost
 
-bench-bins: deps images
+bench-bins: deps-cluster images
 	RUSTFLAGS="$(STATIC_FLAGS)" cargo build --locked --release --target $(TARGET) -p lodestone-bench --bins
 	$(CLUSTER) image localhost/bareloop:1 $(STATIC)/bareloop target/test-images/bareloop.tar
 
@@ -67,20 +112,21 @@ bench-controller: bench-bins
 
 bench-failover: bench-bins
 	$(STATIC)/failover --cluster $(abspath $(CLUSTER)) $(FAILOVER)
-	$(STATIC)/failover --cluster $(abspath $(CLUSTER)) --set speaker.caretaker=always --only killed $(FAILOVER)
+	$(STATIC)/failover --cluster $(abspath $(CLUSTER)) --set speaker.deputy=always --only killed $(FAILOVER)
 	$(STATIC)/failover --cluster $(abspath $(CLUSTER)) --split --only carrier $(FAILOVER)
 
 bench-cost: bench-bins
 	$(STATIC)/cost --cluster $(abspath $(CLUSTER)) $(COST)
 
-# Bytes of enemies for a minute a target (cargo-fuzz; the instrumentation asks for switches of a nightly compiler).
+# Fuzzes each parser of untrusted bytes for a minute. RUSTC_BOOTSTRAP: the instrumentation needs
+# unstable compiler flags.
 .PHONY: fuzz
 fuzz:
 	cargo fuzz --version >/dev/null 2>&1 || cargo install --quiet --locked cargo-fuzz
 	cd speaker && for target in $$(cargo fuzz list); do \
 	  RUSTC_BOOTSTRAP=1 cargo fuzz run --sanitizer none $$target -- -max_total_time=$(or $(FUZZ),60) -max_len=2000; done
 
-# The CustomResourceDefinitions of the chart, from the types in crds/.
+# Generates the chart's CustomResourceDefinitions from the types in crds/.
 .PHONY: crds
 crds:
 	cargo run --locked -p lodestone-crds --bin crdgen -- charts/lodestone/files/crds.yaml
@@ -93,7 +139,9 @@ sandbox:
 sandbox-down:
 	@tests/sandbox.sh down
 
-# Installs what is missing on this machine.
-.PHONY: deps
-deps:
-	@tests/deps.sh
+# Installs what is missing on this machine: everything, or only what one part needs.
+.PHONY: deps deps-rust deps-lint deps-cluster
+deps: deps-cluster deps-lint
+
+deps-rust deps-lint deps-cluster:
+	@tests/deps.sh $(@:deps-%=%)

@@ -20,7 +20,7 @@ up() {
     return
   fi
   say "What is needed on this machine"
-  tests/deps.sh sandbox
+  tests/deps.sh cluster
   say "Kubernetes (built from its sources the first time: about 10 minutes)"
   tests/kubernetes/build.sh >/dev/null
   say "Lodestone (the first time: 3 to 5 minutes)"
