@@ -178,7 +178,7 @@ impl Cluster {
     /// # Errors
     /// When the packet filter refuses.
     pub fn lose_on_node_network(&self, node: &str, loss: Loss) -> Result<()> {
-        self.lose_on(&node_port(self.spec().topology, node), loss)
+        self.lose_on(&node_port(self.layout(), node), loss)
     }
 
     /// Ends every loss of a host.
@@ -243,7 +243,7 @@ impl Cluster {
     }
 
     fn ports(&self, host: &str) -> Vec<String> {
-        let mut ports = vec![lan_port(host), node_port(self.spec().topology, host)];
+        let mut ports = vec![lan_port(host), node_port(self.layout(), host)];
         ports.dedup();
         ports
     }

@@ -50,7 +50,7 @@ pub use netns::Netns;
 pub use network::{LAN_POOL, LAN_POOL_IPV6, NodeAddresses};
 pub use process::{Tool, run};
 pub use service::Announced;
-pub use spec::{ProxyMode, Spec, Topology};
+pub use spec::{Layout, Layout as Topology, ProxyMode, Spec};
 pub use state::{StateDir, list};
 pub use supervisor::supervise;
 pub use up::Cluster;

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use anyhow::{Result, bail};
 use clap::{Parser, Subcommand};
 use lodestone_tests::{
-    Binaries, Cluster, Image, ProxyMode, Spec, StateDir, Topology, images, list, supervise, take_down,
+    Binaries, Cluster, Image, Layout, ProxyMode, Spec, StateDir, images, list, supervise, take_down,
 };
 
 #[derive(Parser)]
@@ -29,9 +29,9 @@ enum Command {
         /// How many hosts on the LAN that are no members
         #[arg(long, default_value_t = 1)]
         clients: u8,
-        /// One network, or LAN and node network apart
+        /// One network for everything, or a LAN apart from the node network
         #[arg(long, value_enum, default_value_t)]
-        topology: Topology,
+        layout: Layout,
         /// How kube-proxy works
         #[arg(long, value_enum, default_value_t)]
         proxy_mode: ProxyMode,
@@ -86,22 +86,20 @@ fn main() -> Result<()> {
             name,
             workers,
             clients,
-            topology,
+            layout,
             proxy_mode,
             images,
         } => {
             if StateDir::of(&name).exists() {
                 bail!("the cluster {name} is up already; `cluster down {name}` ends it");
             }
-            let spec = Spec {
-                workers,
-                clients,
-                topology,
-                proxy_mode,
-                images,
-                owned: false,
-                ..Spec::new(&name)
-            };
+            let spec = Spec::new(&name)
+                .layout(layout)
+                .proxy_mode(proxy_mode)
+                .workers(workers)
+                .clients(clients)
+                .images(images)
+                .detached();
             let cluster = Cluster::up(spec, &std::env::current_exe()?)?;
             println!("export KUBECONFIG={}", cluster.state().kubeconfig().display());
         }
@@ -120,11 +118,7 @@ fn main() -> Result<()> {
         Command::Power { name, node, on: true } => Cluster::attach(&name)?.power_on(&node)?,
         Command::Power { name, node, on: false } => Cluster::attach(&name)?.power_off(&node)?,
         Command::Hold { name } => {
-            let spec = Spec {
-                workers: 1,
-                images: images()?,
-                ..Spec::new(&name)
-            };
+            let spec = Spec::new(&name).workers(1).images(images()?);
             let _cluster = Cluster::up(spec, &std::env::current_exe()?)?;
             println!("up");
             std::io::stdin().read_line(&mut String::new())?;

@@ -4,7 +4,7 @@ use anyhow::Result;
 
 use crate::{
     netns::Netns,
-    spec::{Spec, Topology},
+    spec::{Layout, Spec},
 };
 
 /// Addresses of the LAN that belong to no host: what a test gives to a pool.
@@ -20,7 +20,7 @@ pub struct NodeAddresses {
     pub ipv4: String,
     /// Its InternalIP, IPv6.
     pub ipv6: String,
-    /// Its IPv4 address on the LAN; in the flat topology the same as its InternalIP.
+    /// Its IPv4 address on the LAN; in the flat layout the same as its InternalIP.
     pub lan_ipv4: String,
     /// Its IPv6 address on the LAN.
     pub lan_ipv6: String,
@@ -63,9 +63,9 @@ const NODES_SPLIT: Lan = Lan {
 };
 
 /// The addresses of node `index` (0 is the control-plane node).
-pub(crate) fn node_addresses(topology: Topology, index: usize) -> NodeAddresses {
+pub(crate) fn node_addresses(layout: Layout, index: usize) -> NodeAddresses {
     let host = 10 + index;
-    let node_network = if topology == Topology::Split {
+    let node_network = if layout == Layout::Split {
         &NODES_SPLIT
     } else {
         &LAN_FLAT
@@ -81,10 +81,10 @@ pub(crate) fn node_addresses(topology: Topology, index: usize) -> NodeAddresses 
 }
 
 /// The interface of a node on the LAN.
-pub(crate) const fn lan_interface(topology: Topology) -> &'static str {
-    match topology {
-        Topology::Flat => LAN_FLAT.interface,
-        Topology::Split => LAN_SPLIT.interface,
+pub(crate) const fn lan_interface(layout: Layout) -> &'static str {
+    match layout {
+        Layout::Flat => LAN_FLAT.interface,
+        Layout::Split => LAN_SPLIT.interface,
     }
 }
 
@@ -94,9 +94,9 @@ pub(crate) fn lan_port(host: &str) -> String {
 }
 
 /// The port of the bridge of the node network that a node hangs on.
-pub(crate) fn node_port(topology: Topology, host: &str) -> String {
+pub(crate) fn node_port(layout: Layout, host: &str) -> String {
     port(
-        if topology == Topology::Split {
+        if layout == Layout::Split {
             &NODES_SPLIT
         } else {
             &LAN_FLAT
@@ -119,8 +119,8 @@ pub(crate) fn create(spec: &Spec) -> Result<()> {
         ("bridge/bridge-nf-call-ip6tables", "0"),
     ])?;
     let lans: &[Lan] = match spec.topology {
-        Topology::Flat => &[LAN_FLAT],
-        Topology::Split => &[LAN_SPLIT, NODES_SPLIT],
+        Layout::Flat => &[LAN_FLAT],
+        Layout::Split => &[LAN_SPLIT, NODES_SPLIT],
     };
     let mut lines = Vec::new();
     for lan in lans {

@@ -19,7 +19,7 @@ use crate::{
     node::Node,
     pki::{Authority, write_kubeconfig},
     process::Tool,
-    spec::Spec,
+    spec::{Layout, Spec},
     state::StateDir,
     supervisor,
     wait::{wait_for, wait_until},
@@ -189,10 +189,16 @@ impl Cluster {
         Netns::new(self.spec.namespace(name))
     }
 
+    /// The layout of the cluster's networks.
+    #[must_use]
+    pub const fn layout(&self) -> Layout {
+        self.spec.topology
+    }
+
     /// The name of every node's interface on the LAN.
     #[must_use]
     pub const fn lan_interface(&self) -> &'static str {
-        network::lan_interface(self.spec.topology)
+        network::lan_interface(self.layout())
     }
 
     /// The addresses of a node.
@@ -206,7 +212,7 @@ impl Cluster {
             .iter()
             .position(|name| name == node)
             .context("no such node")?;
-        Ok(network::node_addresses(self.spec.topology, index))
+        Ok(network::node_addresses(self.layout(), index))
     }
 
     /// A program of the cluster's own (kubectl, helm) with the user's credentials.
