@@ -4,7 +4,7 @@ use std::net::{Ipv4Addr, SocketAddrV4};
 
 use anyhow::{Context, Result, bail};
 
-use crate::{netns::Netns, network::lan_port, up::Cluster};
+use crate::{cluster::Cluster, netns::Netns, network::lan_port};
 
 /// A datagram that was recorded.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -9,7 +9,7 @@ use crate::{
     network::{POD_RANGES, SERVICE_RANGES, node_addresses},
     pki::Authority,
     spec::Spec,
-    state::StateDir,
+    state_dir::StateDir,
 };
 
 /// What every part of the control plane needs to start.

@@ -18,13 +18,14 @@
     reason = "this crate drives real processes against the real clock; its waits are for conditions (wait_until)"
 )]
 
+mod announced_service;
 mod binaries;
 mod capture;
 mod client;
+mod cluster;
 mod control_plane;
-mod down;
-mod fault;
 mod image;
+mod link_faults;
 mod lodestone;
 mod machine;
 mod netns;
@@ -32,26 +33,25 @@ mod network;
 mod node;
 mod pki;
 mod process;
-mod service;
 mod spec;
-mod state;
+mod state_dir;
 mod supervisor;
-mod up;
+mod teardown;
 mod wait;
 
+pub use announced_service::Announced;
 pub use binaries::Binaries;
 pub use capture::Recorded;
 pub use client::Answer;
-pub use down::{sweep, take_down};
-pub use fault::{Loss, PodProcess};
+pub use cluster::Cluster;
 pub use image::{Image, LODESTONE_VERSION};
+pub use link_faults::{Loss, PodProcess};
 pub use lodestone::{NAMESPACE, checkout, images};
 pub use netns::Netns;
 pub use network::{LAN_POOL, LAN_POOL_IPV6, NodeAddresses};
 pub use process::{Tool, run};
-pub use service::Announced;
 pub use spec::{Layout, Layout as Topology, ProxyMode, Spec};
-pub use state::{StateDir, list};
+pub use state_dir::{StateDir, list};
 pub use supervisor::supervise;
-pub use up::Cluster;
+pub use teardown::{sweep, take_down};
 pub use wait::{wait_for, wait_until};

@@ -5,7 +5,7 @@ use std::{collections::BTreeSet, path::PathBuf, time::Duration};
 use anyhow::{Context, Result, bail};
 use serde_json::json;
 
-use crate::{network::LAN_POOL_IPV6, up::Cluster, wait::wait_for};
+use crate::{cluster::Cluster, network::LAN_POOL_IPV6, wait::wait_for};
 
 /// The namespace that Lodestone is installed in.
 pub const NAMESPACE: &str = "metallb-system";

@@ -12,7 +12,7 @@ use crate::{
     network::{POD_RANGES, node_addresses},
     process::Tool,
     spec::Spec,
-    state::StateDir,
+    state_dir::StateDir,
     wait::wait_for,
 };
 

@@ -8,7 +8,7 @@ use rcgen::{
     KeyUsagePurpose, SanType,
 };
 
-use crate::state::StateDir;
+use crate::state_dir::StateDir;
 
 /// The authority that signs everything in one cluster.
 pub(crate) struct Authority {

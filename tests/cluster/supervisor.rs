@@ -14,7 +14,9 @@ use std::{
 
 use anyhow::{Context, Result};
 
-use crate::{control_plane::ControlPlane, down::take_down, netns::Netns, spec::Spec, state::StateDir, wait::wait_for};
+use crate::{
+    control_plane::ControlPlane, netns::Netns, spec::Spec, state_dir::StateDir, teardown::take_down, wait::wait_for,
+};
 
 /// Starts the supervisor of a cluster: `cluster supervise NAME`. The pipe that is given back is the owner's sign of life.
 pub(crate) fn start(program: &Path, spec: &Spec, state: &StateDir) -> Result<(ChildStdin, u16)> {

@@ -12,7 +12,6 @@ use anyhow::{Context, Result, anyhow, bail};
 use crate::{
     binaries::Binaries,
     control_plane::ControlPlane,
-    down::{sweep, take_down},
     machine::allow_inotify,
     netns::Netns,
     network::{self, NodeAddresses},
@@ -20,8 +19,9 @@ use crate::{
     pki::{Authority, write_kubeconfig},
     process::Tool,
     spec::{Layout, Spec},
-    state::StateDir,
+    state_dir::StateDir,
     supervisor,
+    teardown::{sweep, take_down},
     wait::{wait_for, wait_until},
 };
 

@@ -6,8 +6,8 @@ use anyhow::Result;
 use serde_json::{Value, json};
 
 use crate::{
+    cluster::Cluster,
     lodestone::NAMESPACE,
-    up::Cluster,
     wait::{wait_for, wait_until},
 };
 

@@ -19,7 +19,7 @@ use crate::{
     node::cgroup,
     process::{Daemon, all_pids, command_line, parent, run, send},
     spec::Spec,
-    state::{StateDir, list},
+    state_dir::{StateDir, list},
 };
 
 /// Ends everything that belongs to the cluster `name`: processes, mounts, cgroups, namespaces and files. A cluster that is not

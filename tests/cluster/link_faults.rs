@@ -6,13 +6,13 @@ use anyhow::{Context, Result};
 use nix::sys::signal::Signal;
 
 use crate::{
+    cluster::Cluster,
     control_plane::{API_SERVER_PARTS, ControlPlane},
-    down::end_processes,
     netns::Netns,
     network::{lan_port, node_port},
     node::{NODE_PARTS, Node},
     process::{Tool, all_pids, command_line, parent, send},
-    up::Cluster,
+    teardown::end_processes,
     wait::{wait_for, wait_until},
 };
 
