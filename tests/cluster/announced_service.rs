@@ -1,4 +1,4 @@
-//! Services of tests: of type LoadBalancer, before the pods of the quickstart.
+//! Services for tests, of type LoadBalancer, with the pods of the quickstart as their endpoints.
 
 use std::time::Duration;
 
@@ -11,24 +11,25 @@ use crate::{
     wait::{wait_for, wait_until},
 };
 
-/// How long a move may take before something is broken.
+/// How long an announcement or a change of owner may take.
 const LIMIT: Duration = Duration::from_secs(60);
 
-/// A Service of a test, with an address that a node announces; it goes with this.
-pub struct Announced<'a> {
+/// A Service whose address a node announces. Dropping this value deletes the Service.
+pub struct AnnouncedService<'a> {
     cluster: &'a Cluster,
     name: &'static str,
-    /// Its address.
+    /// The first address in its status.
     pub address: String,
-    /// The node that owned it when it was made.
+    /// The first owner of the address.
     pub owner: String,
 }
 
-impl<'a> Announced<'a> {
-    /// Makes one in the namespace `default`, with these fields of its `spec` beside the usual ones, and waits until it is announced.
+impl<'a> AnnouncedService<'a> {
+    /// Creates a Service in the namespace `default` and waits until a node announces its address.
+    /// `more` is an object with further fields of the Service's `spec`.
     ///
     /// # Errors
-    /// When it does not come to that.
+    /// When kubectl fails, or no node announces the address in time.
     pub fn new(cluster: &'a Cluster, name: &'static str, more: &Value) -> Result<Self> {
         let mut service = json!({
             "apiVersion": "v1", "kind": "Service", "metadata": {"name": name, "namespace": "default"},
@@ -45,48 +46,49 @@ impl<'a> Announced<'a> {
             owner: String::new(),
         };
         announced.address = cluster.address_of("default", name)?;
-        // Who had the address for another Service a moment ago may still answer.
+        // The address may have been another Service's a moment ago, and its old owner may still
+        // answer. Therefore the ServiceL2Status and the replies on the LAN must agree.
         announced.owner = wait_for(&format!("{name} to be announced"), LIMIT, || {
             let of_service = format!("metallb.io/service-name={name},metallb.io/service-namespace=default");
-            let said = cluster.get(&["-n", NAMESPACE, "servicel2statuses", "-l", &of_service])?;
-            let said = said["items"][0]["status"]["node"].as_str().map(str::to_owned);
-            let owner = announced.owner_now()?;
-            Ok(said.filter(|said| *said == owner))
+            let statuses = cluster.get(&["-n", NAMESPACE, "servicel2statuses", "-l", &of_service])?;
+            let reported = statuses["items"][0]["status"]["node"].as_str().map(str::to_owned);
+            let owner = announced.current_owner()?;
+            Ok(reported.filter(|node| *node == owner))
         })?;
         Ok(announced)
     }
 
-    /// The node that owns it now.
+    /// The node that owns the address now, as [`Cluster::owner_of`].
     ///
     /// # Errors
-    /// When it is not exactly one.
-    pub fn owner_now(&self) -> Result<String> {
+    /// When the address does not have exactly one owner.
+    pub fn current_owner(&self) -> Result<String> {
         self.cluster.owner_of(&self.address)
     }
 
-    /// Waits until another node than the first one owns it, and gives that.
+    /// Waits until a node other than the first owner owns the address, and returns that node.
     ///
     /// # Errors
-    /// When it stays.
-    pub fn moves(&self) -> Result<String> {
-        let mut now = String::new();
+    /// When the first owner keeps the address.
+    pub fn wait_for_move(&self) -> Result<String> {
+        let mut owner = String::new();
         wait_until(&format!("{} to move from {}", self.address, self.owner), LIMIT, || {
-            // Nobody for a while, or two.
-            now = self.owner_now().unwrap_or_else(|_| self.owner.clone());
-            now != self.owner
+            // During the move no node may answer, or two.
+            owner = self.current_owner().unwrap_or_else(|_| self.owner.clone());
+            owner != self.owner
         })?;
-        Ok(now)
+        Ok(owner)
     }
 }
 
-impl Drop for Announced<'_> {
+impl Drop for AnnouncedService<'_> {
     fn drop(&mut self) {
-        // A test may have deleted it itself.
+        // The test may have deleted the Service itself.
         if let Err(error) = self
             .cluster
             .kubectl(&["delete", "service", self.name, "--ignore-not-found"])
         {
-            eprintln!("{error:#}");
+            eprintln!("can't delete the Service {}: {error:#}", self.name);
         }
     }
 }

@@ -43,8 +43,8 @@ impl ProxyMode {
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
 pub struct Spec {
-    /// The prefix of the cluster's network namespaces, and the name of its directory. Keep it short: the path of a
-    /// Unix socket has at most 107 bytes.
+    /// The prefix of the cluster's network namespaces, and the name of its directory. Keep it
+    /// short: the path of a Unix socket has at most 107 bytes.
     pub name: String,
     /// The networks.
     pub topology: Layout,
@@ -61,8 +61,8 @@ pub struct Spec {
 }
 
 impl Spec {
-    /// A cluster with the flat layout, three workers and one client. Its nodes have no images, kube-proxy uses
-    /// nftables, and the cluster ends with the process that creates it.
+    /// A cluster with the flat layout, three workers and one client. Its nodes have no images,
+    /// kube-proxy uses nftables, and the cluster ends with the process that creates it.
     #[must_use]
     pub fn new(name: &str) -> Self {
         Self {
@@ -76,8 +76,8 @@ impl Spec {
         }
     }
 
-    /// Like [`Self::new`], with the process ID appended to the name: test binaries that run side by side do not
-    /// collide.
+    /// Like [`Self::new`], with the process ID appended to the name: test binaries that run side by
+    /// side do not collide.
     #[must_use]
     pub fn unique(prefix: &str) -> Self {
         Self::new(&format!("{prefix}{}", std::process::id()))
