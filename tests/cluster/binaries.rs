@@ -90,8 +90,7 @@ impl Binaries {
     }
 }
 
-/// The `PATH` of this process, with the directories of system programs that a user's `PATH` may
-/// lack.
+/// The `PATH` of this process, plus the directories of system programs, which a user's may lack.
 fn path() -> String {
     format!("{}:/usr/sbin:/sbin:/usr/bin:/bin", env::var("PATH").unwrap_or_default())
 }

@@ -18,8 +18,7 @@ pub struct RecordedDatagram {
 }
 
 impl Cluster {
-    /// Records the next `count` IPv4 datagrams that a host sends over the LAN to the UDP port
-    /// `port`.
+    /// Records the next `count` IPv4 datagrams that a host sends over the LAN to this UDP port.
     ///
     /// # Errors
     /// When `tcpdump` fails, or fewer datagrams arrive within 30 seconds.

@@ -63,8 +63,8 @@ impl Netns {
         })
     }
 
-    /// Broadcasts ARP requests for an IPv4 address on `eth0` for one second. Returns the MACs of
-    /// all replies.
+    /// Broadcasts ARP requests for an IPv4 address on `eth0` for one second.
+    /// Returns the MACs of all replies.
     ///
     /// # Errors
     /// When `arping` can't run.
@@ -85,8 +85,7 @@ impl Netns {
         Ok(macs.collect())
     }
 
-    /// The MAC of an address in the kernel's neighbour table, or `None` if the table has no MAC for
-    /// it.
+    /// The MAC of an address in the kernel's neighbour table, if the table has one.
     ///
     /// # Errors
     /// When `ip` fails.

@@ -59,7 +59,7 @@ impl Cluster {
     /// Ends all loss and filtering on the links of a host.
     ///
     /// # Errors
-    /// When the packet filter refuses.
+    /// When the packet filter refuses the change.
     pub fn restore_links(&self, host: &str) -> Result<()> {
         self.ports(host).iter().try_for_each(|port| self.clear_filter(port))
     }
@@ -133,8 +133,7 @@ impl Cluster {
     }
 
     fn clear_filter(&self, port: &str) -> Result<()> {
-        // nft fails to delete a table that does not exist, but adding an existing table is
-        // harmless.
+        // nft can't delete a table that does not exist. Adding a table that exists is harmless.
         self.nft(format!("add table netdev {port}\ndelete table netdev {port}\n"))
     }
 

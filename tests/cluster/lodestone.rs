@@ -35,8 +35,7 @@ pub fn images() -> Result<Vec<PathBuf>> {
 }
 
 impl Cluster {
-    /// Installs the chart of this repository with `helm install`, and waits until every pod is
-    /// ready.
+    /// Installs the chart of this repository with helm, and waits until every pod is ready.
     ///
     /// # Errors
     /// When helm fails, or a pod does not become ready.
@@ -44,8 +43,8 @@ impl Cluster {
         self.run_helm(&["install", "--create-namespace"], values)
     }
 
-    /// Changes the installation with `helm upgrade` and waits until every pod is ready. All values
-    /// that are not in `values` return to their defaults.
+    /// Changes the installation with `helm upgrade` and waits until every pod is ready. Values that
+    /// are not in `values` return to their defaults.
     ///
     /// # Errors
     /// When helm fails, or a pod does not become ready.

@@ -65,8 +65,7 @@ impl Netns {
         Tool::new("nsenter").args([&format!("--net=/run/netns/{}", self.name), program])
     }
 
-    /// Runs `work` in the namespace, on a thread of its own. Sockets that it creates stay in the
-    /// namespace.
+    /// Runs `work` in the namespace, on a thread of its own. Its sockets stay in the namespace.
     ///
     /// # Errors
     /// When the namespace does not exist or can't be entered, or `work` fails.

@@ -168,8 +168,7 @@ fn create_host(spec: &Spec, name: &str, networks: &[BridgedNetwork], number: usi
         lines.push(format!("link set {interface} up"));
     }
     if let Some(network) = networks.last() {
-        // Without a default route, connections to a cluster IP fail before kube-proxy's rules
-        // apply.
+        // Without a default route, connections to cluster IPs fail before kube-proxy's rules apply.
         lines.push(format!("route add default via {}.1", network.ipv4));
         lines.push(format!("route add default via {}:1", network.ipv6));
     }

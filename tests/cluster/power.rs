@@ -25,8 +25,7 @@ impl Cluster {
             .try_for_each(|part| self.state().daemon(part).kill())
     }
 
-    /// Starts etcd and the API server again with their old data. Waits until the API server is
-    /// ready.
+    /// Starts etcd and the API server again with their data. Waits until the API server is ready.
     ///
     /// # Errors
     /// When they do not start.
@@ -40,8 +39,8 @@ impl Cluster {
         self.wait_for_api_server()
     }
 
-    /// Cuts the power of a node: its links drop every packet, then all its processes are killed.
-    /// The order matters, because a dying process must not be able to send a goodbye.
+    /// Cuts the power of a node. Its links drop every packet first, so that nothing leaves the node
+    /// while its processes are killed.
     ///
     /// # Errors
     /// When the packet filter refuses a rule, or a process survives.

@@ -1,5 +1,4 @@
-//! The state directory of a cluster: all that a process needs to use the cluster or to take it
-//! down.
+//! The state directory of a cluster: all that a process needs to use it or to take it down.
 
 use std::{
     fs,

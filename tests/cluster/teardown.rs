@@ -1,4 +1,4 @@
-//! Taking clusters down, without leaving anything on the machine.
+//! Taking clusters down. Nothing stays on the machine except the raised limit of inotify instances.
 
 use std::{
     collections::BTreeSet,
