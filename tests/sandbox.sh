@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# `make sandbox`: a whole Kubernetes on this machine with Lodestone in it, to try things out. `make sandbox-down` ends it.
+# `make sandbox` starts a Kubernetes cluster with Lodestone on this machine, to try things out.
+# `make sandbox-down` removes it.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -9,23 +10,23 @@ STATE=/run/lodestone/$NAME
 say() { printf '\n== %s\n' "$*" >&2; }
 
 if [ "$(id -u)" != 0 ]; then
-  echo "The sandbox is made of network namespaces and containers, which need root: run \`sudo make sandbox\`." >&2
+  echo "The sandbox uses network namespaces and containers, which need root. Run \`sudo make sandbox\`." >&2
   exit 1
 fi
 
 up() {
   if [ -d "$STATE" ]; then
-    echo "The sandbox is up already. \`make sandbox-down\` ends it." >&2
+    echo "The sandbox is up already. \`make sandbox-down\` removes it." >&2
     usage
     return
   fi
-  say "What is needed on this machine"
+  say "Packages that this machine needs"
   tests/deps.sh cluster
-  say "Kubernetes (built from its sources the first time: about 10 minutes)"
+  say "Kubernetes (the first build from its sources takes about 10 minutes)"
   tests/kubernetes/build.sh >/dev/null
-  say "Lodestone (the first time: 3 to 5 minutes)"
+  say "Lodestone (the first build takes 3 to 5 minutes)"
   make --no-print-directory images >&2
-  say "The cluster: a control-plane node, three workers, a client on the LAN"
+  say "The cluster: a control-plane node, three workers and a client on the LAN"
   local images=() image
   for image in target/images/*.tar target/test-images/*.tar; do images+=(--image "$PWD/$image"); done
   target/debug/cluster up $NAME "${images[@]}" >/dev/null

@@ -1,4 +1,4 @@
-//! The programs that the cluster is made of.
+//! The programs that a cluster consists of.
 
 use std::{
     env, fs,
@@ -9,7 +9,7 @@ use std::{
 
 use anyhow::{Context, Result, bail};
 
-/// Programs of Debian that the parts of a cluster call.
+/// Programs from Debian that the components of a cluster call, each with its package.
 const FROM_DEBIAN: [(&str, &str); 8] = [
     ("arping", "iputils-arping"),
     ("conntrack", "conntrack"),
@@ -21,23 +21,24 @@ const FROM_DEBIAN: [(&str, &str); 8] = [
     ("runc", "runc"),
 ];
 
-/// Where the programs are.
+/// The directory of the Kubernetes programs.
 #[derive(Clone, Debug)]
 pub struct Binaries {
-    folder: PathBuf,
+    directory: PathBuf,
 }
 
 impl Binaries {
-    /// Builds what is not built yet (minutes, the first time; progress goes to standard error), and looks for the rest.
+    /// Builds the programs that are not built yet, and checks that the Debian packages are
+    /// installed. The first build takes minutes; its progress goes to standard error.
     ///
     /// # Errors
-    /// When a program can't be built or is missing.
+    /// Without root, when a program can't be built, or when a Debian package is missing.
     pub fn provide() -> Result<Self> {
         if !nix::unistd::geteuid().is_root() {
             bail!("network namespaces and containers need root: run this as root (sudo)");
         }
         for (program, package) in FROM_DEBIAN {
-            let found = env::split_paths(&path()).any(|folder| folder.join(program).exists());
+            let found = env::split_paths(&path()).any(|directory| directory.join(program).exists());
             if !found {
                 bail!("{program} is missing: install it with `make deps` (package {package})");
             }
@@ -48,39 +49,39 @@ impl Binaries {
             .stderr(Stdio::inherit())
             .output()
             .with_context(|| format!("can't run {script}"))?;
-        let folder = String::from_utf8_lossy(&output.stdout).trim().to_owned();
-        if !output.status.success() || folder.is_empty() {
-            bail!("{script} ended with {}", output.status);
+        let directory = String::from_utf8_lossy(&output.stdout).trim().to_owned();
+        if !output.status.success() || directory.is_empty() {
+            bail!("{script} failed ({})", output.status);
         }
         Ok(Self {
-            folder: PathBuf::from(folder),
+            directory: PathBuf::from(directory),
         })
     }
 
-    /// The path of one of them.
+    /// The path of a program.
     #[must_use]
     pub fn path(&self, name: &str) -> PathBuf {
-        self.folder.join(name)
+        self.directory.join(name)
     }
 
-    /// Their folder.
+    /// The directory of the programs.
     #[must_use]
-    pub fn folder(&self) -> &Path {
-        &self.folder
+    pub fn directory(&self) -> &Path {
+        &self.directory
     }
 
-    /// A PATH on which they come first.
+    /// A value of `PATH` on which these programs come first.
     #[must_use]
     pub fn search_path(&self) -> String {
-        format!("{}:{}", self.folder.display(), path())
+        format!("{}:{}", self.directory.display(), path())
     }
 
-    /// A small file that calls kubectl or helm with the cluster's credentials, for the user's own shell.
-    pub(crate) fn link_into(&self, folder: &Path, names: &[&str]) -> Result<()> {
-        fs::create_dir_all(folder)?;
-        fs::set_permissions(folder, fs::Permissions::from_mode(0o755))?;
+    /// Creates symbolic links to these programs in `directory`.
+    pub(crate) fn link_into(&self, directory: &Path, names: &[&str]) -> Result<()> {
+        fs::create_dir_all(directory)?;
+        fs::set_permissions(directory, fs::Permissions::from_mode(0o755))?;
         for name in names {
-            let link = folder.join(name);
+            let link = directory.join(name);
             if !link.exists() {
                 symlink(self.path(name), link)?;
             }
@@ -89,7 +90,7 @@ impl Binaries {
     }
 }
 
-/// The PATH of this process, with the folders of system programs that an ordinary user's may lack.
+/// The `PATH` of this process, plus the directories of system programs, which a user's may lack.
 fn path() -> String {
     format!("{}:/usr/sbin:/sbin:/usr/bin:/bin", env::var("PATH").unwrap_or_default())
 }

@@ -1,28 +1,28 @@
-//! What goes over the LAN, recorded.
+//! Recording datagrams on the LAN.
 
 use std::net::{Ipv4Addr, SocketAddrV4};
 
 use anyhow::{Context, Result, bail};
 
-use crate::{netns::Netns, network::lan_port, up::Cluster};
+use crate::{cluster::Cluster, netns::Netns, network::lan_port};
 
-/// A datagram that was recorded.
+/// A recorded UDP datagram.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Recorded {
-    /// Where it came from.
+pub struct RecordedDatagram {
+    /// The source.
     pub from: SocketAddrV4,
-    /// Where it was sent to.
+    /// The destination.
     pub to: SocketAddrV4,
-    /// What it carried.
+    /// The UDP payload.
     pub payload: Vec<u8>,
 }
 
 impl Cluster {
-    /// Records so many datagrams over IPv4 that a host sends to UDP port `port` by the LAN.
+    /// Records the next `count` IPv4 datagrams that a host sends over the LAN to this UDP port.
     ///
     /// # Errors
-    /// When `tcpdump` fails.
-    pub fn record(&self, host: &str, port: u16, count: usize) -> Result<Vec<Recorded>> {
+    /// When `tcpdump` fails, or fewer datagrams arrive within 30 seconds.
+    pub fn record_datagrams(&self, host: &str, port: u16, count: usize) -> Result<Vec<RecordedDatagram>> {
         let lan = Netns::new(self.spec().namespace("lan"));
         let (count, device) = (count.to_string(), lan_port(host));
         let filter = format!("ip and udp dst port {port}");
@@ -35,12 +35,13 @@ impl Cluster {
         if !output.status.success() {
             bail!("tcpdump: {}", String::from_utf8_lossy(&output.stderr));
         }
-        read(&output.stdout).context("tcpdump has written something else")
+        parse_pcap(&output.stdout).context("can't parse the output of tcpdump")
     }
 }
 
-/// Reads a file of tcpdump: a header of 24 bytes, and before each frame 16 bytes with its length in the third four.
-fn read(file: &[u8]) -> Option<Vec<Recorded>> {
+/// Parses a pcap file: a header of 24 bytes, then each frame after a header of 16 bytes. The third
+/// word of a frame's header is the captured length.
+fn parse_pcap(file: &[u8]) -> Option<Vec<RecordedDatagram>> {
     let mut rest = file.get(24..)?;
     let mut all = Vec::new();
     while !rest.is_empty() {
@@ -52,7 +53,7 @@ fn read(file: &[u8]) -> Option<Vec<Recorded>> {
         let udp = packet.get(header..)?;
         let address = |at: usize| Some(Ipv4Addr::from(*packet.get(at..)?.first_chunk::<4>()?));
         let port = |at: usize| Some(u16::from_be_bytes(*udp.get(at..)?.first_chunk()?));
-        all.push(Recorded {
+        all.push(RecordedDatagram {
             from: SocketAddrV4::new(address(12)?, port(0)?),
             to: SocketAddrV4::new(address(16)?, port(2)?),
             payload: udp.get(8..usize::from(port(4)?))?.to_vec(),

@@ -1,4 +1,4 @@
-//! What a host on the LAN sees: answers, and its kernel's neighbour table.
+//! The view of a host on the LAN: answers to its requests, and its kernel's neighbour table.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -11,18 +11,18 @@ use anyhow::{Context, Result, bail};
 
 use crate::netns::Netns;
 
-/// How long a host waits for one answer.
+/// How long a client waits for an answer.
 const PATIENCE: Duration = Duration::from_secs(2);
 
-/// What the test server says: its pod and node, and whom it sees.
-pub type Answer = BTreeMap<String, String>;
+/// The answer of the test server, with the keys `pod`, `node`, `client`, `protocol` and `asked`.
+pub type ServerAnswer = BTreeMap<String, String>;
 
 impl Netns {
-    /// Fetches `http://ADDRESS/` of the test server, over a connection of its own.
+    /// Fetches `http://ADDRESS:PORT/` from the test server, over a new connection.
     ///
     /// # Errors
-    /// When there is no answer, or not one of the test server.
-    pub fn http(&self, address: &str, port: u16) -> Result<Answer> {
+    /// When no answer arrives within two seconds, or the answer is not the test server's.
+    pub fn http(&self, address: &str, port: u16) -> Result<ServerAnswer> {
         let to = SocketAddr::new(address.parse()?, port);
         self.within(|| {
             let mut stream =
@@ -33,16 +33,17 @@ impl Netns {
             stream
                 .read_to_string(&mut text)
                 .with_context(|| format!("no answer from {to}"))?;
-            let body = text.split_once("\r\n\r\n").context("not HTTP")?.1;
-            serde_json::from_str(body).with_context(|| format!("not the test server: {body}"))
+            let body = text.split_once("\r\n\r\n").context("the answer is not HTTP")?.1;
+            serde_json::from_str(body).with_context(|| format!("the answer is not the test server's: {body}"))
         })
     }
 
-    /// Asks the test server over UDP, from a port of its own; gives the answer and the address that it came from.
+    /// Sends a request to the test server over UDP, from a new port. Returns the answer and the
+    /// source address of the answer.
     ///
     /// # Errors
-    /// When there is no answer.
-    pub fn udp(&self, address: &str, port: u16) -> Result<(Answer, IpAddr)> {
+    /// When no answer arrives within two seconds, or the answer is not the test server's.
+    pub fn udp(&self, address: &str, port: u16) -> Result<(ServerAnswer, IpAddr)> {
         let to = SocketAddr::new(address.parse()?, port);
         self.within(|| {
             let any: IpAddr = if to.is_ipv4() {
@@ -52,7 +53,7 @@ impl Netns {
             };
             let socket = UdpSocket::bind((any, 0))?;
             socket.set_read_timeout(Some(PATIENCE))?;
-            // Not connected: an answer from any address is taken, so that a wrong one is seen.
+            // The socket is not connected, so it also receives an answer from a wrong address.
             socket.send_to(b"hello", to)?;
             let mut buffer = [0; 2000];
             let (length, from) = socket
@@ -62,12 +63,14 @@ impl Netns {
         })
     }
 
-    /// Asks for an IPv4 address on `eth0` by broadcast, listens for a second, and gives the MACs of all who answer.
+    /// Broadcasts ARP requests for an IPv4 address on `eth0` for one second.
+    /// Returns the MACs of all replies.
     ///
     /// # Errors
-    /// When `arping` can't be run.
+    /// When `arping` can't run.
     pub fn who_has(&self, address: &str) -> Result<BTreeSet<String>> {
-        // It stops early only after so many answers, and ends with an error when there is none.
+        // arping stops early only after nine replies. It fails when there is no reply, so its exit
+        // code says nothing here.
         let output = self
             .tool("arping")
             .args(["-b", "-c", "9", "-w", "1", "-I", "eth0", address])
@@ -82,7 +85,7 @@ impl Netns {
         Ok(macs.collect())
     }
 
-    /// The MAC of an address in the kernel's neighbour table; `None` when nobody has answered for it.
+    /// The MAC of an address in the kernel's neighbour table, if the table has one.
     ///
     /// # Errors
     /// When `ip` fails.
@@ -92,7 +95,7 @@ impl Netns {
         Ok(entries[0]["lladdr"].as_str().map(str::to_lowercase))
     }
 
-    /// Makes the kernel forget its neighbours.
+    /// Flushes the kernel's neighbour table of `eth0`.
     ///
     /// # Errors
     /// When `ip` fails.
@@ -104,7 +107,7 @@ impl Netns {
     /// The MAC of an interface.
     ///
     /// # Errors
-    /// When there is no such interface.
+    /// When the interface does not exist or has no MAC.
     pub fn mac(&self, interface: &str) -> Result<String> {
         let links: serde_json::Value = serde_json::from_str(&self.ip(&["-j", "link", "show", interface])?)?;
         links[0]["address"]

@@ -1,4 +1,4 @@
-//! etcd, the API server, the controller manager and the scheduler, on the control-plane node.
+//! The control plane: etcd, the API server, the controller manager and the scheduler.
 
 use std::net::IpAddr;
 
@@ -8,28 +8,29 @@ use crate::{
     binaries::Binaries,
     network::{POD_RANGES, SERVICE_RANGES, node_addresses},
     pki::Authority,
+    process::Launch,
     spec::Spec,
-    state::StateDir,
+    state_dir::StateDir,
 };
 
-/// What every part of the control plane needs to start.
+/// The processes of the control plane, on the node `cp`.
 pub(crate) struct ControlPlane<'a> {
     pub(crate) spec: &'a Spec,
     pub(crate) state: &'a StateDir,
     pub(crate) binaries: &'a Binaries,
 }
 
-/// The parts that the API server is made of, in the order of their start.
+/// etcd and the API server, in the order of their start.
 pub(crate) const API_SERVER_PARTS: [&str; 2] = ["etcd", "kube-apiserver"];
 
 impl ControlPlane<'_> {
-    /// Where the API server listens, seen from the nodes.
+    /// The address and port of the API server on the node network.
     pub(crate) fn api_server_address(spec: &Spec) -> String {
         format!("{}:6443", node_addresses(spec.topology, 0).ipv4)
     }
 
-    /// The certificates that the parts serve and call with.
-    pub(crate) fn credentials(&self, authority: &Authority) -> Result<()> {
+    /// Issues the certificates and kubeconfigs of all components and of the administrator.
+    pub(crate) fn issue_credentials(&self, authority: &Authority) -> Result<()> {
         let server = format!("https://{}", Self::api_server_address(self.spec));
         let node = node_addresses(self.spec.topology, 0);
         let addresses: Vec<IpAddr> = ["127.0.0.1", "10.96.0.1", "fd00:96::1", &node.ipv4, &node.ipv6]
@@ -43,25 +44,25 @@ impl ControlPlane<'_> {
             "kubernetes.default.svc.cluster.local",
             "localhost",
         ];
-        authority.server("apiserver", &names, &addresses)?;
-        authority.client(
+        authority.issue_server("apiserver", &names, &addresses)?;
+        authority.issue_client(
             "apiserver-kubelet",
             "kube-apiserver-kubelet-client",
             Some("system:masters"),
         )?;
-        authority.client("admin", "kubernetes-admin", Some("system:masters"))?;
+        authority.issue_client("admin", "kubernetes-admin", Some("system:masters"))?;
         for part in ["kube-controller-manager", "kube-scheduler", "kube-proxy"] {
-            authority.client(part, &format!("system:{part}"), None)?;
-            authority.kubeconfig(part, &server)?;
+            authority.issue_client(part, &format!("system:{part}"), None)?;
+            authority.write_kubeconfig(part, &server)?;
         }
         for node in self.spec.nodes() {
-            authority.client(&node, &format!("system:node:{node}"), Some("system:nodes"))?;
-            authority.kubeconfig(&node, &server)?;
+            authority.issue_client(&node, &format!("system:node:{node}"), Some("system:nodes"))?;
+            authority.write_kubeconfig(&node, &server)?;
         }
         Ok(())
     }
 
-    /// Starts one part.
+    /// Starts one component.
     pub(crate) fn start(&self, part: &str) -> Result<()> {
         let args = match part {
             "etcd" => self.etcd(),
@@ -72,13 +73,13 @@ impl ControlPlane<'_> {
                 "--leader-elect=false".to_owned(),
             ],
         };
-        self.state.daemon(part).start(
-            &self.spec.namespace("cp"),
-            &self.binaries.path(part),
-            &args,
-            &self.state.log(part),
-            &self.binaries.search_path(),
-        )
+        self.state.daemon(part).start(&Launch {
+            namespace: self.spec.namespace("cp"),
+            program: &self.binaries.path(part),
+            args: &args,
+            log: self.state.log(part),
+            search_path: self.binaries.search_path(),
+        })
     }
 
     fn etcd(&self) -> Vec<String> {
@@ -89,7 +90,7 @@ impl ControlPlane<'_> {
             "--listen-peer-urls=http://127.0.0.1:2380".to_owned(),
             "--initial-advertise-peer-urls=http://127.0.0.1:2380".to_owned(),
             "--initial-cluster=default=http://127.0.0.1:2380".to_owned(),
-            // The machine does not lose its power in the middle of a test.
+            // No test cuts the power of the machine itself, so etcd need not wait for the disk.
             "--unsafe-no-fsync".to_owned(),
             "--log-level=warn".to_owned(),
         ]
@@ -115,7 +116,7 @@ impl ControlPlane<'_> {
             "--authorization-mode=Node,RBAC".to_owned(),
             "--enable-admission-plugins=NodeRestriction".to_owned(),
             "--allow-privileged=true".to_owned(),
-            // Webhooks are reached by the address of their pod, whatever kube-proxy is doing.
+            // The API server then calls a webhook at its pod's address, without kube-proxy.
             "--enable-aggregator-routing=true".to_owned(),
         ]
     }

@@ -1,4 +1,5 @@
-//! Images of containers: archives that `ctr images import` and `docker load` take, with a static binary as their only file.
+//! Container images whose only file is a static binary, as archives for `ctr images import` and
+//! `docker load`.
 
 use std::{fs, io::Write, path::Path};
 
@@ -6,23 +7,23 @@ use anyhow::{Context, Result, bail};
 use serde_json::json;
 use sha2::{Digest, Sha256};
 
-/// The version of the images of Lodestone, which is that of the workspace.
+/// The tag of Lodestone's images: the version of the workspace.
 pub const LODESTONE_VERSION: &str = concat!("v", env!("CARGO_PKG_VERSION"));
 
-/// What every pod's network namespace is held open by.
+/// The image that holds the network namespace of every pod open.
 pub(crate) const PAUSE_IMAGE: &str = "localhost/pause:1";
 
-/// An image to be made.
+/// An image to write.
 #[derive(Clone, Debug)]
 pub struct Image<'a> {
-    /// Its name and tag.
+    /// The name and tag of the image.
     pub reference: &'a str,
-    /// The binary, which becomes `/NAME` and the entry point.
+    /// The path of the binary. In the image it is `/NAME`, and the entry point.
     pub binary: &'a Path,
 }
 
 impl Image<'_> {
-    /// Writes it to the file `out`, always the same bytes for the same binary.
+    /// Writes the image to the file `out`. The same binary always results in the same bytes.
     ///
     /// # Errors
     /// When the binary is not static, or a file can't be read or written.
@@ -31,11 +32,11 @@ impl Image<'_> {
             .binary
             .file_name()
             .and_then(|name| name.to_str())
-            .context("a binary needs a name")?;
+            .context("the path of the binary has no file name")?;
         let bytes = fs::read(self.binary).with_context(|| format!("can't read {}", self.binary.display()))?;
         if needs_loader(&bytes) {
             bail!(
-                "{} is linked dynamically; an image has no libraries",
+                "{} is linked dynamically, but the image contains no libraries",
                 self.binary.display()
             );
         }
@@ -64,7 +65,7 @@ fn architecture() -> Result<&'static str> {
     match std::env::consts::ARCH {
         "x86_64" => Ok("amd64"),
         "aarch64" => Ok("arm64"),
-        other => bail!("no name for the architecture {other} in images"),
+        other => bail!("unsupported architecture: {other}"),
     }
 }
 
@@ -84,7 +85,7 @@ fn archive(files: &[(&str, u32, &[u8])]) -> Result<Vec<u8>> {
     Ok(builder.into_inner()?)
 }
 
-/// Whether an ELF file asks for a dynamic loader: a program header of type PT_INTERP.
+/// Whether an ELF file needs a dynamic loader, that is, has a program header of type PT_INTERP.
 fn needs_loader(elf: &[u8]) -> bool {
     const PT_INTERP: u32 = 3;
     let number = |offset: usize, size: usize| {

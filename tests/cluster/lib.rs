@@ -1,6 +1,8 @@
-//! A whole Kubernetes in network namespaces, every part of it real: etcd, the API server, the controller manager and the
-//! scheduler; on each node kubelet, containerd, a CNI bridge and kube-proxy. Hosts on the LAN that are no members of the cluster
-//! are its clients.
+//! A complete Kubernetes cluster in network namespaces of one machine, for the end-to-end tests.
+//!
+//! Every component is real: etcd, the API server, the controller manager and the scheduler run on
+//! the control-plane node; kubelet, containerd, a CNI bridge and kube-proxy run on each node. Hosts
+//! on the LAN outside the cluster act as clients.
 //!
 //! ```text
 //!   this machine          NAME-cp               NAME-w1 …            NAME-client1
@@ -9,49 +11,68 @@
 //!                        ───────────┴──── bridge in NAME-lan ───────────────┴───
 //! ```
 //!
-//! Nothing leaves the machine: even the bridge lives in a namespace of its own. Several clusters run side by side with the same
-//! addresses. A cluster goes when its [`Cluster`] is dropped and when the process that made it dies, however it dies: its
-//! supervisor notices and takes everything down.
+//! No packet leaves the machine: even the bridge has a namespace of its own. Several clusters can
+//! therefore run side by side with the same addresses.
+//!
+//! A cluster ends when its [`Cluster`] is dropped, and also when the process that created it dies
+//! in any other way: a supervisor process notices and takes everything down.
+//!
+//! | To | Use |
+//! |---|---|
+//! | choose the networks and the number of hosts | [`Spec`], [`Layout`], [`ProxyMode`] |
+//! | start a cluster and talk to its API server | [`Cluster`] |
+//! | install Lodestone | [`Cluster::install_lodestone`], [`Cluster::apply_quickstart`] |
+//! | see what a client on the LAN sees | [`Netns`], [`Cluster::owner_of`], [`AnnouncedService`] |
+//! | break something | [`Loss`], [`PodProcess`], [`Cluster::power_off`], [`Cluster::partition`] |
 #![forbid(unsafe_code)]
 #![expect(
     clippy::disallowed_methods,
     reason = "this crate drives real processes against the real clock; its waits are for conditions (wait_until)"
 )]
 
+mod announced_service;
 mod binaries;
+mod bring_up;
 mod capture;
 mod client;
+mod cluster;
 mod control_plane;
-mod down;
-mod fault;
 mod image;
+mod link_faults;
 mod lodestone;
 mod machine;
 mod netns;
 mod network;
 mod node;
+mod node_config;
+mod observe;
+mod old_names;
 mod pki;
+mod pod_process;
+mod power;
 mod process;
-mod service;
 mod spec;
-mod state;
+mod state_dir;
 mod supervisor;
-mod up;
+mod teardown;
+mod tool;
 mod wait;
 
+pub use announced_service::AnnouncedService;
 pub use binaries::Binaries;
-pub use capture::Recorded;
-pub use client::Answer;
-pub use down::{sweep, take_down};
-pub use fault::{Loss, PodProcess};
+pub use capture::RecordedDatagram;
+pub use client::ServerAnswer;
+pub use cluster::Cluster;
 pub use image::{Image, LODESTONE_VERSION};
+pub use link_faults::Loss;
 pub use lodestone::{NAMESPACE, checkout, images};
 pub use netns::Netns;
 pub use network::{LAN_POOL, LAN_POOL_IPV6, NodeAddresses};
-pub use process::{Tool, run};
-pub use service::Announced;
-pub use spec::{ProxyMode, Spec, Topology};
-pub use state::{StateDir, list};
+pub use old_names::{Announced, Answer, Recorded, Topology};
+pub use pod_process::PodProcess;
+pub use spec::{Layout, ProxyMode, Spec};
+pub use state_dir::{StateDir, list_clusters};
 pub use supervisor::supervise;
-pub use up::Cluster;
+pub use teardown::take_down;
+pub use tool::{Tool, run};
 pub use wait::{wait_for, wait_until};

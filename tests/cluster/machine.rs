@@ -1,37 +1,39 @@
-//! What the parts of a cluster need of the machine itself.
+//! Settings of the machine itself that a cluster needs.
 
 use std::{fs, path::Path};
 
 use anyhow::{Context, Result};
 use nix::mount::{MsFlags, mount};
 
-/// Instances of inotify that one user may have: a kubelet takes six, a containerd two, and all of them are root's. The kernel's own limit
-/// of 128 is reached by two clusters of eight nodes.
+/// The limit of inotify instances for each user, and the value that tests need. A kubelet takes six
+/// and a containerd two, all as root. Two clusters of eight nodes reach the kernel's default of
+/// 128.
 const INOTIFY: (&str, u32) = ("/proc/sys/fs/inotify/max_user_instances", 1024);
 
-/// Allows more instances of inotify, where there are few. It stays so: other clusters may need it.
-pub(crate) fn allow_inotify() -> Result<()> {
+/// Raises the limit of inotify instances where it is lower than needed. Nothing lowers it again,
+/// because other clusters may still need it.
+pub(crate) fn raise_inotify_limit() -> Result<()> {
     let (path, wanted) = INOTIFY;
-    let allowed = fs::read_to_string(path)?;
-    if allowed.trim().parse::<u32>()? < wanted {
+    let limit = fs::read_to_string(path)?;
+    if limit.trim().parse::<u32>()? < wanted {
         fs::write(path, wanted.to_string()).with_context(|| format!("can't raise {path} to {wanted}"))?;
     }
     Ok(())
 }
 
-/// Makes `folder` a mount whose mounts are seen in every mount namespace that is made afterwards.
-pub(crate) fn share_mounts(folder: &Path) -> Result<()> {
-    fs::create_dir_all(folder)?;
+/// Makes `directory` a shared mount: mounts below it propagate to mount namespaces created later.
+pub(crate) fn share_mounts(directory: &Path) -> Result<()> {
+    fs::create_dir_all(directory)?;
     let mounts = fs::read_to_string("/proc/self/mounts")?;
-    // A node that gets its power back finds what it had.
+    // After a simulated power failure the mount of the node still exists.
     if mounts
         .lines()
-        .any(|line| line.split(' ').nth(1).map(Path::new) == Some(folder))
+        .any(|line| line.split(' ').nth(1).map(Path::new) == Some(directory))
     {
         return Ok(());
     }
-    let set = |source: Option<&Path>, flags| mount(source, folder, None::<&str>, flags, None::<&str>);
-    set(Some(folder), MsFlags::MS_BIND)
+    let set = |source: Option<&Path>, flags| mount(source, directory, None::<&str>, flags, None::<&str>);
+    set(Some(directory), MsFlags::MS_BIND)
         .and_then(|()| set(None, MsFlags::MS_SHARED))
-        .with_context(|| format!("can't mount {}", folder.display()))
+        .with_context(|| format!("can't mount {}", directory.display()))
 }

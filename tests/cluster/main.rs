@@ -1,15 +1,15 @@
-//! `cluster`: a whole Kubernetes in network namespaces, from the command line.
+//! `cluster`: the command line for Kubernetes clusters in network namespaces.
 
 use std::path::PathBuf;
 
 use anyhow::{Result, bail};
 use clap::{Parser, Subcommand};
 use lodestone_tests::{
-    Binaries, Cluster, Image, ProxyMode, Spec, StateDir, Topology, images, list, supervise, take_down,
+    Binaries, Cluster, Image, Layout, ProxyMode, Spec, StateDir, images, list_clusters, supervise, take_down,
 };
 
 #[derive(Parser)]
-#[command(about = "A whole Kubernetes in network namespaces of this machine", version)]
+#[command(about = "Kubernetes clusters in network namespaces of this machine", version)]
 struct Cli {
     #[command(subcommand)]
     command: Command,
@@ -17,101 +17,99 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Command {
-    /// Build the programs of Kubernetes that are not built yet, and print their folder
+    /// Build the Kubernetes programs that are not built yet, and print their directory
     Build,
-    /// Bring a cluster up that stays until `down`
+    /// Start a cluster that runs until `down`
     Up {
-        /// Its name
+        /// The name of the cluster
         name: String,
-        /// How many workers beside the control-plane node
+        /// The number of workers, besides the control-plane node
         #[arg(long, default_value_t = 3)]
         workers: u8,
-        /// How many hosts on the LAN that are no members
+        /// The number of hosts on the LAN outside the cluster
         #[arg(long, default_value_t = 1)]
         clients: u8,
-        /// One network, or LAN and node network apart
+        /// One network for everything, or a LAN separate from the node network
         #[arg(long, value_enum, default_value_t)]
-        topology: Topology,
-        /// How kube-proxy works
+        layout: Layout,
+        /// The mode of kube-proxy
         #[arg(long, value_enum, default_value_t)]
         proxy_mode: ProxyMode,
-        /// Archives of images for every node
+        /// An archive of container images for every node; may be repeated
         #[arg(long = "image")]
         images: Vec<PathBuf>,
     },
     /// Take a cluster down
     Down {
-        /// Its name
+        /// The name of the cluster
         name: String,
     },
     /// List the clusters of this machine
     List,
-    /// Write an image with a static binary as its only file
+    /// Write a container image whose only file is a static binary
     Image {
-        /// Name and tag
+        /// The name and tag of the image
         reference: String,
-        /// The binary
+        /// The path of the binary
         binary: PathBuf,
         /// The archive to write
         out: PathBuf,
     },
-    /// Give a node its power, or take it away
+    /// Cut or restore the power of a node
     Power {
         /// The name of the cluster
         name: String,
         /// The node
         node: String,
-        /// Give it (the default is to take it away)
+        /// Restore the power (the default is to cut it)
         #[arg(long)]
         on: bool,
     },
-    /// Bring a cluster up for as long as this process lives; says `up` when it is
+    /// Start a cluster that ends with this process; prints `up` when the cluster is up
     #[command(hide = true)]
     Hold {
-        /// Its name
+        /// The name of the cluster
         name: String,
     },
-    /// Stand by a cluster; started by `up`
+    /// Supervise a cluster; `up` starts this process
     #[command(hide = true)]
     Supervise {
-        /// Its name
+        /// The name of the cluster
         name: String,
     },
 }
 
 fn main() -> Result<()> {
     match Cli::parse().command {
-        Command::Build => println!("{}", Binaries::provide()?.folder().display()),
+        Command::Build => println!("{}", Binaries::provide()?.directory().display()),
         Command::Up {
             name,
             workers,
             clients,
-            topology,
+            layout,
             proxy_mode,
             images,
         } => {
             if StateDir::of(&name).exists() {
-                bail!("the cluster {name} is up already; `cluster down {name}` ends it");
+                bail!("the cluster {name} is up already; take it down first: cluster down {name}");
             }
-            let spec = Spec {
-                workers,
-                clients,
-                topology,
-                proxy_mode,
-                images,
-                owned: false,
-                ..Spec::new(&name)
-            };
+            let spec = Spec::new(&name)
+                .layout(layout)
+                .proxy_mode(proxy_mode)
+                .workers(workers)
+                .clients(clients)
+                .images(images)
+                .detached();
             let cluster = Cluster::up(spec, &std::env::current_exe()?)?;
             println!("export KUBECONFIG={}", cluster.state().kubeconfig().display());
         }
         Command::Down { name } => {
             if !StateDir::of(&name).exists() {
-                bail!("there is no cluster {name}");
+                bail!("no cluster is called {name}");
             }
             take_down(&name)?;
         }
-        Command::List => list().iter().for_each(|name| println!("{name}")),
+        Command::List => list_clusters().iter().for_each(|name| println!("{name}")),
         Command::Image { reference, binary, out } => Image {
             reference: &reference,
             binary: &binary,
@@ -120,11 +118,7 @@ fn main() -> Result<()> {
         Command::Power { name, node, on: true } => Cluster::attach(&name)?.power_on(&node)?,
         Command::Power { name, node, on: false } => Cluster::attach(&name)?.power_off(&node)?,
         Command::Hold { name } => {
-            let spec = Spec {
-                workers: 1,
-                images: images()?,
-                ..Spec::new(&name)
-            };
+            let spec = Spec::new(&name).workers(1).images(images()?);
             let _cluster = Cluster::up(spec, &std::env::current_exe()?)?;
             println!("up");
             std::io::stdin().read_line(&mut String::new())?;

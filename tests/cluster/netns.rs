@@ -1,11 +1,15 @@
 //! Network namespaces.
 
-use std::{fs::File, thread};
+use std::{
+    fs::{self, File},
+    path::Path,
+    thread,
+};
 
 use anyhow::{Context, Result, anyhow};
 use nix::sched::{CloneFlags, setns};
 
-use crate::process::{Tool, run};
+use crate::tool::{Tool, run};
 
 /// A named network namespace (`ip netns`).
 #[derive(Clone, Debug)]
@@ -14,28 +18,28 @@ pub struct Netns {
 }
 
 impl Netns {
-    /// The namespace of that name, whether it exists or not.
+    /// The namespace of that name, whether or not it exists.
     pub fn new(name: impl Into<String>) -> Self {
         Self { name: name.into() }
     }
 
-    /// Its name.
+    /// The name of the namespace.
     #[must_use]
     pub fn name(&self) -> &str {
         &self.name
     }
 
-    /// Makes it, with a loopback interface that is up.
+    /// Creates the namespace, with its loopback interface up.
     ///
     /// # Errors
-    /// When there is one of that name, or without root.
+    /// When the namespace exists already, or without root.
     pub fn create(&self) -> Result<()> {
         run("ip", &["netns", "add", &self.name])?;
         self.ip(&["link", "set", "lo", "up"])?;
         Ok(())
     }
 
-    /// Runs `ip` in it.
+    /// Runs `ip` in the namespace and returns its output.
     ///
     /// # Errors
     /// When `ip` fails.
@@ -43,10 +47,10 @@ impl Netns {
         Tool::new("ip").args(["-n", &self.name]).args(args).run()
     }
 
-    /// Runs many `ip` commands in it, one a line, in one process.
+    /// Runs several `ip` commands in the namespace, one for each line, in a single process.
     ///
     /// # Errors
-    /// When one of them fails.
+    /// When a command fails.
     pub fn ip_batch(&self, lines: &[String]) -> Result<()> {
         Tool::new("ip")
             .args(["-n", &self.name, "-batch", "-"])
@@ -55,16 +59,16 @@ impl Netns {
         Ok(())
     }
 
-    /// A command that will run in it.
+    /// A tool that runs in the namespace.
     #[must_use]
     pub fn tool(&self, program: &str) -> Tool {
         Tool::new("nsenter").args([&format!("--net=/run/netns/{}", self.name), program])
     }
 
-    /// Runs `work` on a thread of its own in the namespace: the sockets that it makes stay there.
+    /// Runs `work` in the namespace, on a thread of its own. Its sockets stay in the namespace.
     ///
     /// # Errors
-    /// When the namespace does not exist or can't be entered, and what `work` itself fails with.
+    /// When the namespace does not exist or can't be entered, or `work` fails.
     pub fn within<T: Send>(&self, work: impl FnOnce() -> Result<T> + Send) -> Result<T> {
         let path = format!("/run/netns/{}", self.name);
         let file = File::open(&path).with_context(|| format!("no network namespace {}", self.name))?;
@@ -72,22 +76,24 @@ impl Netns {
             setns(&file, CloneFlags::CLONE_NEWNET).with_context(|| format!("can't enter {path}"))?;
             work()
         };
-        thread::scope(|scope| scope.spawn(entered).join()).map_err(|_| anyhow!("a thread in {} panicked", self.name))?
+        thread::scope(|scope| scope.spawn(entered).join())
+            .map_err(|_| anyhow!("a thread in the network namespace {} panicked", self.name))?
     }
 
-    /// Sets kernel parameters (`net.…` with slashes) of it.
+    /// Sets kernel parameters of the namespace. Keys are relative to `/proc/sys/net`.
     pub(crate) fn sysctl(&self, values: &[(&str, &str)]) -> Result<()> {
-        // /proc/sys/net shows the namespace of the thread that looks.
+        // /proc/sys/net belongs to the namespace of the thread that opens it.
         self.within(|| {
             for (key, value) in values {
                 let path = format!("/proc/sys/net/{key}");
-                std::fs::write(&path, value).with_context(|| format!("can't set {path}"))?;
+                fs::write(&path, value).with_context(|| format!("can't set {path}"))?;
             }
             Ok(())
         })
     }
 
+    /// Whether the namespace exists.
     pub(crate) fn exists(&self) -> bool {
-        std::path::Path::new("/run/netns").join(&self.name).exists()
+        Path::new("/run/netns").join(&self.name).exists()
     }
 }

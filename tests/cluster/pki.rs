@@ -1,6 +1,6 @@
-//! The certificates of a cluster and the credentials of its parts.
+//! The certificate authority of a cluster and the credentials of its components.
 
-use std::{fs, net::IpAddr, path::PathBuf};
+use std::{fs, net::IpAddr, path::Path};
 
 use anyhow::Result;
 use rcgen::{
@@ -8,16 +8,17 @@ use rcgen::{
     KeyUsagePurpose, SanType,
 };
 
-use crate::state::StateDir;
+use crate::state_dir::StateDir;
 
-/// The authority that signs everything in one cluster.
+/// The certificate authority of a cluster.
 pub(crate) struct Authority {
     issuer: CertifiedIssuer<'static, KeyPair>,
     state: StateDir,
 }
 
 impl Authority {
-    /// Makes the authority (`pki/ca.crt`) and the key pair that signs the tokens of service accounts (`pki/sa.key`, `pki/sa.pub`).
+    /// Creates the authority (`pki/ca.crt`), and the key pair that signs the tokens of service
+    /// accounts (`pki/sa.key`, `pki/sa.pub`).
     pub(crate) fn create(state: &StateDir) -> Result<Self> {
         let mut params = CertificateParams::default();
         params
@@ -36,8 +37,8 @@ impl Authority {
         })
     }
 
-    /// A certificate for serving under `names` and `addresses`: `pki/NAME.crt` and `pki/NAME.key`.
-    pub(crate) fn server(&self, name: &str, names: &[&str], addresses: &[IpAddr]) -> Result<()> {
+    /// Issues a server certificate for `names` and `addresses`: `pki/NAME.crt` and `pki/NAME.key`.
+    pub(crate) fn issue_server(&self, name: &str, names: &[&str], addresses: &[IpAddr]) -> Result<()> {
         let mut params = CertificateParams::new(names.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>())?;
         params
             .subject_alt_names
@@ -47,8 +48,8 @@ impl Authority {
         self.issue(name, &params)
     }
 
-    /// A certificate for the user `user` in `group`: `pki/NAME.crt` and `pki/NAME.key`.
-    pub(crate) fn client(&self, name: &str, user: &str, group: Option<&str>) -> Result<()> {
+    /// Issues a client certificate for `user` in `group`: `pki/NAME.crt` and `pki/NAME.key`.
+    pub(crate) fn issue_client(&self, name: &str, user: &str, group: Option<&str>) -> Result<()> {
         let mut params = CertificateParams::default();
         params.distinguished_name.push(DnType::CommonName, user);
         if let Some(group) = group {
@@ -66,16 +67,15 @@ impl Authority {
         Ok(())
     }
 
-    /// A kubeconfig for the holder of certificate `name`; its path.
-    pub(crate) fn kubeconfig(&self, name: &str, server: &str) -> Result<PathBuf> {
+    /// Writes a kubeconfig with the client certificate `name`: `pki/NAME.kubeconfig`.
+    pub(crate) fn write_kubeconfig(&self, name: &str, server: &str) -> Result<()> {
         let path = self.state.join(&format!("pki/{name}.kubeconfig"));
-        write_kubeconfig(&self.state, name, server, &path)?;
-        Ok(path)
+        write_kubeconfig(&self.state, name, server, &path)
     }
 }
 
-/// Writes a kubeconfig that names the files of certificate `name`.
-pub(crate) fn write_kubeconfig(state: &StateDir, name: &str, server: &str, path: &std::path::Path) -> Result<()> {
+/// Writes a kubeconfig to `path` that refers to the files of the client certificate `name`.
+pub(crate) fn write_kubeconfig(state: &StateDir, name: &str, server: &str, path: &Path) -> Result<()> {
     let config = serde_json::json!({
         "apiVersion": "v1", "kind": "Config", "current-context": "lodestone",
         "clusters": [{"name": "lodestone", "cluster": {"server": server, "certificate-authority": state.join("pki/ca.crt")}}],
@@ -84,7 +84,7 @@ pub(crate) fn write_kubeconfig(state: &StateDir, name: &str, server: &str, path:
         }}],
         "contexts": [{"name": "lodestone", "context": {"cluster": "lodestone", "user": name}}],
     });
-    // JSON is YAML.
+    // Every JSON document is also YAML.
     fs::write(path, serde_json::to_vec_pretty(&config)?)?;
     Ok(())
 }

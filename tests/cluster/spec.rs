@@ -1,19 +1,19 @@
-//! What a cluster is made of.
+//! The parameters of a cluster: how many hosts it has, and on which networks.
 
 use std::path::PathBuf;
 
-/// Which networks there are.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize, clap::ValueEnum)]
-pub enum Topology {
-    /// One interface a node (`eth0`): the LAN is the node network.
+/// How the interfaces of the nodes are attached to networks.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize, clap::ValueEnum)]
+pub enum Layout {
+    /// Each node has one interface, `eth0`: the LAN is also the node network.
     #[default]
     Flat,
-    /// Two interfaces a node: `eth0` on the node network, `lan0` on the LAN.
+    /// Each node has two interfaces: `eth0` on the node network and `lan0` on the LAN.
     Split,
 }
 
-/// How kube-proxy brings packets for a Service to its pods.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize, clap::ValueEnum)]
+/// How kube-proxy forwards packets for a Service to its pods.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize, clap::ValueEnum)]
 pub enum ProxyMode {
     /// `--proxy-mode=nftables`.
     #[default]
@@ -31,32 +31,43 @@ impl ProxyMode {
     }
 }
 
-/// What a cluster is made of.
-#[derive(Clone, Debug, serde::Serialize, serde::Deserialize)]
+/// The parameters of a cluster.
+///
+/// Start with [`Spec::new`] or [`Spec::unique`], then change what the test needs:
+///
+/// ```
+/// use lodestone_tests::{Layout, Spec};
+///
+/// let spec = Spec::unique("split").layout(Layout::Split).workers(5).clients(2);
+/// assert_eq!(spec.nodes().len(), 6);
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
 pub struct Spec {
-    /// Its name: that of its namespaces and of its folder. Short: the paths of sockets have a limit of 107 bytes.
+    /// The prefix of the cluster's network namespaces, and the name of its directory. Keep it
+    /// short: the path of a Unix socket has at most 107 bytes.
     pub name: String,
     /// The networks.
-    pub topology: Topology,
+    pub topology: Layout,
     /// The mode of every kube-proxy.
     pub proxy_mode: ProxyMode,
-    /// How many workers there are beside the control-plane node.
+    /// The number of workers, besides the control-plane node.
     pub workers: u8,
-    /// How many hosts on the LAN are no members.
+    /// The number of hosts on the LAN outside the cluster.
     pub clients: u8,
-    /// Archives of images that every node gets.
+    /// Archives of container images to import on every node.
     pub images: Vec<PathBuf>,
-    /// Whether the cluster goes when the process that made it does.
+    /// Whether the supervisor takes the cluster down when the process that created it exits.
     pub owned: bool,
 }
 
 impl Spec {
-    /// Three workers, one client, one network, nothing but the images of the cluster itself.
+    /// A cluster with the flat layout, three workers and one client. Its nodes have no images,
+    /// kube-proxy uses nftables, and the cluster ends with the process that creates it.
     #[must_use]
     pub fn new(name: &str) -> Self {
         Self {
             name: name.to_owned(),
-            topology: Topology::Flat,
+            topology: Layout::Flat,
             proxy_mode: ProxyMode::Nftables,
             workers: 3,
             clients: 1,
@@ -65,7 +76,56 @@ impl Spec {
         }
     }
 
-    /// The names of the nodes: the control-plane node first.
+    /// Like [`Self::new`], with the process ID appended to the name: test binaries that run side by
+    /// side do not collide.
+    #[must_use]
+    pub fn unique(prefix: &str) -> Self {
+        Self::new(&format!("{prefix}{}", std::process::id()))
+    }
+
+    /// Sets the layout of the networks.
+    #[must_use]
+    pub const fn layout(mut self, layout: Layout) -> Self {
+        self.topology = layout;
+        self
+    }
+
+    /// Sets the mode of every kube-proxy.
+    #[must_use]
+    pub const fn proxy_mode(mut self, mode: ProxyMode) -> Self {
+        self.proxy_mode = mode;
+        self
+    }
+
+    /// Sets the number of workers, besides the control-plane node.
+    #[must_use]
+    pub const fn workers(mut self, count: u8) -> Self {
+        self.workers = count;
+        self
+    }
+
+    /// Sets the number of hosts on the LAN outside the cluster.
+    #[must_use]
+    pub const fn clients(mut self, count: u8) -> Self {
+        self.clients = count;
+        self
+    }
+
+    /// Sets the archives of container images to import on every node.
+    #[must_use]
+    pub fn images(mut self, archives: Vec<PathBuf>) -> Self {
+        self.images = archives;
+        self
+    }
+
+    /// Lets the cluster outlive the process that creates it: only `cluster down` ends it.
+    #[must_use]
+    pub const fn detached(mut self) -> Self {
+        self.owned = false;
+        self
+    }
+
+    /// The names of the nodes, the control-plane node first: `cp`, `w1`, `w2`, ...
     #[must_use]
     pub fn nodes(&self) -> Vec<String> {
         std::iter::once("cp".to_owned())
@@ -73,7 +133,7 @@ impl Spec {
             .collect()
     }
 
-    /// The names of the hosts on the LAN that are no members.
+    /// The names of the hosts on the LAN outside the cluster: `client1`, `client2`, ...
     #[must_use]
     pub fn client_names(&self) -> Vec<String> {
         (1..=self.clients).map(|index| format!("client{index}")).collect()

@@ -1,5 +1,5 @@
-//! The process that belongs to a running cluster: it carries kubectl's connections into the cluster's namespace, and takes the
-//! cluster down when the process that made it dies.
+//! The supervisor process of a running cluster. It forwards kubectl's connections into the network
+//! namespace of the API server, and takes the cluster down when the owner of the cluster dies.
 
 use std::{
     fs,
@@ -14,9 +14,14 @@ use std::{
 
 use anyhow::{Context, Result};
 
-use crate::{control_plane::ControlPlane, down::take_down, netns::Netns, spec::Spec, state::StateDir, wait::wait_for};
+use crate::{
+    control_plane::ControlPlane, netns::Netns, spec::Spec, state_dir::StateDir, teardown::take_down, wait::wait_for,
+};
 
-/// Starts the supervisor of a cluster: `cluster supervise NAME`. The pipe that is given back is the owner's sign of life.
+/// Starts the supervisor of a cluster: `cluster supervise NAME`.
+///
+/// Returns a pipe and a TCP port on the loopback interface. The supervisor of an owned cluster
+/// takes it down when the pipe closes, and forwards connections on the port to the API server.
 pub(crate) fn start(program: &Path, spec: &Spec, state: &StateDir) -> Result<(ChildStdin, u16)> {
     let log = fs::File::create(state.log("supervisor"))?;
     let mut child = Command::new(program)
@@ -37,10 +42,11 @@ pub(crate) fn start(program: &Path, spec: &Spec, state: &StateDir) -> Result<(Ch
     Ok((pipe, port))
 }
 
-/// Serves until the cluster goes. This is what the subcommand `supervise` does.
+/// Runs the supervisor of the cluster `name` until the cluster is taken down. The subcommand
+/// `supervise` calls this.
 ///
 /// # Errors
-/// When there is no such cluster, or no port.
+/// When the cluster does not exist, or no TCP port is free.
 pub fn supervise(name: &str) -> Result<()> {
     let state = StateDir::of(name);
     let spec = state.spec()?;
@@ -54,10 +60,10 @@ pub fn supervise(name: &str) -> Result<()> {
     thread::scope(|scope| {
         if spec.owned {
             scope.spawn(|| {
-                // Nothing is ever written to this pipe: it ends when the owner does.
+                // The owner never writes to this pipe, so this read returns when the owner exits.
                 let _ = io::stdin().read(&mut [0]);
                 if let Err(error) = take_down(name) {
-                    eprintln!("can't take {name} down: {error:#}");
+                    eprintln!("can't take down the cluster {name}: {error:#}");
                 }
                 std::process::exit(0);
             });
@@ -65,8 +71,8 @@ pub fn supervise(name: &str) -> Result<()> {
         for client in listener.incoming().flatten() {
             let (target, netns) = (&target, &netns);
             scope.spawn(move || {
-                if let Err(error) = carry(&client, netns, target) {
-                    eprintln!("a connection to the API server: {error:#}");
+                if let Err(error) = forward(&client, netns, target) {
+                    eprintln!("can't forward a connection to the API server: {error:#}");
                 }
             });
         }
@@ -74,8 +80,8 @@ pub fn supervise(name: &str) -> Result<()> {
     Ok(())
 }
 
-/// Copies both ways between `client` and `target` until both are through.
-fn carry(client: &TcpStream, netns: &Netns, target: &str) -> Result<()> {
+/// Forwards bytes in both directions between `client` and `target` until both have closed.
+fn forward(client: &TcpStream, netns: &Netns, target: &str) -> Result<()> {
     let server = netns.within(|| Ok(TcpStream::connect(target)?))?;
     thread::scope(|scope| {
         scope.spawn(|| copy(client, &server));
@@ -85,7 +91,7 @@ fn carry(client: &TcpStream, netns: &Netns, target: &str) -> Result<()> {
 }
 
 fn copy(mut from: &TcpStream, mut to: &TcpStream) {
-    // An end that breaks off is the end; the other side is told either way.
+    // A broken connection counts as closed. The shutdown passes either kind of end on.
     let _ = io::copy(&mut from, &mut to);
     let _ = to.shutdown(Shutdown::Write);
 }

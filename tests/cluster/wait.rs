@@ -1,4 +1,4 @@
-//! Waiting for conditions. Tests never wait for time.
+//! Waiting for conditions. Tests wait for a condition, never for a fixed time.
 
 use std::{
     thread::sleep,
@@ -7,21 +7,23 @@ use std::{
 
 use anyhow::{Context, Result, bail};
 
-/// How long between two looks.
+/// The pause between two checks of a condition.
 const PAUSE: Duration = Duration::from_millis(50);
 
-/// Looks until `condition` holds.
+/// Waits until `condition` holds. `what` names the condition in the error.
 ///
 /// # Errors
-/// When it does not hold within `limit`, which says that something is broken: limits are generous and no measure of speed.
+/// When the condition does not hold within `limit`. Limits are generous: exceeding one means that
+/// something is broken, not that it is slow.
 pub fn wait_until(what: &str, limit: Duration, mut condition: impl FnMut() -> bool) -> Result<()> {
     wait_for(what, limit, || Ok(condition().then_some(())))
 }
 
-/// Looks until `attempt` gives a value.
+/// Waits until `attempt` returns a value, and returns that value. `what` names it in the error.
 ///
 /// # Errors
-/// When it gives none within `limit`; the last error of an attempt is told.
+/// When no attempt returns a value within `limit`. If the last attempt failed, the error contains
+/// its cause.
 pub fn wait_for<T>(what: &str, limit: Duration, mut attempt: impl FnMut() -> Result<Option<T>>) -> Result<T> {
     let start = Instant::now();
     loop {
@@ -32,8 +34,8 @@ pub fn wait_for<T>(what: &str, limit: Duration, mut attempt: impl FnMut() -> Res
         };
         if start.elapsed() > limit {
             return match last {
-                Some(error) => Err(error).with_context(|| format!("waited {limit:?} for: {what}")),
-                None => bail!("waited {limit:?} for: {what}"),
+                Some(error) => Err(error).with_context(|| format!("waited {limit:?} for {what}")),
+                None => bail!("waited {limit:?} for {what}"),
             };
         }
         sleep(PAUSE);

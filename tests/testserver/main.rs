@@ -1,10 +1,11 @@
-//! A server for tests: answers HTTP and UDP with the names of its pod and node and with the address of whoever asks, as JSON.
+//! A server for tests. It answers every request over HTTP or UDP with a JSON object: the names of
+//! its pod and node, the client's address, the protocol and the request.
 //!
-//! `testserver` serves; `testserver get URL` fetches a page (from inside a pod, where there is no curl).
+//! `testserver` serves; `testserver get URL` fetches a page, because pods have no curl.
 #![forbid(unsafe_code)]
 #![expect(
     clippy::disallowed_methods,
-    reason = "a thread for each protocol and connection is all that a test server needs"
+    reason = "a test server needs no more than a thread for each protocol and connection"
 )]
 
 use std::{
@@ -18,40 +19,44 @@ use std::{
 
 use anyhow::{Context, Result, bail};
 
-/// How long a connection may say nothing.
+/// How long a connection may stay silent before the server closes it.
 const PATIENCE: Duration = Duration::from_secs(30);
 
 fn main() -> Result<()> {
     let args: Vec<String> = env::args().skip(1).collect();
     match args.iter().map(String::as_str).collect::<Vec<_>>().as_slice() {
         [] => serve(),
-        ["get", url] => get(url),
+        ["get", url] => fetch(url),
         _ => bail!("usage: testserver | testserver get http://HOST:PORT/PATH"),
     }
 }
 
+/// Serves HTTP and UDP on the port in the environment variable `PORT`, by default 80.
 fn serve() -> Result<()> {
-    let port: u16 = env::var("PORT").map_or(Ok(80), |port| port.parse()).context("PORT")?;
+    let port: u16 = env::var("PORT")
+        .map_or(Ok(80), |port| port.parse())
+        .context("PORT is not a port number")?;
     let http = TcpListener::bind(("::", port)).with_context(|| format!("can't listen on TCP port {port}"))?;
     let udp = UdpSocket::bind(("::", port)).with_context(|| format!("can't listen on UDP port {port}"))?;
     thread::spawn(move || {
         let mut buffer = [0; 1500];
         while let Ok((length, from)) = udp.recv_from(&mut buffer) {
             let text = String::from_utf8_lossy(buffer.get(..length).unwrap_or_default()).into_owned();
-            // A client that is gone is no concern of the server.
+            // The client may have gone meanwhile; that is no reason to stop.
             let _ = udp.send_to(answer("udp", &text, from).as_bytes(), from);
         }
     });
     for stream in http.incoming().flatten() {
         thread::spawn(move || {
-            let _ = converse(&stream);
+            // A broken connection concerns only its client.
+            let _ = serve_connection(&stream);
         });
     }
     Ok(())
 }
 
-/// Answers requests on one connection until the client is through.
-fn converse(stream: &TcpStream) -> Result<()> {
+/// Answers the requests on a connection until the client closes it.
+fn serve_connection(stream: &TcpStream) -> Result<()> {
     stream.set_read_timeout(Some(PATIENCE))?;
     stream.set_nodelay(true)?;
     let from = stream.peer_addr()?;
@@ -83,6 +88,7 @@ fn converse(stream: &TcpStream) -> Result<()> {
     }
 }
 
+/// The answer to the request `asked`, as JSON.
 fn answer(protocol: &str, asked: &str, from: SocketAddr) -> String {
     let variable = |name: &str| env::var(name).unwrap_or_default();
     let client = from.ip().to_canonical().to_string();
@@ -93,19 +99,22 @@ fn answer(protocol: &str, asked: &str, from: SocketAddr) -> String {
         ("protocol", protocol.to_owned()),
         ("asked", asked.to_owned()),
     ]);
-    // A map of strings can always be written.
+    // Serializing a map of strings can't fail.
     format!("{}\n", serde_json::to_string(&fields).unwrap_or_default())
 }
 
-fn get(url: &str) -> Result<()> {
-    let rest = url.strip_prefix("http://").context("only http:// is known")?;
+/// Prints the page at `url`.
+fn fetch(url: &str) -> Result<()> {
+    let rest = url.strip_prefix("http://").context("the URL must start with http://")?;
     let (host, path) = rest.split_once('/').unwrap_or((rest, ""));
     let address = if host.rsplit(']').next().is_some_and(|end| end.contains(':')) {
         host.to_owned()
     } else {
         format!("{host}:80")
     };
-    let address: SocketAddr = address.parse().with_context(|| format!("{host} is no address"))?;
+    let address: SocketAddr = address
+        .parse()
+        .with_context(|| format!("{host} is not an IP address"))?;
     let mut stream = TcpStream::connect_timeout(&address, Duration::from_secs(5))?;
     stream.set_read_timeout(Some(Duration::from_secs(5)))?;
     write!(
@@ -114,7 +123,7 @@ fn get(url: &str) -> Result<()> {
     )?;
     let mut response = String::new();
     stream.read_to_string(&mut response)?;
-    let (head, body) = response.split_once("\r\n\r\n").context("not an HTTP answer")?;
+    let (head, body) = response.split_once("\r\n\r\n").context("the answer is not HTTP")?;
     if !head.starts_with("HTTP/1.1 200") {
         bail!("{}", head.lines().next().unwrap_or_default());
     }

@@ -1,4 +1,5 @@
-//! Holds a pod's network namespace open: waits until it is told to end, and collects orphans as the first process of a pod.
+//! Holds the network namespace of a pod open until SIGTERM or SIGINT. As the first process of the
+//! pod, it also reaps orphaned processes.
 #![forbid(unsafe_code)]
 
 use anyhow::Result;
@@ -9,7 +10,8 @@ use nix::sys::{
 
 fn main() -> Result<()> {
     let signals = SigSet::from_iter([Signal::SIGTERM, Signal::SIGINT, Signal::SIGCHLD]);
-    // The first process of a namespace gets only the signals that it asked for; blocked ones are asked for by waiting.
+    // The kernel delivers to the first process of a pid namespace only signals that the process
+    // handles. Blocking them and waiting for them counts as handling.
     signals.thread_block()?;
     while signals.wait()? == Signal::SIGCHLD {
         while waitpid(None, Some(WaitPidFlag::WNOHANG)).is_ok_and(|status| status != WaitStatus::StillAlive) {}

@@ -1,4 +1,4 @@
-//! Taking clusters down without a trace.
+//! Taking clusters down. Nothing stays on the machine except the raised limit of inotify instances.
 
 use std::{
     collections::BTreeSet,
@@ -16,14 +16,15 @@ use nix::{
 
 use crate::{
     netns::Netns,
-    node::cgroup,
-    process::{Daemon, all_pids, command_line, parent, run, send},
+    node_config::cgroup,
+    process::{Daemon, all_pids, command_line, parent, send},
     spec::Spec,
-    state::{StateDir, list},
+    state_dir::{StateDir, list_clusters},
+    tool::run,
 };
 
-/// Ends everything that belongs to the cluster `name`: processes, mounts, cgroups, namespaces and files. A cluster that is not
-/// there, or only half of it, is no error.
+/// Removes everything that belongs to the cluster `name`: processes, mounts, cgroups, network
+/// namespaces and files. A cluster that is incomplete or does not exist is no error.
 ///
 /// # Errors
 /// When something can't be removed.
@@ -32,7 +33,7 @@ pub fn take_down(name: &str) -> Result<()> {
     if !state.exists() {
         return Ok(());
     }
-    end_processes(&state.daemons(), state.path())?;
+    kill_processes(&state.daemons(), state.path())?;
     unmount(state.path())?;
     if let Ok(spec) = state.spec() {
         remove_cgroups(&spec)?;
@@ -46,59 +47,60 @@ pub fn take_down(name: &str) -> Result<()> {
             }
         }
     }
-    // From one moment to the next: half a folder would look like one that a dead process has left.
-    let gone = state
+    // The rename removes the cluster atomically: a half-empty directory would look orphaned.
+    let removed = state
         .path()
         .with_file_name(format!(".{name}-{}-gone", std::process::id()));
-    fs::rename(state.path(), &gone).with_context(|| format!("can't remove {}", state.path().display()))?;
-    fs::remove_dir_all(&gone).with_context(|| format!("can't remove {}", gone.display()))
+    fs::rename(state.path(), &removed).with_context(|| format!("can't remove {}", state.path().display()))?;
+    fs::remove_dir_all(&removed).with_context(|| format!("can't remove {}", removed.display()))
 }
 
-/// Takes down every cluster whose owner has died without its supervisor's notice. What can't be taken down is told and left: it is no
-/// reason not to bring another one up.
-pub fn sweep() {
-    for name in list() {
+/// Takes down each cluster whose owner and supervisor are both dead. A failure is printed and
+/// otherwise ignored: it does not prevent another cluster from starting.
+pub(crate) fn take_down_orphans() {
+    for name in list_clusters() {
         let state = StateDir::of(&name);
-        let orphaned = state.spec().map_or(true, |spec| spec.owned) && !state.owner_lives();
+        let orphaned = state.spec().map_or(true, |spec| spec.owned) && !state.owner_is_alive();
         if orphaned && state.exists() && state.daemon("supervisor").pid().is_none() {
-            eprintln!("taking down the cluster {name}, which a dead process left behind");
+            eprintln!("taking down the orphaned cluster {name}: its owner has died");
             if let Err(error) = take_down(&name) {
-                eprintln!("can't take it down: {error:#}");
+                eprintln!("can't take down the cluster {name}: {error:#}");
             }
         }
     }
 }
 
-/// Kills until nothing is left of the parts `daemons`, of the shims whose socket is below `folder`, and of all their children.
-pub(crate) fn end_processes(daemons: &[Daemon], folder: &Path) -> Result<()> {
+/// Kills `daemons`, the containerd shims whose socket is below `directory`, and all their
+/// descendants. Repeats this until none of them is left.
+pub(crate) fn kill_processes(daemons: &[Daemon], directory: &Path) -> Result<()> {
     let start = Instant::now();
     loop {
-        let doomed = family(daemons, folder);
-        if doomed.is_empty() {
+        let pids = process_family(daemons, directory);
+        if pids.is_empty() {
             return Ok(());
         }
         if start.elapsed() > Duration::from_secs(60) {
-            bail!("these processes do not end: {doomed:?}");
+            bail!("these processes survive SIGKILL: {pids:?}");
         }
-        for pid in doomed {
+        for pid in pids {
             send(pid, Signal::SIGKILL);
         }
         sleep(Duration::from_millis(20));
     }
 }
 
-fn family(daemons: &[Daemon], folder: &Path) -> BTreeSet<u32> {
+fn process_family(daemons: &[Daemon], directory: &Path) -> BTreeSet<u32> {
     let own = std::process::id();
-    let marker = format!("{}/", folder.display());
+    let marker = format!("{}/", directory.display());
     let pids = all_pids();
     let mut family: BTreeSet<u32> = daemons.iter().filter_map(Daemon::pid).collect();
     family.extend(pids.iter().filter(|pid| {
         let line = command_line(**pid);
         line.contains("containerd-shim") && line.contains(&marker)
     }));
-    // The supervisor may be the one that takes down.
+    // The process that takes the cluster down may be its supervisor.
     family.remove(&own);
-    // Parents may come after their children in the list: go on until a round finds nobody.
+    // A parent may come after its children in the list: repeat until a pass finds no new process.
     loop {
         let children = pids
             .iter()
@@ -110,14 +112,14 @@ fn family(daemons: &[Daemon], folder: &Path) -> BTreeSet<u32> {
         }
         family.extend(children);
     }
-    // What is dead already, and only waits for its parent to look, has no command line.
+    // A zombie has no command line. It is dead already and only waits for its parent.
     family.retain(|pid| !command_line(*pid).is_empty());
     family
 }
 
-/// Unmounts everything at or below `folder`, the newest first. Mounts go by themselves, too, when their process or another mount does:
-/// so the list is read anew until it is empty.
-fn unmount(folder: &Path) -> Result<()> {
+/// Unmounts everything at or below `directory`, the newest mount first. Mounts may also disappear
+/// meanwhile, with a process or with another mount, so each pass reads the list again.
+fn unmount(directory: &Path) -> Result<()> {
     let start = Instant::now();
     loop {
         let mounts = fs::read_to_string("/proc/self/mounts")?;
@@ -125,7 +127,7 @@ fn unmount(folder: &Path) -> Result<()> {
             .lines()
             .filter_map(|line| line.split(' ').nth(1))
             .map(|path| path.replace("\\040", " "));
-        let below: Vec<String> = paths.filter(|path| Path::new(path).starts_with(folder)).collect();
+        let below: Vec<String> = paths.filter(|path| Path::new(path).starts_with(directory)).collect();
         if below.is_empty() {
             return Ok(());
         }
@@ -146,7 +148,8 @@ fn remove_cgroups(spec: &Spec) -> Result<()> {
     Ok(())
 }
 
-/// Removes a cgroup and those in it. A cgroup is busy for a moment after its last process has been killed.
+/// Removes a cgroup and all cgroups below it. A cgroup stays busy for a moment after its last
+/// process was killed, hence the retries.
 fn remove_cgroup(path: &Path) -> Result<()> {
     let Ok(entries) = fs::read_dir(path) else { return Ok(()) };
     for entry in entries.flatten().filter(|entry| entry.path().is_dir()) {

@@ -1,4 +1,4 @@
-//! The folder of a cluster: everything that any process needs to use it or to take it down.
+//! The state directory of a cluster: all that a process needs to use it or to take it down.
 
 use std::{
     fs,
@@ -7,19 +7,26 @@ use std::{
 
 use anyhow::{Context, Result};
 
-use crate::{process::Daemon, process::start_time, spec::Spec};
+use crate::{
+    process::{Daemon, start_time},
+    spec::Spec,
+};
 
-/// Where the folders of all clusters are; short, for the sake of the sockets' paths.
+/// The parent of all state directories. It is short because the paths of sockets below it are
+/// limited to 107 bytes.
 const ROOT: &str = "/run/lodestone";
 
-/// The folder of one cluster.
+/// How many lines [`StateDir::log_tails`] shows of each log, and how many characters of each line.
+const TAIL: (usize, usize) = (8, 400);
+
+/// The state directory of one cluster.
 #[derive(Clone, Debug)]
 pub struct StateDir {
     path: PathBuf,
 }
 
 impl StateDir {
-    /// The folder of the cluster `name`, whether there is one or not.
+    /// The directory of the cluster `name`, whether or not it exists.
     #[must_use]
     pub fn of(name: &str) -> Self {
         Self {
@@ -27,49 +34,51 @@ impl StateDir {
         }
     }
 
-    /// Makes it, and writes down who it belongs to. It appears under its name with all of that in it: others take down whatever belongs
-    /// to nobody.
+    /// Creates the directory and records this process as the owner of the cluster.
+    ///
+    /// The directory appears under its name only when it is complete. Otherwise another process
+    /// could find it without an owner and take it down as orphaned.
     pub(crate) fn create(&self, spec: &Spec) -> Result<()> {
-        let root = self.path.parent().context("a cluster's folder is in another one")?;
+        let root = self.path.parent().context("a state directory has no parent")?;
         fs::create_dir_all(root)?;
-        let making = Self {
+        let partial = Self {
             path: root.join(format!(".{}-{}", spec.name, std::process::id())),
         };
-        for folder in ["pids", "logs", "pki", "bin"] {
-            fs::create_dir_all(making.path.join(folder))?;
+        for directory in ["pids", "logs", "pki", "bin"] {
+            fs::create_dir_all(partial.path.join(directory))?;
         }
-        fs::write(making.path.join("spec.json"), serde_json::to_vec_pretty(spec)?)?;
-        Daemon::new(&making.path, "owner").record(std::process::id())?;
-        let made = fs::rename(&making.path, &self.path);
-        if made.is_err() {
-            fs::remove_dir_all(&making.path)?;
+        fs::write(partial.path.join("spec.json"), serde_json::to_vec_pretty(spec)?)?;
+        Daemon::new(&partial.path, "owner").record(std::process::id())?;
+        let renamed = fs::rename(&partial.path, &self.path);
+        if renamed.is_err() {
+            fs::remove_dir_all(&partial.path)?;
         }
-        made.with_context(|| format!("can't make {}", self.path.display()))
+        renamed.with_context(|| format!("can't create {}", self.path.display()))
     }
 
-    /// What the cluster was asked to be.
+    /// Reads the parameters that the cluster was created with.
     ///
     /// # Errors
-    /// When there is no such cluster.
+    /// When the cluster does not exist, or its record can't be parsed.
     pub fn spec(&self) -> Result<Spec> {
         let path = self.path.join("spec.json");
-        let bytes = fs::read(&path).with_context(|| format!("there is no cluster at {}", self.path.display()))?;
-        serde_json::from_slice(&bytes).with_context(|| format!("{} is damaged", path.display()))
+        let bytes = fs::read(&path).with_context(|| format!("no cluster at {}", self.path.display()))?;
+        serde_json::from_slice(&bytes).with_context(|| format!("can't parse {}", path.display()))
     }
 
-    /// Whether it is there.
+    /// Whether the cluster exists, in any state between its creation and its removal.
     #[must_use]
     pub fn exists(&self) -> bool {
         self.path.exists()
     }
 
-    /// The folder itself.
+    /// The path of the directory.
     #[must_use]
     pub fn path(&self) -> &Path {
         &self.path
     }
 
-    /// The file for KUBECONFIG.
+    /// The path of the administrator's kubeconfig.
     #[must_use]
     pub fn kubeconfig(&self) -> PathBuf {
         self.path.join("kubeconfig")
@@ -87,35 +96,31 @@ impl StateDir {
         self.path.join("logs").join(format!("{name}.log"))
     }
 
-    /// The last lines that each part wrote, and which of them do not run any more.
+    /// The last log lines of each component, with a note at each component that has exited.
     #[must_use]
-    pub fn last_words(&self) -> String {
-        let mut logs: Vec<PathBuf> = fs::read_dir(self.path.join("logs"))
-            .into_iter()
-            .flatten()
-            .flatten()
-            .map(|entry| entry.path())
-            .collect();
+    pub fn log_tails(&self) -> String {
+        let logs = fs::read_dir(self.path.join("logs")).into_iter().flatten().flatten();
+        let mut logs: Vec<PathBuf> = logs.map(|entry| entry.path()).collect();
         logs.sort();
-        let mut words = String::new();
+        let mut tails = String::new();
         for log in logs {
             let text = String::from_utf8_lossy(&fs::read(&log).unwrap_or_default()).into_owned();
             let lines: Vec<&str> = text.lines().collect();
             let name = log.file_stem().unwrap_or_default().to_string_lossy();
-            let ended = self.daemon(&name).pid().is_none();
-            words += &format!("--- {}{}\n", log.display(), if ended { " (has ended)" } else { "" });
-            for line in &lines[lines.len().saturating_sub(8)..] {
-                words += &format!("{}\n", line.chars().take(400).collect::<String>());
+            let exited = self.daemon(&name).pid().is_none();
+            tails += &format!("--- {}{}\n", log.display(), if exited { " (has exited)" } else { "" });
+            for line in &lines[lines.len().saturating_sub(TAIL.0)..] {
+                tails += &format!("{}\n", line.chars().take(TAIL.1).collect::<String>());
             }
         }
-        words
+        tails
     }
 
     pub(crate) fn daemon(&self, name: &str) -> Daemon {
         Daemon::new(&self.path.join("pids"), name)
     }
 
-    /// All parts that were started, by the names of their pid files.
+    /// All components that were ever started, one for each pid file.
     pub(crate) fn daemons(&self) -> Vec<Daemon> {
         let entries = fs::read_dir(self.path.join("pids")).into_iter().flatten().flatten();
         entries
@@ -123,8 +128,8 @@ impl StateDir {
             .collect()
     }
 
-    /// Whether the process that made the cluster still runs.
-    pub(crate) fn owner_lives(&self) -> bool {
+    /// Whether the process that created the cluster still runs.
+    pub(crate) fn owner_is_alive(&self) -> bool {
         let recorded = fs::read_to_string(self.path.join("owner")).unwrap_or_default();
         recorded
             .split_once(' ')
@@ -133,16 +138,16 @@ impl StateDir {
     }
 }
 
-/// The names of all clusters on this machine.
+/// The names of all clusters on this machine, sorted.
 #[must_use]
-pub fn list() -> Vec<String> {
+pub fn list_clusters() -> Vec<String> {
     list_in(Path::new(ROOT))
 }
 
 fn list_in(root: &Path) -> Vec<String> {
     let entries = fs::read_dir(root).into_iter().flatten().flatten();
     let names = entries.filter_map(|entry| entry.file_name().into_string().ok());
-    // One that is being made is not there yet.
+    // A leading dot marks a directory that is being created or removed.
     let mut names: Vec<String> = names.filter(|name| !name.starts_with('.')).collect();
     names.sort();
     names
@@ -158,7 +163,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_cluster_that_is_being_made_never_looks_as_if_it_belonged_to_nobody() {
+    fn a_cluster_being_created_never_looks_orphaned() {
         let root = std::env::temp_dir().join(format!("lodestone-state-{}", std::process::id()));
         let finished = AtomicBool::new(false);
         thread::scope(|scope| {
@@ -172,7 +177,11 @@ mod tests {
             while !finished.load(Ordering::Relaxed) {
                 for name in list_in(&root) {
                     let state = StateDir { path: root.join(name) };
-                    assert!(state.owner_lives() && state.spec().is_ok(), "{}", state.path.display());
+                    assert!(
+                        state.owner_is_alive() && state.spec().is_ok(),
+                        "{}",
+                        state.path.display()
+                    );
                 }
             }
         });

@@ -1,0 +1,81 @@
+//! Faults of whole machines: a node without power, and a control plane without its API server.
+
+use std::time::Duration;
+
+use anyhow::Result;
+
+use crate::{
+    cluster::Cluster,
+    control_plane::{API_SERVER_PARTS, ControlPlane},
+    link_faults::Loss,
+    node::NODE_PARTS,
+    teardown::kill_processes,
+    wait::wait_until,
+};
+
+impl Cluster {
+    /// Kills the API server and etcd.
+    ///
+    /// # Errors
+    /// When they survive.
+    pub fn stop_api_server(&self) -> Result<()> {
+        API_SERVER_PARTS
+            .iter()
+            .rev()
+            .try_for_each(|part| self.state().daemon(part).kill())
+    }
+
+    /// Starts etcd and the API server again with their data. Waits until the API server is ready.
+    ///
+    /// # Errors
+    /// When they do not start.
+    pub fn start_api_server(&self) -> Result<()> {
+        let control_plane = ControlPlane {
+            spec: self.spec(),
+            state: self.state(),
+            binaries: self.binaries(),
+        };
+        API_SERVER_PARTS.iter().try_for_each(|part| control_plane.start(part))?;
+        self.wait_for_api_server()
+    }
+
+    /// Cuts the power of a node. Its links drop every packet first, so that nothing leaves the node
+    /// while its processes are killed.
+    ///
+    /// # Errors
+    /// When the packet filter refuses a rule, or a process survives.
+    pub fn power_off(&self, node: &str) -> Result<()> {
+        for port in self.ports(node) {
+            self.set_loss(&port, Loss::All)?;
+        }
+        let daemons: Vec<_> = NODE_PARTS
+            .iter()
+            .map(|part| self.state().daemon(&format!("{node}-{part}")))
+            .collect();
+        kill_processes(&daemons, &self.state().path().join(node))
+    }
+
+    /// Restores the power of a node: its links and its processes.
+    ///
+    /// # Errors
+    /// When a component of the node does not start.
+    pub fn power_on(&self, node: &str) -> Result<()> {
+        self.restore_links(node)?;
+        self.node(node)?.start_all()
+    }
+
+    /// Restores the power of a node and waits until the node is Ready. A node whose object was
+    /// deleted meanwhile registers again.
+    ///
+    /// # Errors
+    /// When a component of the node does not start, or the node does not become Ready.
+    pub fn bring_back(&self, node: &str) -> Result<()> {
+        self.power_on(node)?;
+        wait_until(&format!("{node} to register"), Duration::from_secs(60), || {
+            self.get(&["node", node]).is_ok()
+        })?;
+        let node = format!("node/{node}");
+        self.kubectl(&["wait", "--for=condition=Ready", &node, "--timeout=120s"])?;
+        Ok(())
+    }
+}
