@@ -5,7 +5,7 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 
 # The longest first.
-order=(peers controller split iptables nftables split5 faults cluster replicas sandbox definitions links)
+order=(peers controller two_networks walkthrough_iptables walkthrough_nftables two_networks_five_workers api_server test_cluster replicas sandbox definitions interfaces)
 out=$(mktemp -d)
 trap 'rm -rf "$out"' EXIT
 

@@ -7,8 +7,8 @@
     reason = "this crate is tests only"
 )]
 
-#[path = "peers/enemies.rs"]
-mod enemies;
+#[path = "peers/attackers.rs"]
+mod attackers;
 #[path = "peers/nodes.rs"]
 mod nodes;
 

@@ -1,8 +1,8 @@
 //! The tests of this file share one cluster, one after another. Each has a namespace, pools and addresses of its own, and takes them away.
 
+mod address_retention;
 mod allocation;
 mod families;
-mod p7;
 mod sharing;
 mod status;
 mod webhook;

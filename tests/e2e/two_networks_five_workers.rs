@@ -1,4 +1,4 @@
-//! Three workers with two networks; and what is wrong with a node itself.
+//! Five workers with two networks.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -7,8 +7,7 @@
 )]
 
 /// How many workers there are.
-const WORKERS: u8 = 3;
+const WORKERS: u8 = 5;
 
+#[path = "two_networks/mod.rs"]
 mod networks;
-#[path = "split/preflight.rs"]
-mod preflight;

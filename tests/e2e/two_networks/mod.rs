@@ -1,8 +1,8 @@
 //! What the speakers do when one of two networks fails, the one between the nodes or the one that addresses are announced on, and what users
 //! are told: on a cluster whose nodes have an interface for each.
 
+mod events;
 mod failures;
-mod told;
 
 use std::{
     path::Path,

@@ -6,15 +6,15 @@
     reason = "this crate is tests only"
 )]
 
-#[path = "faults/api_errors.rs"]
-mod api_errors;
-#[path = "faults/deleted.rs"]
-mod deleted;
-#[path = "faults/layer.rs"]
-mod layer;
-#[path = "faults/paused.rs"]
-mod paused;
-#[path = "faults/sudden_death.rs"]
+#[path = "api_server/expired_lease.rs"]
+mod expired_lease;
+#[path = "api_server/fault_injection.rs"]
+mod fault_injection;
+#[path = "api_server/random_edits.rs"]
+mod random_edits;
+#[path = "api_server/service_l2_status.rs"]
+mod service_l2_status;
+#[path = "api_server/sudden_death.rs"]
 mod sudden_death;
 
 use std::{

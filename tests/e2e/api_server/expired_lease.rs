@@ -13,7 +13,7 @@ use lodestone_tests::NAMESPACE;
 use serde_json::json;
 use tokio::time::sleep;
 
-use super::{api_errors::start, block_on, cluster, config};
+use super::{random_edits::start, block_on, cluster, config};
 
 /// How often it is looked, a quarter of a second each.
 const PATIENCE: usize = 240;

@@ -30,7 +30,7 @@ use tokio::{
     time::sleep,
 };
 
-use super::{block_on, cluster, config, layer::Faults};
+use super::{block_on, cluster, config, fault_injection::Faults};
 
 /// How many sequences are tried, and how many steps each has.
 const SEEDS: u64 = 12;
