@@ -1,10 +1,5 @@
-//! What the speaker sees of the interfaces of its node: the kernel's own, in a network namespace of each test.
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    reason = "this crate is tests only"
-)]
+//! How the speaker follows the interfaces of its node: real ones of the kernel, in a network
+//! namespace of each test.
 
 use std::time::Duration;
 
@@ -19,35 +14,36 @@ use lodestone_speaker::{
 use lodestone_tests::{Netns, run};
 use tokio::{sync::watch, time::timeout};
 
-/// Generous: a limit says that something is broken, not that it is slow. It is shorter than the pause after which all is read without a change.
+/// Shorter than the period after which the speaker reads all interfaces without a notification.
 const LIMIT: Duration = Duration::from_secs(40);
 
-/// A namespace with two ends of a cable, `eth0` and `far`; it goes when this is dropped.
-struct Wired(Netns);
+/// A network namespace with both ends of a cable, `eth0` and `far`. Dropping it deletes the
+/// namespace.
+struct Cable(Netns);
 
-impl Wired {
+impl Cable {
     fn new(name: &str) -> Self {
-        let wired = Self(Netns::new(format!("l{}-{name}", std::process::id())));
-        wired.0.create().unwrap();
-        wired.ip("link add eth0 type veth peer name far");
-        wired.ip("link set eth0 up");
-        wired.ip("link set far up");
-        wired
+        let cable = Self(Netns::new(format!("l{}-{name}", std::process::id())));
+        cable.0.create().unwrap();
+        cable.ip("link add eth0 type veth peer name far");
+        cable.ip("link set eth0 up");
+        cable.ip("link set far up");
+        cable
     }
 
     fn ip(&self, args: &str) {
         self.0.ip(&args.split(' ').collect::<Vec<_>>()).unwrap();
     }
 
-    /// Runs a test beside a watch of the interfaces in this namespace.
-    fn watched(&self, test: impl AsyncFnOnce(&mut Seen) + Send) {
+    /// Runs a test while a task follows the interfaces in this namespace.
+    fn followed(&self, test: impl AsyncFnOnce(&mut Followed) + Send) {
         let work = || {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
             runtime.block_on(async {
                 let (sender, links) = watch::channel(Links::default());
                 let exclude: Vec<Pattern> = DEFAULT.iter().map(|text| text.parse().unwrap()).collect();
                 let _following = spawn(follow(sender, exclude));
-                test(&mut Seen(links)).await;
+                test(&mut Followed(links)).await;
             });
             Ok(())
         };
@@ -55,7 +51,7 @@ impl Wired {
     }
 }
 
-impl Drop for Wired {
+impl Drop for Cable {
     fn drop(&mut self) {
         if let Err(error) = run("ip", &["netns", "delete", self.0.name()]) {
             eprintln!("{error:#}");
@@ -63,16 +59,17 @@ impl Drop for Wired {
     }
 }
 
-struct Seen(watch::Receiver<Links>);
+/// What the speaker knows of the interfaces.
+struct Followed(watch::Receiver<Links>);
 
-impl Seen {
-    /// Waits until an interface is seen that is as it should be.
-    async fn wait(&mut self, what: &str, name: &str, is: impl Fn(&Interface) -> bool) {
+impl Followed {
+    /// Waits until the interface `name` is known and in the expected state.
+    async fn wait(&mut self, what: &str, name: &str, expected: impl Fn(&Interface) -> bool) {
         let seen = |links: &Links| {
             links
                 .interfaces
                 .iter()
-                .any(|interface| interface.name == name && is(interface))
+                .any(|interface| interface.name == name && expected(interface))
         };
         let waited = timeout(LIMIT, self.0.wait_for(seen)).await;
         assert!(
@@ -92,77 +89,98 @@ fn has(interface: &Interface, address: &str) -> bool {
 }
 
 #[test]
-fn carrier_mac_and_addresses_of_an_interface_are_followed() {
-    let wired = Wired::new("follow");
-    wired.watched(async |seen| {
-        seen.wait("a carrier", "eth0", Interface::can_announce).await;
-        wired.ip("address add 192.0.2.5/24 dev eth0");
-        seen.wait("an address", "eth0", |eth0| has(eth0, "192.0.2.5/24")).await;
-        wired.ip("address del 192.0.2.5/24 dev eth0");
-        seen.wait("no address", "eth0", |eth0| !has(eth0, "192.0.2.5/24")).await;
-        wired.ip("link set eth0 address 02:00:00:00:77:01");
-        seen.wait("another MAC", "eth0", |eth0| mac(eth0) == "02:00:00:00:77:01")
+fn changes_of_carrier_mac_and_addresses_are_followed() {
+    let cable = Cable::new("follow");
+    cable.followed(async |followed| {
+        followed.wait("a carrier", "eth0", Interface::can_announce).await;
+        cable.ip("address add 192.0.2.5/24 dev eth0");
+        followed
+            .wait("an address", "eth0", |eth0| has(eth0, "192.0.2.5/24"))
             .await;
-        wired.ip("link set far down");
-        seen.wait("no carrier", "eth0", |eth0| !eth0.can_announce()).await;
-        wired.ip("link set far up");
-        seen.wait("a carrier again", "eth0", Interface::can_announce).await;
+        cable.ip("address del 192.0.2.5/24 dev eth0");
+        followed
+            .wait("no address", "eth0", |eth0| !has(eth0, "192.0.2.5/24"))
+            .await;
+        cable.ip("link set eth0 address 02:00:00:00:77:01");
+        followed
+            .wait("another MAC", "eth0", |eth0| mac(eth0) == "02:00:00:00:77:01")
+            .await;
+        cable.ip("link set far down");
+        followed.wait("no carrier", "eth0", |eth0| !eth0.can_announce()).await;
+        cable.ip("link set far up");
+        followed.wait("a carrier again", "eth0", Interface::can_announce).await;
     });
 }
 
 #[test]
-fn ports_of_a_bridge_interfaces_without_arp_and_excluded_names_are_left_alone() {
-    let wired = Wired::new("alone");
-    wired.watched(async |seen| {
-        seen.wait("an Ethernet", "eth0", Interface::can_announce).await;
-        wired.ip("link add br0 type bridge");
-        wired.ip("link set br0 up");
-        wired.ip("link set eth0 master br0");
-        seen.wait("a port of a bridge", "eth0", |eth0| !eth0.can_announce())
+fn bridge_ports_noarp_and_excluded_interfaces_do_not_announce() {
+    let cable = Cable::new("alone");
+    cable.followed(async |followed| {
+        followed
+            .wait("an Ethernet interface", "eth0", Interface::can_announce)
             .await;
-        // The bridge itself is the one that announces.
-        seen.wait("a bridge", "br0", Interface::can_announce).await;
-        wired.ip("link set eth0 nomaster");
-        seen.wait("an Ethernet again", "eth0", Interface::can_announce).await;
-        wired.ip("link set eth0 arp off");
-        seen.wait("one without ARP", "eth0", |eth0| !eth0.can_announce()).await;
-        wired.ip("link set eth0 arp on");
-        seen.wait("one with ARP", "eth0", Interface::can_announce).await;
-        wired.ip("link set far down");
-        wired.ip("link set far name cali12");
-        wired.ip("link set cali12 up");
-        seen.wait("one of a container", "cali12", |one| one.running && !one.can_announce())
+        cable.ip("link add br0 type bridge");
+        cable.ip("link set br0 up");
+        cable.ip("link set eth0 master br0");
+        followed
+            .wait("a port of a bridge", "eth0", |eth0| !eth0.can_announce())
             .await;
-        seen.wait("the loopback interface", "lo", |lo| !lo.can_announce()).await;
+        // The bridge itself may announce.
+        followed.wait("a bridge", "br0", Interface::can_announce).await;
+        cable.ip("link set eth0 nomaster");
+        followed
+            .wait("an Ethernet interface again", "eth0", Interface::can_announce)
+            .await;
+        cable.ip("link set eth0 arp off");
+        followed
+            .wait("an interface without ARP", "eth0", |eth0| !eth0.can_announce())
+            .await;
+        cable.ip("link set eth0 arp on");
+        followed
+            .wait("an interface with ARP again", "eth0", Interface::can_announce)
+            .await;
+        cable.ip("link set far down");
+        cable.ip("link set far name cali12");
+        cable.ip("link set cali12 up");
+        followed
+            .wait("an interface of a container", "cali12", |eth| {
+                eth.running && !eth.can_announce()
+            })
+            .await;
+        followed
+            .wait("the loopback interface", "lo", |lo| !lo.can_announce())
+            .await;
     });
 }
 
-/// How many messages the kernel could not keep for the netlink sockets of this namespace (the column Drops).
+/// The number of messages that the kernel dropped for the netlink sockets of this namespace.
 fn drops() -> u64 {
     let sockets = std::fs::read_to_string("/proc/thread-self/net/netlink").unwrap();
     let drops = sockets
         .lines()
         .skip(1)
-        .filter_map(|line| line.split_whitespace().nth(8));
+        .filter_map(|line| line.split_whitespace().nth(8)); // The column `Drops`.
     drops.map(|drops| drops.parse::<u64>().unwrap()).sum()
 }
 
 #[test]
-fn what_has_changed_while_more_messages_came_than_the_kernel_keeps_is_read_anew() {
-    let wired = Wired::new("overrun");
-    wired.watched(async |seen| {
-        seen.wait("a carrier", "eth0", Interface::can_announce).await;
-        // Nobody reads while this thread does that: of these messages, some kilobytes each, the kernel keeps 208 KiB.
+fn all_interfaces_are_read_again_after_netlink_messages_were_dropped() {
+    let cable = Cable::new("overrun");
+    cable.followed(async |followed| {
+        followed.wait("a carrier", "eth0", Interface::can_announce).await;
+        // Nothing reads the socket meanwhile: this thread is busy. The kernel queues 208 KiB of
+        // these messages, which have some kilobytes each.
         let changes: Vec<String> = (0..2000)
             .map(|round| format!("link set dev eth0 mtu {}", 1000 + round % 2))
             .collect();
-        wired.0.ip_batch(&changes).unwrap();
-        wired.ip("link set eth0 address 02:00:00:00:77:02");
-        assert!(drops() > 0, "the kernel has kept all");
-        seen.wait("another MAC", "eth0", |eth0| mac(eth0) == "02:00:00:00:77:02")
+        cable.0.ip_batch(&changes).unwrap();
+        cable.ip("link set eth0 address 02:00:00:00:77:02");
+        assert!(drops() > 0, "the kernel has dropped nothing");
+        followed
+            .wait("another MAC", "eth0", |eth0| mac(eth0) == "02:00:00:00:77:02")
             .await;
-        // What comes afterwards is heard of, too.
-        wired.ip("link set far down");
-        seen.wait("no carrier", "eth0", |eth0| !eth0.can_announce()).await;
+        // Later changes are followed, too.
+        cable.ip("link set far down");
+        followed.wait("no carrier", "eth0", |eth0| !eth0.can_announce()).await;
     });
 }

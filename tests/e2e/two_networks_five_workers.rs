@@ -1,13 +1,4 @@
-//! Five workers with two networks.
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    reason = "this crate is tests only"
-)]
+//! The tests of [`crate::two_networks`] with five workers, so that more nodes compete for an
+//! address.
 
-/// How many workers there are.
-const WORKERS: u8 = 5;
-
-#[path = "two_networks/mod.rs"]
-mod networks;
+crate::two_networks::two_networks!(5);

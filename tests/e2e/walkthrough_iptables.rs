@@ -1,13 +1,3 @@
-//! The walk-through, with kube-proxy in iptables mode.
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    reason = "this crate is tests only"
-)]
+//! The tests of [`crate::walkthrough`] that send packets through kube-proxy, in iptables mode.
 
-use lodestone_tests::ProxyMode;
-
-const MODE: ProxyMode = ProxyMode::Iptables;
-
-mod walkthrough;
+crate::walkthrough::through_kube_proxy!(lodestone_tests::ProxyMode::Iptables);

@@ -1,5 +1,5 @@
-//! Whatever the sequence of edits, failures of the API server and restarts: after quiet nothing is held twice, nobody waits without need,
-//! and no status was written without need.
+//! Random sequences of edits, failed requests and restarts, by seed. When all is quiet again, no
+//! address is held twice, no Service waits in vain, and no status has been written needlessly.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -32,29 +32,34 @@ use tokio::{
 
 use super::{block_on, cluster, config, fault_injection::Faults};
 
-/// How many sequences are tried, and how many steps each has.
+/// The number of sequences, unless the environment sets it.
 const SEEDS: u64 = 12;
+
+/// The number of steps of each sequence.
 const STEPS: usize = 80;
 
-/// How often the quiet cluster is looked at, a quarter of a second each, before what is wrong is a defect: longer than any retry waits.
+/// How long two looks at the quiet cluster are apart.
+const PAUSE: Duration = Duration::from_millis(250);
+
+/// How many looks a fault may survive before it is a defect: longer than any retry waits.
 const PATIENCE: usize = 400;
 
-/// A controller of this process; it ends like one that is killed when this is dropped.
-pub(super) struct Running {
+/// A controller in this process. Dropping it is like killing a process.
+pub(super) struct RunningController {
     _tasks: [Task; 2],
     leads: watch::Sender<Option<Instant>>,
     _reviews: mpsc::Sender<lodestone_controller::webhook::server::Review>,
 }
 
-impl Running {
-    /// Its Lease lasts until then.
-    pub(super) fn works_until(&self, until: Instant) {
+impl RunningController {
+    /// Makes its Lease last until then.
+    pub(super) fn lead_until(&self, until: Instant) {
         self.leads.send_replace(Some(until));
     }
 }
 
 /// Starts a controller whose Lease lasts until then.
-pub(super) fn start(client: &Client, until: Instant) -> Running {
+pub(super) fn start(client: &Client, until: Instant) -> RunningController {
     let (leads, leading) = watch::channel(None);
     let (questions, questions_received) = mpsc::channel(1);
     let (reviews, reviews_received) = mpsc::channel(1);
@@ -71,20 +76,20 @@ pub(super) fn start(client: &Client, until: Instant) -> Running {
         leads: leading,
     };
     let task = spawn(async move {
-        // Nobody asks.
+        // Keeps the channel open, on which no question arrives.
         let _questions = questions;
         controller.run(Core::new(OnPoolChange::Retain)).await;
     });
-    let running = Running {
+    let running = RunningController {
         _tasks: [task, sender],
         leads,
         _reviews: reviews,
     };
-    running.works_until(until);
+    running.lead_until(until);
     running
 }
 
-/// What a user does at random.
+/// A user who edits objects at random.
 struct User {
     random: StdRng,
     services: Api<Service>,
@@ -116,7 +121,7 @@ impl User {
                 );
             }
             63..70 => {
-                // An administrator's hand.
+                // An administrator edits a status.
                 let ip = self.address();
                 let patch = json!({"status": {"loadBalancer": {"ingress": [{"ip": ip}]}}});
                 drop(
@@ -198,9 +203,9 @@ impl User {
     }
 }
 
-/// A Service as a naive observer sees it.
+/// What a naive observer sees of a Service of type LoadBalancer.
 #[derive(Clone, Debug)]
-struct Seen {
+struct ObservedService {
     name: String,
     has: Option<Ipv4Addr>,
     asks: Option<String>,
@@ -208,9 +213,9 @@ struct Seen {
     ports: BTreeSet<i32>,
 }
 
-fn seen(service: &Service) -> Option<Seen> {
+fn observe(service: &Service) -> Option<ObservedService> {
     let spec = service.spec.as_ref()?;
-    (spec.type_.as_deref() == Some("LoadBalancer")).then(|| Seen {
+    (spec.type_.as_deref() == Some("LoadBalancer")).then(|| ObservedService {
         name: service.name_any(),
         has: service.status.as_ref().and_then(|status| {
             status
@@ -230,14 +235,14 @@ fn seen(service: &Service) -> Option<Seen> {
     })
 }
 
-fn may_share(a: &Seen, b: &Seen) -> bool {
+fn may_share(a: &ObservedService, b: &ObservedService) -> bool {
     a.key.is_some() && a.key == b.key && a.ports.is_disjoint(&b.ports)
 }
 
-/// What is wrong with a quiet cluster.
-fn wrong(services: &[Seen], pools: &[IPAddressPool]) -> Vec<String> {
-    let mut wrong = Vec::new();
-    let mut holders: BTreeMap<Ipv4Addr, Vec<&Seen>> = BTreeMap::new();
+/// Finds violations in a quiet cluster.
+fn violations(services: &[ObservedService], pools: &[IPAddressPool]) -> Vec<String> {
+    let mut violations = Vec::new();
+    let mut holders: BTreeMap<Ipv4Addr, Vec<&ObservedService>> = BTreeMap::new();
     for service in services {
         if let Some(address) = service.has {
             holders.entry(address).or_default().push(service);
@@ -246,7 +251,7 @@ fn wrong(services: &[Seen], pools: &[IPAddressPool]) -> Vec<String> {
     for (address, holders) in &holders {
         for (index, one) in holders.iter().enumerate() {
             for other in holders.iter().skip(index + 1).filter(|other| !may_share(one, other)) {
-                wrong.push(format!("{address} is held by {} and {}", one.name, other.name));
+                violations.push(format!("{address} is held by {} and {}", one.name, other.name));
             }
         }
     }
@@ -255,7 +260,7 @@ fn wrong(services: &[Seen], pools: &[IPAddressPool]) -> Vec<String> {
         .flat_map(|pool| &pool.spec.addresses)
         .map(|text| text.parse().unwrap())
         .collect();
-    let free_for = |service: &Seen, address: Ipv4Addr| {
+    let free_for = |service: &ObservedService, address: Ipv4Addr| {
         let others = holders
             .get(&address)
             .into_iter()
@@ -270,23 +275,24 @@ fn wrong(services: &[Seen], pools: &[IPAddressPool]) -> Vec<String> {
             Some(asked) => {
                 let address: Ipv4Addr = asked.parse().unwrap();
                 if service.has != Some(address) && free_for(service, address) {
-                    wrong.push(format!(
-                        "{} asks for {address}, which it could have, and has {:?}",
+                    violations.push(format!(
+                        "{} requests {address}, which is free, and has {:?}",
                         service.name, service.has
                     ));
                 }
             }
             None if service.has.is_none() => {
                 if let Some(address) = all.clone().find(|address| free_for(service, *address)) {
-                    wrong.push(format!("{} has none and could have {address}", service.name));
+                    violations.push(format!("{} waits although {address} is free", service.name));
                 }
             }
             None => {}
         }
     }
-    wrong
+    violations
 }
 
+/// Runs one sequence and asserts that it ends without violations.
 async fn run(cluster: &Cluster, seed: u64) {
     let config = config(cluster).await;
     let (faults, steady) = (Faults::new(seed), Client::try_from(config.clone()).unwrap());
@@ -306,13 +312,13 @@ async fn run(cluster: &Cluster, seed: u64) {
         namespaces,
         namespace,
     };
-    let for_ever = clock::now() + Duration::from_secs(3600);
-    let mut controller = start(&faulty, for_ever);
+    let far_future = clock::now() + Duration::from_secs(3600);
+    let mut controller = start(&faulty, far_future);
     for _ in 0..STEPS {
         user.step().await;
         if user.random.random_bool(0.06) {
             drop(controller);
-            controller = start(&faulty, for_ever);
+            controller = start(&faulty, far_future);
         }
         let pause = user.random.random_range(0..25);
         sleep(Duration::from_millis(pause)).await;
@@ -321,20 +327,20 @@ async fn run(cluster: &Cluster, seed: u64) {
     let mut last = (Vec::new(), Vec::new());
     for round in 0.. {
         let now: Vec<Service> = services.list(&ListParams::default()).await.unwrap().items;
-        let seen: Vec<Seen> = now.iter().filter_map(seen).collect();
-        let wrong = wrong(&seen, &pools.list(&ListParams::default()).await.unwrap().items);
+        let seen: Vec<ObservedService> = now.iter().filter_map(observe).collect();
+        let found = violations(&seen, &pools.list(&ListParams::default()).await.unwrap().items);
         let versions: Vec<Value> = now
             .iter()
             .map(|service| json!([service.name_any(), service.resource_version()]))
             .collect();
-        let quiet = last == (wrong.clone(), versions.clone());
-        if quiet && wrong.is_empty() {
+        let quiet = last == (found.clone(), versions.clone());
+        if quiet && found.is_empty() {
             break;
         }
-        assert!(round < PATIENCE, "seed {seed}: {wrong:?} in {seen:?}");
-        last = (wrong, versions);
-        // Long enough for whatever is still under way to show itself as another version.
-        sleep(Duration::from_millis(250)).await;
+        assert!(round < PATIENCE, "seed {seed}: {found:?} in {seen:?}");
+        last = (found, versions);
+        // Long enough for a pending write to show as another version.
+        sleep(PAUSE).await;
     }
     drop(controller);
     assert_eq!(faults.needless(), [""; 0], "seed {seed}");
@@ -351,9 +357,9 @@ async fn run(cluster: &Cluster, seed: u64) {
         .unwrap();
 }
 
-/// One seed alone: `LODESTONE_SEED=7 make e2e ONLY=p7_whatever`; more of them: `LODESTONE_SEEDS=100`.
+/// `LODESTONE_SEED=7 make e2e ONLY=p7_random_edits` runs one seed; `LODESTONE_SEEDS=100` runs more.
 #[test]
-fn p7_whatever_fails_nothing_is_held_twice_nobody_waits_and_nothing_is_written_without_need() {
+fn p7_random_edits_and_faults_never_assign_an_address_twice() {
     let given = |name: &str| std::env::var(name).ok().map(|text| text.parse::<u64>().unwrap());
     let all = 0..given("LODESTONE_SEEDS").unwrap_or(SEEDS);
     let seeds = given("LODESTONE_SEED").map_or(all, |seed| seed..seed + 1);

@@ -1,18 +1,16 @@
-//! Several replicas of the controller: one works, the other takes over, and nothing is given out twice.
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    reason = "this crate is tests only"
-)]
+//! Several replicas of the controller: the standby takes over, and no address is assigned twice.
 
-use std::{collections::BTreeSet, path::Path, time::Duration};
+use std::{collections::BTreeSet, time::Duration};
 
-use lodestone_tests::{Cluster, NAMESPACE, Spec, images, wait_for, wait_until};
-use serde_json::json;
+use lodestone_tests::{Cluster, NAMESPACE, wait_for, wait_until};
+use serde_json::{Value, json};
 
+use super::{TestNamespace, cluster, with_setting};
+
+/// The standby has to wait until the Lease expires.
 const LIMIT: Duration = Duration::from_secs(90);
 
+/// The holder of the Lease: the name of a pod.
 fn leader(cluster: &Cluster) -> String {
     wait_for("a holder of the Lease", LIMIT, || {
         let path = "jsonpath={.spec.holderIdentity}";
@@ -22,81 +20,56 @@ fn leader(cluster: &Cluster) -> String {
     .unwrap()
 }
 
-/// Services of type LoadBalancer by these names.
-fn services(cluster: &Cluster, names: impl IntoIterator<Item = String>) {
-    let items: Vec<_> = names
-        .into_iter()
-        .map(|name| {
-            json!({
-                "apiVersion": "v1", "kind": "Service", "metadata": {"name": name},
-                "spec": {"type": "LoadBalancer", "ports": [{"port": 80}]},
-            })
+/// Creates ten Services whose names begin with `prefix`, and waits until each has an address.
+/// Returns the addresses of all Services; asserts that they are distinct and include `before`.
+fn ten_more(ns: &TestNamespace<'_>, prefix: &str, before: &[String]) -> Vec<String> {
+    let service = |index: usize| {
+        json!({
+            "apiVersion": "v1", "kind": "Service", "metadata": {"name": format!("{prefix}{index}"), "namespace": ns.name},
+            "spec": {"type": "LoadBalancer", "ports": [{"port": 80}]},
         })
-        .collect();
-    cluster
-        .apply(&json!({"apiVersion": "v1", "kind": "List", "items": items}).to_string())
-        .unwrap();
-}
-
-/// The addresses of all Services, once so many have one.
-fn addresses(cluster: &Cluster, count: usize) -> Vec<String> {
-    wait_for(&format!("{count} addresses"), LIMIT, || {
+    };
+    let items: Vec<Value> = (0..10).map(service).collect();
+    let list = json!({"apiVersion": "v1", "kind": "List", "items": items});
+    ns.cluster.apply(&list.to_string()).unwrap();
+    let total = before.len() + 10;
+    let addresses = wait_for(&format!("{total} addresses"), LIMIT, || {
         let path = "jsonpath={.items[*].status.loadBalancer.ingress[0].ip}";
-        let text = cluster.kubectl(&["get", "services", "-o", path])?;
+        let text = ns.kubectl(&["get", "services", "-o", path]);
         let addresses: Vec<String> = text.split_whitespace().map(str::to_owned).collect();
-        Ok((addresses.len() == count).then_some(addresses))
+        Ok((addresses.len() == total).then_some(addresses))
     })
-    .unwrap()
-}
-
-fn distinct(addresses: &[String]) -> bool {
-    addresses.iter().collect::<BTreeSet<_>>().len() == addresses.len()
+    .unwrap();
+    let distinct: BTreeSet<&String> = addresses.iter().collect();
+    assert!(
+        distinct.len() == total && before.iter().all(|address| distinct.contains(address)),
+        "{before:?} {addresses:?}"
+    );
+    addresses
 }
 
 #[test]
-fn the_standby_takes_over_from_a_replica_that_is_frozen_or_ends_and_nothing_is_given_out_twice() {
-    let spec = Spec {
-        workers: 1,
-        images: images().unwrap(),
-        ..Spec::new(&format!("r{}", std::process::id()))
-    };
-    let cluster = Cluster::up(spec, Path::new(env!("CARGO_BIN_EXE_cluster"))).unwrap();
-    cluster.install_lodestone(&["controller.replicas=2"]).unwrap();
-    let pool = json!({
-        "apiVersion": "metallb.io/v1beta1", "kind": "IPAddressPool", "metadata": {"name": "p", "namespace": NAMESPACE},
-        "spec": {"addresses": ["192.168.122.120-192.168.122.199"]},
+fn the_standby_takes_over_and_no_address_is_assigned_twice() {
+    let cluster = cluster();
+    let ns = TestNamespace::create(&cluster, "replicas");
+    ns.pool("replicas", &["10.7.0.0/26"], &json!({}));
+    with_setting(&cluster, "controller.replicas=2", || {
+        let addresses = ten_more(&ns, "a", &[]);
+        // The leader freezes in the middle of its work. Its Lease expires, and the standby takes
+        // over.
+        let first = leader(&cluster);
+        let process = cluster.process_of_pod(NAMESPACE, &first).unwrap();
+        process.freeze();
+        let addresses = ten_more(&ns, "b", &addresses);
+        let second = leader(&cluster);
+        assert_ne!(first, second);
+        // When it runs again it is no longer the leader, and writes nothing.
+        process.thaw();
+        let addresses = ten_more(&ns, "c", &addresses);
+        assert_eq!(leader(&cluster), second);
+        // A leader that shuts down releases its Lease.
+        cluster.kubectl(&["-n", NAMESPACE, "delete", "pod", &second]).unwrap();
+        wait_until("another leader", LIMIT, || leader(&cluster) != second).unwrap();
+        ten_more(&ns, "d", &addresses);
     });
-    cluster.apply(&pool.to_string()).unwrap();
-    services(&cluster, (0..10).map(|index| format!("a{index}")));
-    let before = addresses(&cluster, 10);
-    // It stands still in the middle of its work: its Lease runs out, and the other one goes on.
-    let first = leader(&cluster);
-    let process = cluster.process_of_pod(NAMESPACE, &first).unwrap();
-    process.freeze();
-    services(&cluster, (0..10).map(|index| format!("b{index}")));
-    let during = addresses(&cluster, 20);
-    let second = leader(&cluster);
-    assert_ne!(first, second);
-    assert!(
-        distinct(&during) && before.iter().all(|address| during.contains(address)),
-        "{before:?} {during:?}"
-    );
-    // When it wakes up it is no longer the one that works, and writes nothing.
-    process.thaw();
-    services(&cluster, (0..10).map(|index| format!("c{index}")));
-    let after = addresses(&cluster, 30);
-    assert!(
-        distinct(&after) && during.iter().all(|address| after.contains(address)),
-        "{during:?} {after:?}"
-    );
-    assert_eq!(leader(&cluster), second);
-    // One that ends gives its Lease up.
-    cluster.kubectl(&["-n", NAMESPACE, "delete", "pod", &second]).unwrap();
-    wait_until("another holder", LIMIT, || leader(&cluster) != second).unwrap();
-    services(&cluster, (0..10).map(|index| format!("d{index}")));
-    let last = addresses(&cluster, 40);
-    assert!(
-        distinct(&last) && after.iter().all(|address| last.contains(address)),
-        "{after:?} {last:?}"
-    );
 }

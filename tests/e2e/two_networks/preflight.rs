@@ -1,13 +1,15 @@
-//! What is wrong with a node itself is said in its ConfigurationState, with the command that mends it; the tests run that command.
+//! The preflight reports problems of a node in its ConfigurationState, with the command that solves
+//! them. The tests run that command.
 
 use lodestone_tests::{Cluster, NAMESPACE, Netns, wait_for};
 
-use super::networks::{LIMIT, cluster};
+use super::cluster;
+use crate::support::LIMIT;
 
-/// No node that a test of this file disturbs may be the API server's.
+/// The node that the tests disturb: not the node with the API server.
 const NODE: &str = "w2";
 
-/// The condition `preflightPassed` of [`NODE`]'s speaker: its status and its message.
+/// The status and the message of the condition `preflightPassed` of the speaker on [`NODE`].
 fn preflight(cluster: &Cluster) -> anyhow::Result<Option<(String, String)>> {
     let state = cluster.get(&["-n", NAMESPACE, "configurationstate", &format!("speaker-{NODE}")])?;
     let conditions = state["status"]["conditions"].as_array().cloned().unwrap_or_default();
@@ -22,54 +24,50 @@ fn preflight(cluster: &Cluster) -> anyhow::Result<Option<(String, String)>> {
     Ok(text("status").zip(text("message")))
 }
 
-/// Waits until the condition fails with a message that contains `part`, and gives the message.
-fn fails(cluster: &Cluster, part: &str) -> String {
-    wait_for(&format!("preflight to say {part}"), 3 * LIMIT, || {
+/// Waits until the preflight fails with a message that contains `part`, and returns the message.
+fn wait_for_failure(cluster: &Cluster, part: &str) -> String {
+    wait_for(&format!("the preflight to report {part}"), 3 * LIMIT, || {
         let found = preflight(cluster)?;
         Ok(found.and_then(|(status, message)| (status == "False" && message.contains(part)).then_some(message)))
     })
     .unwrap()
 }
 
-fn passes(cluster: &Cluster) {
-    wait_for("preflight to pass", 3 * LIMIT, || {
+fn wait_until_passed(cluster: &Cluster) {
+    wait_for("the preflight to pass", 3 * LIMIT, || {
         Ok(preflight(cluster)?.filter(|(status, _)| status == "True"))
     })
     .unwrap();
 }
 
-/// Runs the command that a message ends with, as a user would on the node.
-fn obey(host: &Netns, message: &str) {
+/// Runs the command at the end of a message on the node, as a user would.
+fn run_suggested_command(host: &Netns, message: &str) {
     let (_, command) = message.rsplit_once("sysctl ").unwrap();
     host.tool("sysctl").args(command.split_whitespace()).run().unwrap();
 }
 
-/// Kernel parameters have no events; they are read once a minute, and whenever a link changes.
-fn let_it_look(host: &Netns) {
+/// Makes the speaker read the kernel parameters: it does so once a minute, and when a link changes.
+fn trigger_preflight(host: &Netns) {
     host.ip(&["link", "add", "kube-ipvs9", "type", "bridge"]).unwrap();
     host.ip(&["link", "del", "kube-ipvs9"]).unwrap();
 }
 
 #[test]
-fn preflight_finds_ipvs_without_strict_arp_once_and_its_command_mends_it() {
+fn preflight_finds_ipvs_without_strict_arp_and_suggests_the_solution() {
     let cluster = cluster();
     let host = cluster.host(NODE);
-    passes(&cluster);
-    // All that IPVS leaves of itself where the kernel's answers are concerned; kube-proxy makes the interface.
+    wait_until_passed(&cluster);
+    // The preflight recognises IPVS by this interface, which kube-proxy creates in that mode.
     host.ip(&["link", "add", "kube-ipvs0", "type", "bridge"]).unwrap();
-    let message = fails(&cluster, "IPVS without strictARP");
-    assert_eq!(
-        message.lines().count(),
-        1,
-        "one problem, however many interfaces: {message}"
-    );
-    let warned = cluster
+    let message = wait_for_failure(&cluster, "IPVS without strictARP");
+    assert_eq!(message.lines().count(), 1, "one problem for all interfaces: {message}");
+    let logs = cluster
         .kubectl(&["-n", NAMESPACE, "logs", &cluster.pod_of("speaker", Some(NODE)).unwrap()])
         .unwrap();
-    assert!(warned.contains("IPVS without strictARP"), "{warned}");
-    obey(&host, &message);
-    let_it_look(&host);
-    passes(&cluster);
+    assert!(logs.contains("IPVS without strictARP"), "{logs}");
+    run_suggested_command(&host, &message);
+    trigger_preflight(&host);
+    wait_until_passed(&cluster);
     host.ip(&["link", "del", "kube-ipvs0"]).unwrap();
     host.tool("sysctl")
         .args([
@@ -82,27 +80,27 @@ fn preflight_finds_ipvs_without_strict_arp_once_and_its_command_mends_it() {
 }
 
 #[test]
-fn preflight_finds_a_strict_reverse_path_and_its_command_mends_it() {
+fn preflight_finds_strict_rp_filter_and_suggests_the_solution() {
     let cluster = cluster();
     let (host, lan) = (cluster.host(NODE), cluster.lan_interface());
-    passes(&cluster);
+    wait_until_passed(&cluster);
     let strict = format!("net.ipv4.conf.{lan}.rp_filter=1");
     host.tool("sysctl").args(["-w", &strict]).run().unwrap();
-    let_it_look(&host);
-    let message = fails(&cluster, &format!("rp_filter is strict on {lan}"));
+    trigger_preflight(&host);
+    let message = wait_for_failure(&cluster, &format!("rp_filter is strict on {lan}"));
     assert!(message.contains("default route leads by eth0"), "{message}");
-    obey(&host, &message);
-    let_it_look(&host);
-    passes(&cluster);
+    run_suggested_command(&host, &message);
+    trigger_preflight(&host);
+    wait_until_passed(&cluster);
 }
 
 #[test]
-fn preflight_finds_an_interface_that_hears_no_broadcast() {
+fn preflight_finds_an_interface_without_broadcasts() {
     let cluster = cluster();
-    passes(&cluster);
+    wait_until_passed(&cluster);
     cluster.keep_broadcasts_from(NODE).unwrap();
-    let message = fails(&cluster, &format!("tcpdump -eni {} arp", cluster.lan_interface()));
+    let message = wait_for_failure(&cluster, &format!("tcpdump -eni {} arp", cluster.lan_interface()));
     assert!(message.contains("no ARP broadcast has been heard"), "{message}");
     cluster.mend(NODE).unwrap();
-    passes(&cluster);
+    wait_until_passed(&cluster);
 }
