@@ -6,7 +6,7 @@ mod nodes;
 
 use std::time::Duration;
 
-use lodestone_tests::{Announced, Cluster, Spec, images, wait_until};
+use lodestone_tests::{AnnouncedService, Cluster, Spec, images, wait_until};
 
 use crate::support::{LIMIT, SharedCluster, assert_owner_stays, speaker_metrics};
 
@@ -35,7 +35,7 @@ fn owner(cluster: &Cluster, address: &str) -> String {
 }
 
 /// Asserts that the first owner of the Service still owns it, and keeps it.
-fn assert_stays(cluster: &Cluster, service: &Announced<'_>) {
+fn assert_stays(cluster: &Cluster, service: &AnnouncedService<'_>) {
     assert_owner_stays(cluster, service, &service.owner, WINDOW);
 }
 

@@ -9,7 +9,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use lodestone_tests::{Announced, Cluster, NAMESPACE, Netns, Spec};
+use lodestone_tests::{AnnouncedService, Cluster, NAMESPACE, Netns, Spec};
 use serde_json::{Value, json};
 
 pub(crate) use namespace::TestNamespace;
@@ -21,8 +21,8 @@ pub(crate) const LIMIT: Duration = Duration::from_secs(60);
 /// Turns functions that take a cluster into tests on one particular cluster.
 ///
 /// `cluster_tests! { cluster, path::to; module::{test_a, test_b} }` defines the tests `test_a` and
-/// `test_b`. They call `path::to::module::test_a(&cluster())` and so on. A function that is missing
-/// in the list is dead code, which the compiler reports.
+/// `test_b`. They call `path::to::module::test_a(&cluster())` and so on. A function that the list
+/// misses is dead code, which the compiler reports.
 macro_rules! cluster_tests {
     ($cluster:path, $suite:path; $($module:ident::{$($test:ident),* $(,)?})*) => {
         use $suite as suite;
@@ -77,8 +77,8 @@ pub(crate) fn client(cluster: &Cluster) -> Netns {
 }
 
 /// Creates a Service for one test and waits until a node announces it.
-pub(crate) fn announced<'a>(cluster: &'a Cluster, name: &'static str, spec: &Value) -> Announced<'a> {
-    Announced::new(cluster, name, spec).unwrap()
+pub(crate) fn announced<'a>(cluster: &'a Cluster, name: &'static str, spec: &Value) -> AnnouncedService<'a> {
+    AnnouncedService::new(cluster, name, spec).unwrap()
 }
 
 /// The `spec` of a Service with an IPv6 address only.
@@ -88,10 +88,10 @@ pub(crate) fn ipv6_only() -> Value {
 
 /// Asserts that `node` owns the Service and keeps it for some time.
 #[expect(clippy::disallowed_methods, reason = "the test runs in real time")]
-pub(crate) fn assert_owner_stays(cluster: &Cluster, service: &Announced<'_>, node: &str, time: Duration) {
+pub(crate) fn assert_owner_stays(cluster: &Cluster, service: &AnnouncedService<'_>, node: &str, time: Duration) {
     let start = Instant::now();
     while start.elapsed() < time {
-        let now = service.owner_now().unwrap();
+        let now = service.current_owner().unwrap();
         assert!(
             now == node,
             "{} has moved from {node} to {now}:\n{}",

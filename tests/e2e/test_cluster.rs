@@ -17,12 +17,12 @@ use crate::support::{LIMIT, client, cluster_program};
 /// cluster `name`.
 fn remains(name: &str) -> Vec<String> {
     let mut remains = Vec::new();
-    let folder = StateDir::of(name).path().display().to_string();
+    let directory = StateDir::of(name).path().display().to_string();
     let mounts = fs::read_to_string("/proc/self/mounts").unwrap();
     remains.extend(
         mounts
             .lines()
-            .filter(|line| line.contains(&folder))
+            .filter(|line| line.contains(&directory))
             .map(|line| format!("mount {line}")),
     );
     let namespaces = run("ip", &["netns", "list"]).unwrap();
@@ -35,7 +35,7 @@ fn remains(name: &str) -> Vec<String> {
     for process in fs::read_dir("/proc").unwrap().flatten() {
         let line = fs::read(process.path().join("cmdline")).unwrap_or_default();
         let line = String::from_utf8_lossy(&line).replace('\0', " ");
-        if line.contains(&format!("{folder}/")) {
+        if line.contains(&format!("{directory}/")) {
             remains.push(format!("process {line}"));
         }
     }
@@ -45,8 +45,8 @@ fn remains(name: &str) -> Vec<String> {
             remains.push(format!("cgroup {}", cgroup.display()));
         }
     }
-    if Path::new(&folder).exists() {
-        remains.push(format!("directory {folder}"));
+    if Path::new(&directory).exists() {
+        remains.push(format!("directory {directory}"));
     }
     remains
 }
@@ -180,19 +180,19 @@ fn links_lose_packets_and_carrier(cluster: &Cluster) {
         answered.unwrap_or_else(|| panic!("{text}"))
     };
     assert_eq!(pings_answered("20"), 20);
-    cluster.lose_on_lan("w1", Loss::All).unwrap();
+    cluster.set_lan_loss("w1", Loss::All).unwrap();
     assert_eq!(pings_answered("3"), 0);
-    cluster.lose_on_lan("w1", Loss::Percent(50)).unwrap();
+    cluster.set_lan_loss("w1", Loss::Percent(50)).unwrap();
     let some = pings_answered("200");
     // Each ping is lost with probability 3/4: all or none of 200 has a chance below 10^-10.
     assert!((1..200).contains(&some), "{some}");
-    cluster.mend("w1").unwrap();
+    cluster.restore_links("w1").unwrap();
     assert_eq!(pings_answered("20"), 20);
     let node = cluster.host("w1");
     let has_carrier = |host: &Netns| host.ip(&["-j", "link", "show", "eth0"]).unwrap().contains("LOWER_UP");
-    cluster.plug("w1", false).unwrap();
+    cluster.set_carrier("w1", false).unwrap();
     wait_until("the loss of the carrier", LIMIT, || !has_carrier(&node)).unwrap();
-    cluster.plug("w1", true).unwrap();
+    cluster.set_carrier("w1", true).unwrap();
     wait_until("the carrier", LIMIT, || has_carrier(&node)).unwrap();
 }
 

@@ -13,7 +13,7 @@ use crate::support::SharedCluster;
 /// Nodes with this label announce no address.
 const EXCLUDE: &str = "node.kubernetes.io/exclude-from-external-load-balancers";
 
-/// Defines the tests of this suite on a cluster with so many workers.
+/// Defines the tests that run for each number of workers.
 macro_rules! two_networks {
     ($workers:literal) => {
         fn cluster() -> crate::support::SharedCluster {
@@ -42,6 +42,7 @@ pub(crate) use two_networks;
 
 two_networks!(3);
 
+/// A control-plane node and some workers with two networks, with Lodestone and the quickstart.
 pub(crate) fn shared_cluster(workers: u8) -> SharedCluster {
     let spec = Spec::unique("s")
         .layout(Layout::Split)

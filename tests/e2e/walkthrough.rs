@@ -11,7 +11,7 @@ pub(crate) mod quickstart;
 pub(crate) mod resilience;
 pub(crate) mod services;
 
-use lodestone_tests::{Answer, Cluster, ProxyMode, Spec, images, wait_for};
+use lodestone_tests::{Cluster, ProxyMode, ServerAnswer, Spec, images, wait_for};
 use serde_json::{Value, json};
 
 use crate::support::{LIMIT, SharedCluster, TestNamespace, client, merge};
@@ -125,7 +125,7 @@ fn owner(cluster: &Cluster, address: &str) -> String {
 
 /// Waits until the test server answers the host on the LAN, and returns the answer. kube-proxy may
 /// learn of a Service later than the speaker.
-fn answer(cluster: &Cluster, address: &str) -> Answer {
+fn answer(cluster: &Cluster, address: &str) -> ServerAnswer {
     wait_for(&format!("an answer from http://{address}"), LIMIT, || {
         client(cluster).http(address, 80).map(Some)
     })

@@ -6,9 +6,10 @@ use serde_json::{Value, json};
 use super::{LIMIT, TestNamespace, annotated, cluster, merged, with_setting, with_spec};
 
 #[test]
-fn pools_are_used_by_priority_then_name_and_without_priority_last() {
+fn pools_are_used_by_priority_then_by_name() {
     let cluster = cluster();
     let ns = TestNamespace::create(&cluster, "priority");
+    // Pools without a priority come last.
     let priority = |priority: u8| json!({"serviceAllocation": {"priority": priority}});
     ns.pool("d-none", &["10.1.0.4/32"], &json!({}));
     ns.pool("a-twenty", &["10.1.0.3/32"], &priority(20));
@@ -205,7 +206,7 @@ fn a_waiting_service_gets_an_address_as_soon_as_one_is_free() {
 }
 
 #[test]
-fn services_of_our_class_only_are_served_and_released_on_leaving_it() {
+fn only_services_of_our_class_have_an_address() {
     let cluster = cluster();
     let ns = TestNamespace::create(&cluster, "classes");
     ns.pool("p", &["10.1.8.0/29"], &json!({}));

@@ -33,7 +33,7 @@ fn services_get_addresses_of_the_families_of_their_cluster_ips() {
 }
 
 #[test]
-fn dual_stack_takes_both_from_one_pool_and_is_optional_if_preferred() {
+fn require_dual_stack_needs_both_families_in_one_pool() {
     let cluster = cluster();
     let ns = TestNamespace::create(&cluster, "short");
     ns.pool("four", &["10.2.1.0/30"], &json!({}));
@@ -55,7 +55,7 @@ fn dual_stack_takes_both_from_one_pool_and_is_optional_if_preferred() {
 }
 
 #[test]
-fn changes_of_the_family_policy_keep_the_address_still_wanted() {
+fn changes_of_the_family_policy_keep_the_common_address() {
     let cluster = cluster();
     let ns = TestNamespace::create(&cluster, "changes");
     ns.pool("p", &["10.2.2.0/30", "2001:db8:2:2::/126"], &json!({}));

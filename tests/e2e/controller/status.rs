@@ -50,7 +50,7 @@ fn p8_bad_objects_that_bypass_the_webhook_are_refused_individually() {
         "Overlaps"
     );
     wait_for_condition(&cluster, "good", "Accepted", "True");
-    let event = cluster.event(NAMESPACE, "reversed", "Refused").unwrap();
+    let event = cluster.wait_for_event(NAMESPACE, "reversed", "Refused").unwrap();
     assert!(event.starts_with("Warning: spec.addresses[0]: "), "{event}");
     let errors = wait_for_result(&cluster, "Invalid");
     assert!(

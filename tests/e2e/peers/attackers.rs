@@ -12,7 +12,7 @@ use lodestone_speaker::wire::{
     envelope::{Key, Sealer},
     message::{Claim, Datagram, Message},
 };
-use lodestone_tests::{Cluster, NAMESPACE, Recorded, wait_for, wait_until};
+use lodestone_tests::{Cluster, NAMESPACE, RecordedDatagram, wait_for, wait_until};
 use rand::RngExt;
 use serde_json::json;
 use socket2::{Domain, Protocol, Socket, Type};
@@ -113,7 +113,7 @@ fn p6_messages_under_another_key_change_nothing() {
 fn p6_replayed_messages_neither_keep_a_node_alive_nor_disturb_it() {
     let cluster = cluster();
     let service = announced(&cluster, "replayed", &json!({}));
-    let recorded: Vec<Recorded> = cluster.record(&service.owner, PORT, 300).unwrap();
+    let recorded: Vec<RecordedDatagram> = cluster.record_datagrams(&service.owner, PORT, 300).unwrap();
     assert!(recorded.len() == 300 && recorded.iter().any(|datagram| datagram.payload.len() > 42));
     let replay = |stop: &AtomicBool| {
         client(&cluster).within(|| {
@@ -248,7 +248,7 @@ fn p6_forged_icmp_errors_raise_suspicion_and_move_nothing() {
     // An attacker on the LAN sees the port from which each node sends to the owner.
     let mut forged = Vec::new();
     for node in &others {
-        let recorded = cluster.record(node, PORT, 100).unwrap();
+        let recorded = cluster.record_datagrams(node, PORT, 100).unwrap();
         let to_victim = recorded
             .iter()
             .filter(|datagram| *datagram.to.ip() == victim && datagram.from.port() != PORT);

@@ -1,6 +1,6 @@
 //! Nodes that fail, leave, join and return (promises P1 to P4), and a partitioned network (P5).
 
-use lodestone_tests::{Announced, NAMESPACE, wait_until};
+use lodestone_tests::{AnnouncedService, NAMESPACE, wait_until};
 use serde_json::json;
 
 use super::{LOOKS, assert_stays, cluster, owner, power_on, wait_until_all_are_heard};
@@ -13,9 +13,9 @@ fn p1_p3_a_node_that_loses_power_is_replaced_and_takes_nothing_back() {
     let six = announced(&cluster, "power-six", &ipv6_only());
     let dead = &service.owner;
     cluster.power_off(dead).unwrap();
-    let other = service.moves().unwrap();
+    let other = service.wait_for_move().unwrap();
     // The IPv6 address has left the node, too, if it was there.
-    assert_ne!(six.owner_now().unwrap(), *dead);
+    assert_ne!(six.current_owner().unwrap(), *dead);
     power_on(&cluster, dead);
     for _ in 0..LOOKS {
         assert_eq!(owner(&cluster, &service.address), other);
@@ -32,7 +32,7 @@ fn p2_a_deputy_answers_for_a_killed_speaker_in_both_families() {
         let process = cluster.process_of_pod(NAMESPACE, &pod).unwrap();
         // Kubernetes does not restart a frozen speaker, so it stays away during both looks.
         process.freeze();
-        let owners = [&service, &six].map(Announced::owner_now);
+        let owners = [&service, &six].map(AnnouncedService::current_owner);
         process.kill();
         process.thaw();
         assert_eq!(
@@ -61,13 +61,13 @@ fn p4_a_drained_node_hands_its_addresses_over_when_its_speaker_ends() {
     let during = owner(&cluster, &service.address);
     let pod = cluster.pod_of("speaker", Some(&node)).unwrap();
     cluster.kubectl(&["-n", NAMESPACE, "delete", "pod", &pod]).unwrap();
-    let other = service.moves().unwrap();
+    let other = service.wait_for_move().unwrap();
     cluster.wait_for_lodestone().unwrap();
     cluster.kubectl(&["uncordon", &node]).unwrap();
     assert_eq!(during, node, "draining alone moves no address");
-    let event = cluster.event("default", "drained", "OwnerMoved").unwrap();
+    let event = cluster.wait_for_event("default", "drained", "OwnerMoved").unwrap();
     assert!(
-        event.contains(&format!("moves here from node {node}: the node was drained")),
+        event.contains(&format!("from node {node}: the node was drained")),
         "{event}"
     );
     for _ in 0..LOOKS {
@@ -82,7 +82,7 @@ fn p4_a_local_address_leaves_a_drained_node_before_its_endpoints_end() {
     let node = service.owner.clone();
     let drain = ["drain", &node, "--ignore-daemonsets", "--force", "--timeout=60s"];
     cluster.kubectl(&drain).unwrap();
-    let other = service.moves().unwrap();
+    let other = service.wait_for_move().unwrap();
     cluster.kubectl(&["uncordon", &node]).unwrap();
     let answer = client(&cluster).http(&service.address, 80).unwrap();
     assert!(!answer["pod"].is_empty(), "{answer:?}");
@@ -92,7 +92,7 @@ fn p4_a_local_address_leaves_a_drained_node_before_its_endpoints_end() {
 #[test]
 fn p3_a_node_removed_and_added_again_owns_new_addresses_only() {
     let cluster = cluster();
-    let services: Vec<Announced<'_>> = ["added-a", "added-b"]
+    let services: Vec<AnnouncedService<'_>> = ["added-a", "added-b"]
         .map(|name| announced(&cluster, name, &json!({})))
         .into();
     let mut free = (1..=5).map(|index| format!("w{index}"));
@@ -106,7 +106,7 @@ fn p3_a_node_removed_and_added_again_owns_new_addresses_only() {
     services.iter().for_each(|service| assert_stays(&cluster, service));
     // The fair share of the other nodes is limited, so the node gets one of these.
     let names = ["added-c", "added-d", "added-e", "added-f"];
-    let more: Vec<Announced<'_>> = names.map(|name| announced(&cluster, name, &json!({}))).into();
+    let more: Vec<AnnouncedService<'_>> = names.map(|name| announced(&cluster, name, &json!({}))).into();
     assert!(
         more.iter().any(|service| service.owner == node),
         "{node} owns none of the new addresses"
@@ -122,14 +122,14 @@ fn p5_each_side_of_a_partition_has_an_owner_and_one_remains_after_it() {
         .filter(|node| *node != service.owner);
     let neighbour = others.next().unwrap();
     let side = [service.owner.as_str(), &neighbour, "client2"];
-    cluster.part(&side).unwrap();
+    cluster.partition(&side).unwrap();
     let here = wait_until("another owner on the side of client1", LIMIT, || {
         let macs = client(&cluster).who_has(&service.address).unwrap();
         let old = cluster.host(&service.owner).mac("eth0").unwrap();
         macs.len() == 1 && !macs.contains(&old)
     });
     let there = cluster.host("client2").who_has(&service.address);
-    cluster.join(&side).unwrap();
+    cluster.end_partition(&side).unwrap();
     here.unwrap();
     let old = cluster.host(&service.owner).mac("eth0").unwrap();
     assert_eq!(there.unwrap(), [old].into(), "the owner keeps the address on its side");

@@ -35,8 +35,8 @@ pub(crate) fn p4_an_excluded_node_hands_its_address_over_and_says_why(cluster: &
     for (name, more) in [("excluded", json!({})), ("excluded-six", ipv6_only())] {
         let service = announced(cluster, name, &more);
         exclude(cluster, &service.owner);
-        let moved = service.moves();
-        let event = cluster.event("default", name, "OwnerMoved");
+        let moved = service.wait_for_move();
+        let event = cluster.wait_for_event("default", name, "OwnerMoved");
         include(cluster, &service.owner);
         moved.unwrap();
         let event = event.unwrap();
@@ -64,7 +64,7 @@ pub(crate) fn interfaces_excluded_by_a_helm_value_announce_nothing(cluster: &Clu
     cluster.upgrade_lodestone(&[]).unwrap();
     reported.unwrap();
     assert!(answers.unwrap().is_empty());
-    service.owner_now().unwrap();
+    service.current_owner().unwrap();
 }
 
 pub(crate) fn metrics_show_announced_addresses_and_forget_deleted_ones(cluster: &Cluster) {
@@ -76,7 +76,7 @@ pub(crate) fn metrics_show_announced_addresses_and_forget_deleted_ones(cluster: 
     if let Err(error) = wait_until(&format!("the metrics of {node}"), LIMIT, || has_line(&announced)) {
         panic!(
             "{error:#}; {} is the owner; the metrics: {:?}",
-            service.owner_now().unwrap(),
+            service.current_owner().unwrap(),
             fetch()
         );
     }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use lodestone_tests::{Announced, Cluster, Loss, wait_for};
+use lodestone_tests::{AnnouncedService, Cluster, Loss, wait_for};
 use serde_json::{Value, json};
 
 use super::{exclude, include};
@@ -18,12 +18,12 @@ const LOOKS: usize = 20;
 
 /// Moves the Service away from the node with the API server if that is the owner. Returns the
 /// owner.
-fn leave_control_plane(cluster: &Cluster, service: &Announced<'_>) -> String {
+fn leave_control_plane(cluster: &Cluster, service: &AnnouncedService<'_>) -> String {
     if service.owner != "cp" {
         return service.owner.clone();
     }
     exclude(cluster, "cp");
-    let other = service.moves();
+    let other = service.wait_for_move();
     include(cluster, "cp");
     other.unwrap()
 }
@@ -32,13 +32,13 @@ pub(crate) fn p1_a_node_cut_off_from_the_lan_loses_its_address(cluster: &Cluster
     for (name, more) in [("lan-cut", json!({})), ("lan-cut-six", ipv6_only())] {
         let service = announced(cluster, name, &more);
         let (address, node) = (&service.address, &service.owner);
-        cluster.lose_on_lan(node, Loss::All).unwrap();
-        let moved = service.moves();
-        let event = cluster.event("default", name, "OwnerMoved");
-        cluster.mend(node).unwrap();
+        cluster.set_lan_loss(node, Loss::All).unwrap();
+        let moved = service.wait_for_move();
+        let event = cluster.wait_for_event("default", name, "OwnerMoved");
+        cluster.restore_links(node).unwrap();
         let (other, event) = (moved.unwrap(), event.unwrap());
-        let why = format!("{address} moves here from node {node}: the node is silent");
-        assert!(event.contains(&why), "{event}");
+        let taken = format!("took ownership of {address} from node {node}: the node is down");
+        assert!(event.contains(&taken), "{event}");
         // P3, P5: when the node is back, the new owner is the only owner.
         cluster.wait_for_lodestone().unwrap();
         assert_owner_stays(cluster, &service, &other, WINDOW);
@@ -50,19 +50,19 @@ pub(crate) fn p6_a_node_cut_off_from_the_other_nodes_keeps_its_address(cluster: 
     let service = announced(cluster, "nodes-cut", &json!({}));
     // Cutting the control-plane node off would cut the API server off, too.
     let node = leave_control_plane(cluster, &service);
-    cluster.lose_on_node_network(&node, Loss::All).unwrap();
+    cluster.set_node_network_loss(&node, Loss::All).unwrap();
     assert_owner_stays(cluster, &service, &node, WINDOW);
-    cluster.mend(&node).unwrap();
+    cluster.restore_links(&node).unwrap();
     cluster.wait_for_lodestone().unwrap();
-    assert_eq!(service.owner_now().unwrap(), node);
+    assert_eq!(service.current_owner().unwrap(), node);
 }
 
 pub(crate) fn p1_a_node_without_carrier_hands_its_address_over(cluster: &Cluster) {
     for (name, more) in [("cable", json!({})), ("cable-six", ipv6_only())] {
         let service = announced(cluster, name, &more);
-        cluster.plug(&service.owner, false).unwrap();
-        let moved = service.moves();
-        cluster.plug(&service.owner, true).unwrap();
+        cluster.set_carrier(&service.owner, false).unwrap();
+        let moved = service.wait_for_move();
+        cluster.set_carrier(&service.owner, true).unwrap();
         assert_owner_stays(cluster, &service, &moved.unwrap(), WINDOW);
     }
 }
@@ -87,7 +87,7 @@ pub(crate) fn p5_an_address_used_by_a_foreign_host_is_not_announced(cluster: &Cl
         });
         merge(&mut service["spec"], &more);
         cluster.apply(&service.to_string()).unwrap();
-        let event = cluster.event("default", name, "AddressConflict").unwrap();
+        let event = cluster.wait_for_event("default", name, "AddressConflict").unwrap();
         assert!(event.contains(&mac) && event.contains("not announced"), "{event}");
         if length == 24 {
             assert_eq!(client(cluster).who_has(taken).unwrap(), [mac.clone()].into());
@@ -112,17 +112,17 @@ pub(crate) fn p6_packet_loss_moves_nothing(cluster: &Cluster) {
     let (address, node) = (service.address.clone(), service.owner.clone());
     let all = cluster.spec().nodes();
     for host in &all {
-        cluster.lose_on_lan(host, Loss::Percent(30)).unwrap();
-        cluster.lose_on_node_network(host, Loss::Percent(10)).unwrap();
+        cluster.set_lan_loss(host, Loss::Percent(30)).unwrap();
+        cluster.set_node_network_loss(host, Loss::Percent(10)).unwrap();
     }
     let seen: Vec<_> = (0..LOOKS).map(|_| client(cluster).who_has(&address).unwrap()).collect();
-    all.iter().for_each(|host| cluster.mend(host).unwrap());
+    all.iter().for_each(|host| cluster.restore_links(host).unwrap());
     let mac = cluster.host(&node).mac(cluster.lan_interface()).unwrap();
     assert!(
         seen.iter().flatten().all(|answered| *answered == mac),
         "{node} is {mac}: {seen:?}"
     );
-    assert_eq!(service.owner_now().unwrap(), node);
+    assert_eq!(service.current_owner().unwrap(), node);
 }
 
 pub(crate) fn p6_a_node_that_fails_while_the_api_server_is_down_is_replaced(cluster: &Cluster) {

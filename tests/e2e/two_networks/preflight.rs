@@ -88,7 +88,10 @@ fn preflight_finds_strict_rp_filter_and_suggests_the_solution() {
     host.tool("sysctl").args(["-w", &strict]).run().unwrap();
     trigger_preflight(&host);
     let message = wait_for_failure(&cluster, &format!("rp_filter is strict on {lan}"));
-    assert!(message.contains("default route leads by eth0"), "{message}");
+    assert!(
+        message.contains("default route") && message.contains("eth0"),
+        "{message}"
+    );
     run_suggested_command(&host, &message);
     trigger_preflight(&host);
     wait_until_passed(&cluster);
@@ -98,9 +101,9 @@ fn preflight_finds_strict_rp_filter_and_suggests_the_solution() {
 fn preflight_finds_an_interface_without_broadcasts() {
     let cluster = cluster();
     wait_until_passed(&cluster);
-    cluster.keep_broadcasts_from(NODE).unwrap();
+    cluster.block_broadcasts_to(NODE).unwrap();
     let message = wait_for_failure(&cluster, &format!("tcpdump -eni {} arp", cluster.lan_interface()));
-    assert!(message.contains("no ARP broadcast has been heard"), "{message}");
-    cluster.mend(NODE).unwrap();
+    assert!(message.contains("no ARP broadcast"), "{message}");
+    cluster.restore_links(NODE).unwrap();
     wait_until_passed(&cluster);
 }

@@ -69,7 +69,7 @@ fn p7_deleting_a_pool_takes_no_address_from_a_service() {
     cluster
         .kubectl(&["-n", NAMESPACE, "delete", "ipaddresspool", "retained"])
         .unwrap();
-    let event = cluster.event(&ns.name, "web", "AddressRetained").unwrap();
+    let event = cluster.wait_for_event(&ns.name, "web", "AddressRetained").unwrap();
     assert!(event.contains("the Service keeps 192.168.122.140"), "{event}");
     assert_eq!(ns.address("web"), "192.168.122.140");
     owner(&cluster, "192.168.122.140");

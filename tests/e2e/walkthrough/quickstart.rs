@@ -16,7 +16,7 @@ fn the_service_shows_the_requested_address() {
     assert_eq!(cluster.address_of("default", "nginxlb").unwrap(), ADDRESS);
     let shown = cluster.kubectl(&["get", "service", "nginxlb", "--no-headers"]).unwrap();
     assert_eq!(shown.split_whitespace().nth(3), Some(ADDRESS), "{shown}");
-    let event = cluster.event("default", "nginxlb", "IPAllocated").unwrap();
+    let event = cluster.wait_for_event("default", "nginxlb", "IPAllocated").unwrap();
     assert_eq!(event, format!("Normal: Assigned IP [\"{ADDRESS}\"]"));
     let pool = "jsonpath={.metadata.annotations.metallb\\.io/ip-allocated-from-pool}";
     assert_eq!(
@@ -54,7 +54,7 @@ pub(crate) fn the_neighbour_table_and_the_status_agree_on_the_owner(cluster: &Cl
         cluster.kubectl(&args).unwrap() == node
     })
     .unwrap();
-    let event = cluster.event("default", "nginxlb", "nodeAssigned").unwrap();
+    let event = cluster.wait_for_event("default", "nginxlb", "nodeAssigned").unwrap();
     assert!(event.contains("announcing from node"), "{event}");
 }
 

@@ -70,7 +70,7 @@ fn a_request_outside_all_pools_is_refused_and_affects_no_other() {
     let ns = TestNamespace::create(&cluster, "outside");
     ns.deploy("web", 1);
     ns.balance("outside", "web", &json!({"loadBalancerIP": "192.168.122.77"}));
-    let event = cluster.event(&ns.name, "outside", "AllocationFailed").unwrap();
+    let event = cluster.wait_for_event(&ns.name, "outside", "AllocationFailed").unwrap();
     let wanted = "Warning: Failed to allocate IP for \"outside/outside\": 192.168.122.77 is in no IPAddressPool";
     assert_eq!(event, wanted);
     ns.balance("inside", "web", &json!({}));
@@ -150,7 +150,7 @@ fn deleting_a_service_frees_its_address_and_ends_the_answers() {
     assert_eq!(ns.address("first"), "192.168.122.118");
     owner(&cluster, "192.168.122.118");
     ns.balance("second", "web", &wanted);
-    let event = cluster.event(&ns.name, "second", "AllocationFailed").unwrap();
+    let event = cluster.wait_for_event(&ns.name, "second", "AllocationFailed").unwrap();
     assert!(
         event.ends_with("192.168.122.118 is in use by Service deleting/first"),
         "{event}"
