@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use lodestone_tests::{AnnouncedService, Cluster, Spec, images, wait_until};
 
-use crate::support::{LIMIT, SharedCluster, assert_owner_stays, speaker_metrics};
+use crate::support::{LIMIT, SharedCluster, assert_owners_stay, speaker_metrics};
 
 /// How long a test observes that nothing happens: many times what the speakers need to notice that
 /// a node has failed.
@@ -30,13 +30,18 @@ fn cluster() -> SharedCluster {
     })
 }
 
-fn owner(cluster: &Cluster, address: &str) -> String {
-    cluster.owner_of(address).unwrap()
+/// Asserts that `node` owns a Service and keeps it.
+fn assert_owner(cluster: &Cluster, service: &AnnouncedService<'_>, node: &str) {
+    assert_owners_stay(cluster, &[(service, node)], WINDOW);
 }
 
-/// Asserts that the first owner of the Service still owns it, and keeps it.
-fn assert_stays(cluster: &Cluster, service: &AnnouncedService<'_>) {
-    assert_owner_stays(cluster, service, &service.owner, WINDOW);
+/// Asserts that the first owners of the Services still own them, and keep them.
+fn assert_nothing_moves(cluster: &Cluster, services: &[AnnouncedService<'_>]) {
+    let owners: Vec<_> = services
+        .iter()
+        .map(|service| (service, service.owner.as_str()))
+        .collect();
+    assert_owners_stay(cluster, &owners, WINDOW);
 }
 
 /// The value of a metric of a speaker; `None` if it has no line that begins with `name`.

@@ -86,18 +86,20 @@ pub(crate) fn ipv6_only() -> Value {
     json!({"ipFamilyPolicy": "SingleStack", "ipFamilies": ["IPv6"]})
 }
 
-/// Asserts that `node` owns the Service and keeps it for some time.
+/// Asserts that each Service is owned by its node, and stays there for some time.
 #[expect(clippy::disallowed_methods, reason = "the test runs in real time")]
-pub(crate) fn assert_owner_stays(cluster: &Cluster, service: &AnnouncedService<'_>, node: &str, time: Duration) {
+pub(crate) fn assert_owners_stay(cluster: &Cluster, owners: &[(&AnnouncedService<'_>, &str)], time: Duration) {
     let start = Instant::now();
     while start.elapsed() < time {
-        let now = service.current_owner().unwrap();
-        assert!(
-            now == node,
-            "{} has moved from {node} to {now}:\n{}",
-            service.address,
-            speaker_logs(cluster)
-        );
+        for (service, node) in owners {
+            let now = service.current_owner().unwrap();
+            assert!(
+                now == *node,
+                "{} has moved from {node} to {now}:\n{}",
+                service.address,
+                speaker_logs(cluster)
+            );
+        }
     }
 }
 

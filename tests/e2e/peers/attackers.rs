@@ -17,7 +17,7 @@ use rand::RngExt;
 use serde_json::json;
 use socket2::{Domain, Protocol, Socket, Type};
 
-use super::{LOOKS, assert_stays, cluster, metric, wait_until_all_are_heard};
+use super::{LOOKS, assert_owner, cluster, metric, wait_until_all_are_heard};
 use crate::support::{LIMIT, announced, client};
 
 /// The UDP port of the speakers.
@@ -96,7 +96,7 @@ fn p6_messages_under_another_key_change_nothing() {
             );
         }
     }
-    assert_stays(&cluster, &service);
+    assert_owner(&cluster, &service, &service.owner);
     assert!(nodes.iter().all(|node| !knows_stranger(&cluster, node)));
     // A heartbeat under the right key is accepted; otherwise this test would prove nothing.
     let node = "w1";
@@ -106,7 +106,7 @@ fn p6_messages_under_another_key_change_nothing() {
         &forged_messages(node, &service.address, &secret(&cluster))[..1],
     );
     wait_until("the stranger to be heard", LIMIT, || knows_stranger(&cluster, node)).unwrap();
-    assert_stays(&cluster, &service);
+    assert_owner(&cluster, &service, &service.owner);
 }
 
 #[test]
@@ -198,7 +198,7 @@ fn p6_a_flood_of_garbage_moves_nothing() {
     });
     assert!(sent > 10_000, "only {sent} datagrams were sent");
     wait_until_all_are_heard(&cluster);
-    assert_stays(&cluster, &service);
+    assert_owner(&cluster, &service, &service.owner);
 }
 
 /// An ICMP error from `from`: nothing listens where `to` has sent a datagram from `port`. RFC 792:
@@ -283,7 +283,7 @@ fn p6_forged_icmp_errors_raise_suspicion_and_move_nothing() {
         after > before + 10,
         "the forged errors had no effect: {before} suspects before, {after} after"
     );
-    assert_stays(&cluster, &service);
+    assert_owner(&cluster, &service, &service.owner);
 }
 
 #[test]
@@ -304,7 +304,7 @@ fn p6_key_rotations_move_nothing() {
         cluster
             .kubectl(&["-n", NAMESPACE, "patch", "secret", "lodestone-peers", "-p", &patch])
             .unwrap();
-        assert_stays(&cluster, &service);
+        assert_owner(&cluster, &service, &service.owner);
     }
     assert_eq!(refused(), before, "every speaker could decrypt every message");
     wait_until_all_are_heard(&cluster);
@@ -313,5 +313,5 @@ fn p6_key_rotations_move_nothing() {
     cluster.kubectl(&["-n", NAMESPACE, "delete", "pod", &pod]).unwrap();
     cluster.wait_for_lodestone().unwrap();
     wait_until_all_are_heard(&cluster);
-    assert_stays(&cluster, &service);
+    assert_owner(&cluster, &service, &service.owner);
 }

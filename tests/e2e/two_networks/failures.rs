@@ -6,7 +6,7 @@ use lodestone_tests::{AnnouncedService, Cluster, Loss, wait_for};
 use serde_json::{Value, json};
 
 use super::{exclude, include};
-use crate::support::{LIMIT, announced, assert_owner_stays, client, ipv6_only, merge};
+use crate::support::{LIMIT, announced, assert_owners_stay, client, ipv6_only, merge};
 
 /// How long a test observes that nothing moves: longer than the delays of the speakers before a
 /// move to a better owner (10 s).
@@ -41,7 +41,7 @@ pub(crate) fn p1_a_node_cut_off_from_the_lan_loses_its_address(cluster: &Cluster
         assert!(event.contains(&taken), "{event}");
         // P3, P5: when the node is back, the new owner is the only owner.
         cluster.wait_for_lodestone().unwrap();
-        assert_owner_stays(cluster, &service, &other, WINDOW);
+        assert_owners_stay(cluster, &[(&service, &other)], WINDOW);
         client(cluster).http(address, 80).unwrap();
     }
 }
@@ -51,7 +51,7 @@ pub(crate) fn p6_a_node_cut_off_from_the_other_nodes_keeps_its_address(cluster: 
     // Cutting the control-plane node off would cut the API server off, too.
     let node = leave_control_plane(cluster, &service);
     cluster.set_node_network_loss(&node, Loss::All).unwrap();
-    assert_owner_stays(cluster, &service, &node, WINDOW);
+    assert_owners_stay(cluster, &[(&service, &node)], WINDOW);
     cluster.restore_links(&node).unwrap();
     cluster.wait_for_lodestone().unwrap();
     assert_eq!(service.current_owner().unwrap(), node);
@@ -63,7 +63,7 @@ pub(crate) fn p1_a_node_without_carrier_hands_its_address_over(cluster: &Cluster
         cluster.set_carrier(&service.owner, false).unwrap();
         let moved = service.wait_for_move();
         cluster.set_carrier(&service.owner, true).unwrap();
-        assert_owner_stays(cluster, &service, &moved.unwrap(), WINDOW);
+        assert_owners_stay(cluster, &[(&service, &moved.unwrap())], WINDOW);
     }
 }
 
