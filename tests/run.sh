@@ -1,11 +1,11 @@
 #!/usr/bin/env bash
 # Runs the end-to-end tests, or those whose names contain one of the arguments.
 #
-# The tests are one binary. Its modules are suites with a cluster each (see tests/e2e/main.rs). Every
+# The tests are one binary. Its modules are suites with a cluster each (see tests/e2e/main.rs). Each
 # suite runs in a process of its own, JOBS of them at a time: they mostly wait. Suites that took
-# longest in the last full run start first. The output of a suite appears when the suite ends; the
-# durations and results of all suites come last. RUST_TEST_NOCAPTURE=1 shows the output of passing
-# tests, too.
+# longest in the last full run start first. The output of a suite appears when the suite ends. The
+# durations and results of all suites come last, and after them the output of suites that failed.
+# RUST_TEST_NOCAPTURE=1 shows the output of passing tests, too.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -19,7 +19,8 @@ for file in tests/e2e/*.rs; do
     { echo "$file has no \`mod $module;\` line in tests/e2e/main.rs" >&2; exit 1; }
 done
 
-binary=$(cargo test --locked -p lodestone-tests --test e2e --no-run --message-format=json-render-diagnostics |
+build=(cargo test --locked -p lodestone-tests --test e2e --no-run)
+binary=$("${build[@]}" --message-format=json-render-diagnostics |
   sed -n 's/.*"kind":\["test"\].*"executable":"\([^"]*\)".*/\1/p')
 (cd tests && "$binary" --list --format terse "$@") | sed -n 's/: test$//p' >"$out/tests"
 [ -s "$out/tests" ] || { echo "no test matches: $*" >&2; exit 1; }

@@ -60,7 +60,7 @@ fn sample(name: &str, mut object: Value) -> Value {
     object
 }
 
-/// The differences of `found` from `given`. Fields that were added are none.
+/// The fields of `given` that `found` lacks or changes. Additional fields do not count.
 fn lost(path: &str, given: &Value, found: &Value) -> Vec<String> {
     match (given, found) {
         (Value::Object(given), Value::Object(found)) => {

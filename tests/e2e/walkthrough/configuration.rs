@@ -1,5 +1,4 @@
-//! Bad input: it is refused individually, with an error where the user looks, and all else works
-//! on.
+//! Bad input: each bad object is refused with an error that the user sees, and valid objects work on.
 
 use lodestone_tests::NAMESPACE;
 use serde_json::json;
@@ -7,6 +6,7 @@ use serde_json::json;
 use super::{cluster, owner};
 use crate::support::TestNamespace;
 
+/// The manifest of a pool.
 fn pool(name: &str, addresses: &[&str]) -> String {
     json!({
         "apiVersion": "metallb.io/v1beta1", "kind": "IPAddressPool", "metadata": {"name": name, "namespace": NAMESPACE},
