@@ -6,6 +6,7 @@ mod definitions;
 mod expired_lease;
 mod fault_injection;
 mod random_edits;
+mod running_controller;
 mod service_l2_status;
 mod sudden_death;
 

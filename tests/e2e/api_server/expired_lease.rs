@@ -14,7 +14,7 @@ use lodestone_tests::NAMESPACE;
 use serde_json::json;
 use tokio::time::sleep;
 
-use super::{block_on, cluster, config, random_edits::start};
+use super::{block_on, cluster, config, running_controller::start};
 
 /// How long two looks at the objects are apart.
 const PAUSE: Duration = Duration::from_millis(250);

@@ -1,6 +1,8 @@
 //! Attackers on the network of the speakers: without the key they change nothing (promise P6).
 #![expect(clippy::disallowed_methods, reason = "an attacker sends at a pace of its own")]
 
+mod icmp;
+
 use std::{
     net::{Ipv4Addr, SocketAddr, UdpSocket},
     sync::atomic::{AtomicBool, Ordering},
@@ -201,34 +203,6 @@ fn p6_a_flood_of_garbage_moves_nothing() {
     assert_owner(&cluster, &service, &service.owner);
 }
 
-/// An ICMP error from `from`: nothing listens where `to` has sent a datagram from `port`. RFC 792:
-/// type 3, code 3, and the IP header and first eight bytes of that datagram.
-fn port_unreachable(from: Ipv4Addr, to: Ipv4Addr, port: u16) -> Vec<u8> {
-    let mut header = vec![0x45, 0, 0, 60, 0, 1, 0, 0, 64, 17, 0, 0];
-    header.extend(to.octets());
-    header.extend(from.octets());
-    let sum = checksum(&header);
-    header[10..12].copy_from_slice(&sum.to_be_bytes());
-    let mut packet = vec![3, 3, 0, 0, 0, 0, 0, 0];
-    packet.extend(header);
-    packet.extend(port.to_be_bytes());
-    packet.extend(PORT.to_be_bytes());
-    packet.extend([0, 40, 0, 0]);
-    let sum = checksum(&packet);
-    packet[2..4].copy_from_slice(&sum.to_be_bytes());
-    packet
-}
-
-/// The Internet checksum (RFC 1071).
-fn checksum(bytes: &[u8]) -> u16 {
-    let words = bytes
-        .chunks(2)
-        .map(|pair| u32::from(pair[0]) << 8 | u32::from(*pair.get(1).unwrap_or(&0)));
-    let sum: u32 = words.sum();
-    let folded = (sum & 0xffff) + (sum >> 16);
-    !u16::try_from((folded & 0xffff) + (folded >> 16)).unwrap()
-}
-
 #[test]
 fn p6_forged_icmp_errors_raise_suspicion_and_move_nothing() {
     let cluster = cluster();
@@ -254,7 +228,7 @@ fn p6_forged_icmp_errors_raise_suspicion_and_move_nothing() {
             .filter(|datagram| *datagram.to.ip() == victim && datagram.from.port() != PORT);
         let port = to_victim.map(|datagram| datagram.from.port()).next().unwrap();
         let node = ipv4(&cluster, node);
-        forged.push((node, port_unreachable(victim, node, port)));
+        forged.push((node, icmp::port_unreachable(victim, node, (port, PORT))));
     }
     let stop = AtomicBool::new(false);
     thread::scope(|scope| {
