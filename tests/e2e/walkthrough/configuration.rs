@@ -1,4 +1,4 @@
-//! Bad input: each bad object is refused with an error that the user sees, and valid objects work on.
+//! Bad input: each bad object is refused with an error that the user sees. Valid objects stay in use.
 
 use lodestone_tests::NAMESPACE;
 use serde_json::json;

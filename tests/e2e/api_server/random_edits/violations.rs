@@ -13,17 +13,18 @@ use lodestone_crds::{IPAddressPool, IpRange};
 #[derive(Clone, Debug)]
 pub(super) struct ObservedService {
     name: String,
-    has: Option<Ipv4Addr>,
-    asks: Option<String>,
-    key: Option<String>,
+    address: Option<Ipv4Addr>,
+    requested: Option<String>,
+    sharing_key: Option<String>,
     ports: BTreeSet<i32>,
 }
 
+/// Returns `None` for a Service of another type.
 pub(super) fn observe(service: &Service) -> Option<ObservedService> {
     let spec = service.spec.as_ref()?;
     (spec.type_.as_deref() == Some("LoadBalancer")).then(|| ObservedService {
         name: service.name_any(),
-        has: service.status.as_ref().and_then(|status| {
+        address: service.status.as_ref().and_then(|status| {
             status
                 .load_balancer
                 .as_ref()?
@@ -35,15 +36,15 @@ pub(super) fn observe(service: &Service) -> Option<ObservedService> {
                 .parse()
                 .ok()
         }),
-        asks: service.annotations().get("metallb.io/loadBalancerIPs").cloned(),
-        key: service.annotations().get("metallb.io/allow-shared-ip").cloned(),
+        requested: service.annotations().get("metallb.io/loadBalancerIPs").cloned(),
+        sharing_key: service.annotations().get("metallb.io/allow-shared-ip").cloned(),
         ports: spec.ports.iter().flatten().map(|port| port.port).collect(),
     })
 }
 
 /// Whether two Services may share an address.
 fn may_share(a: &ObservedService, b: &ObservedService) -> bool {
-    a.key.is_some() && a.key == b.key && a.ports.is_disjoint(&b.ports)
+    a.sharing_key.is_some() && a.sharing_key == b.sharing_key && a.ports.is_disjoint(&b.ports)
 }
 
 /// Finds addresses that are held twice, and Services that wait although they could be served.
@@ -51,7 +52,7 @@ pub(super) fn violations(services: &[ObservedService], pools: &[IPAddressPool]) 
     let mut violations = Vec::new();
     let mut holders: BTreeMap<Ipv4Addr, Vec<&ObservedService>> = BTreeMap::new();
     for service in services {
-        if let Some(address) = service.has {
+        if let Some(address) = service.address {
             holders.entry(address).or_default().push(service);
         }
     }
@@ -78,17 +79,17 @@ pub(super) fn violations(services: &[ObservedService], pools: &[IPAddressPool]) 
     };
     let all = (0..3).flat_map(|third| (0..4).map(move |fourth| Ipv4Addr::new(10, 7, third, fourth)));
     for service in services {
-        match &service.asks {
+        match &service.requested {
             Some(asked) => {
                 let address: Ipv4Addr = asked.parse().unwrap();
-                if service.has != Some(address) && free_for(service, address) {
+                if service.address != Some(address) && free_for(service, address) {
                     violations.push(format!(
                         "{} requests {address}, which is free, and has {:?}",
-                        service.name, service.has
+                        service.name, service.address
                     ));
                 }
             }
-            None if service.has.is_none() => {
+            None if service.address.is_none() => {
                 if let Some(address) = all.clone().find(|address| free_for(service, *address)) {
                     violations.push(format!("{} waits although {address} is free", service.name));
                 }

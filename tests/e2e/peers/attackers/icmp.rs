@@ -2,7 +2,7 @@
 
 use std::net::Ipv4Addr;
 
-/// An ICMP error from `from`: nothing listens where `to` has sent a datagram between these two ports.
+/// An ICMP error from `from`: nothing listens there for a datagram from `to` between these ports.
 /// RFC 792: type 3, code 3, and the IP header and first eight bytes of that datagram.
 pub(super) fn port_unreachable(from: Ipv4Addr, to: Ipv4Addr, (source, destination): (u16, u16)) -> Vec<u8> {
     let mut header = vec![0x45, 0, 0, 60, 0, 1, 0, 0, 64, 17, 0, 0];
