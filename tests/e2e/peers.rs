@@ -1,119 +1,77 @@
-//! Five workers: enemies on the network of the speakers, nodes that come and go, and a cluster that falls apart. The tests share one cluster,
-//! one after another, and leave it as they found it.
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    reason = "this crate is tests only"
-)]
+//! Five workers in one network: attackers on the network of the speakers, nodes that fail and
+//! return, and a network that is partitioned.
 
-#[path = "peers/enemies.rs"]
-mod enemies;
-#[path = "peers/nodes.rs"]
+mod attackers;
 mod nodes;
 
-use std::{
-    path::Path,
-    sync::{Mutex, MutexGuard, OnceLock, PoisonError},
-    time::Duration,
-};
+use std::time::Duration;
 
-use lodestone_tests::{Announced, Cluster, NAMESPACE, Netns, Spec, images, wait_until};
-use serde_json::{Value, json};
+use lodestone_tests::{AnnouncedService, Cluster, Spec, images, wait_until};
 
-const LIMIT: Duration = Duration::from_secs(60);
+use crate::support::{LIMIT, SharedCluster, assert_owners_stay, speaker_metrics};
 
-/// For so long it is looked whether nothing happens: many times what it takes to notice that a node is gone.
+/// How long a test observes that nothing happens: many times what the speakers need to notice that
+/// a node has failed.
+const WINDOW: Duration = Duration::from_secs(8);
+
+/// How often a test looks who has an IPv4 address during that time; each look takes a second.
 const LOOKS: usize = 8;
 
-/// The cluster of this file, for one test at a time.
-fn cluster() -> MutexGuard<'static, Cluster> {
-    static CLUSTER: OnceLock<Mutex<Cluster>> = OnceLock::new();
-    let cluster = CLUSTER.get_or_init(|| {
-        let spec = Spec {
-            workers: 5,
-            images: images().unwrap(),
-            clients: 2,
-            ..Spec::new(&format!("p{}", std::process::id()))
-        };
-        let cluster = Cluster::up(spec, Path::new(env!("CARGO_BIN_EXE_cluster"))).unwrap();
+fn cluster() -> SharedCluster {
+    let spec = Spec::unique("p").workers(5).clients(2).images(images().unwrap());
+    SharedCluster::get(spec, |cluster| {
         cluster.install_lodestone(&[]).unwrap();
         cluster.apply_ipv6_pool().unwrap();
-        // The API server is there: its node is neither to lose its power nor to be parted from the others.
+        // The tests power nodes off and partition the network; the node with the API server must
+        // not be affected, so it owns no address.
         let exclude = "node.kubernetes.io/exclude-from-external-load-balancers=";
         cluster.kubectl(&["label", "node", "cp", exclude]).unwrap();
         cluster.apply_quickstart().unwrap();
-        Mutex::new(cluster)
-    });
-    cluster.lock().unwrap_or_else(PoisonError::into_inner)
+    })
 }
 
-fn client(cluster: &Cluster) -> Netns {
-    cluster.host("client1")
+/// Asserts that `node` owns a Service and keeps it.
+fn assert_owner(cluster: &Cluster, service: &AnnouncedService<'_>, node: &str) {
+    assert_owners_stay(cluster, &[(service, node)], WINDOW);
 }
 
-fn owner(cluster: &Cluster, address: &str) -> String {
-    cluster.owner_of(address).unwrap()
+/// Asserts that the first owners of the Services still own them, and keep them.
+fn assert_nothing_moves(cluster: &Cluster, services: &[AnnouncedService<'_>]) {
+    let owners: Vec<_> = services
+        .iter()
+        .map(|service| (service, service.owner.as_str()))
+        .collect();
+    assert_owners_stay(cluster, &owners, WINDOW);
 }
 
-fn announced<'a>(cluster: &'a Cluster, name: &'static str, more: &Value) -> Announced<'a> {
-    Announced::new(cluster, name, more).unwrap()
+/// The value of a metric of a speaker; `None` if it has no line that begins with `name`.
+fn metric(cluster: &Cluster, node: &str, name: &str) -> Option<u64> {
+    let text = speaker_metrics(cluster, node).ok()?;
+    let line = text.lines().find(|line| line.starts_with(name))?;
+    line.rsplit_once(' ')?.1.parse().ok()
 }
 
-/// The owner stays what it was, however often it is looked.
-fn stays(cluster: &Cluster, service: &Announced<'_>) {
-    for _ in 0..LOOKS {
-        let now = service.owner_now().unwrap();
-        assert_eq!(now, service.owner, "{}", last_words(cluster));
-    }
-}
-
-/// A Service of IPv6 alone.
-fn six() -> Value {
-    json!({"ipFamilyPolicy": "SingleStack", "ipFamilies": ["IPv6"]})
-}
-
-/// What the speakers have said of late.
-fn last_words(cluster: &Cluster) -> String {
-    let logs = [
-        "logs",
-        "daemonset/lodestone-speaker",
-        "--all-pods",
-        "--prefix",
-        "--tail=40",
-    ];
-    cluster
-        .kubectl(&[&["-n", NAMESPACE], &logs[..]].concat())
-        .unwrap_or_default()
-}
-
-/// A line of a speaker's metrics.
-fn metric(cluster: &Cluster, node: &str, what: &str) -> Option<String> {
-    let pod = cluster.pod_of("speaker", Some(node)).ok()?;
-    let path = format!("/api/v1/namespaces/{NAMESPACE}/pods/{pod}:9120/proxy/metrics");
-    let text = cluster.kubectl(&["get", "--raw", &path]).ok()?;
-    text.lines().find(|line| line.starts_with(what)).map(str::to_owned)
-}
-
-/// Waits until every speaker hears every other one.
-fn all_hear_all(cluster: &Cluster) {
+/// Waits until every speaker hears every other speaker.
+fn wait_until_all_are_heard(cluster: &Cluster) {
     let nodes = cluster.spec().nodes();
     wait_until("all speakers to hear each other", LIMIT, || {
         nodes.iter().all(|node| {
-            let others = nodes.iter().filter(|other| *other != node);
+            let Ok(metrics) = speaker_metrics(cluster, node) else {
+                return false;
+            };
             let heard = |other: &String| {
                 let line = format!("lodestone_speaker_peer_silent{{node=\"{other}\"}} 0");
-                metric(cluster, node, &line).is_some()
+                metrics.lines().any(|found| found == line)
             };
-            others.clone().all(heard)
+            nodes.iter().filter(|other| *other != node).all(heard)
         })
     })
     .unwrap();
 }
 
-/// Gives a node its power back, and waits until all is well.
+/// Powers a node on, and waits until its speaker takes part again.
 fn power_on(cluster: &Cluster, node: &str) {
     cluster.bring_back(node).unwrap();
     cluster.wait_for_lodestone().unwrap();
-    all_hear_all(cluster);
+    wait_until_all_are_heard(cluster);
 }

@@ -1,24 +1,18 @@
-//! `make sandbox`, as a newcomer runs it.
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    reason = "this crate is tests only"
-)]
+//! `make sandbox`, as a new user runs it.
 
 use lodestone_tests::{StateDir, Tool, checkout};
 
 #[test]
-fn the_sandbox_comes_up_shows_an_answer_says_so_when_it_is_up_and_goes() {
-    let name = format!("s{}", std::process::id());
+fn the_sandbox_starts_shows_an_answer_and_is_deleted() {
+    let name = format!("sb{}", std::process::id());
     let sandbox = |what: &str| {
         let script = checkout().join("tests/sandbox.sh");
-        // As from a user's shell: what cargo sets for this test would make it build everything anew.
-        let of_cargo =
+        // Without the variables that cargo sets for this test: they would cause a full rebuild.
+        let is_set_by_cargo =
             |name: &String| (name.starts_with("CARGO") && name != "CARGO_HOME") || name.starts_with("LD_LIBRARY");
         let unset = std::env::vars()
             .map(|(name, _)| name)
-            .filter(of_cargo)
+            .filter(is_set_by_cargo)
             .flat_map(|name| ["-u".to_owned(), name]);
         let sandbox = format!("LODESTONE_SANDBOX={name}");
         Tool::new("env")
@@ -38,7 +32,7 @@ fn the_sandbox_comes_up_shows_an_answer_says_so_when_it_is_up_and_goes() {
         panic!("{progress}\n{shown}");
     }
     let again = sandbox("up");
-    let gone = down();
+    let deleted = down();
     assert!(
         shown.contains("192.168.122.111") && shown.contains("LoadBalancer"),
         "{shown}"
@@ -53,9 +47,9 @@ fn the_sandbox_comes_up_shows_an_answer_says_so_when_it_is_up_and_goes() {
     );
     assert!(text(&again.stderr).contains("up already"), "{}", text(&again.stderr));
     assert!(
-        text(&gone.stderr).contains("is gone") && !StateDir::of(&name).exists(),
+        text(&deleted.stderr).contains("is gone") && !StateDir::of(&name).exists(),
         "{}",
-        text(&gone.stderr)
+        text(&deleted.stderr)
     );
     assert!(text(&down().stderr).contains("There is no sandbox"));
 }

@@ -1,113 +1,115 @@
-//! Which address a Service gets.
+//! Which address a Service gets from which pool.
 
 use lodestone_tests::{NAMESPACE, wait_until};
-use serde_json::json;
+use serde_json::{Value, json};
 
-use super::{LIMIT, Space, annotated, both, cluster, spec, with_setting};
+use super::{LIMIT, TestNamespace, annotated, cluster, merged, with_setting, with_spec};
 
 #[test]
-fn pools_are_used_by_priority_and_then_by_name_and_those_without_one_last() {
+fn pools_are_used_by_priority_then_by_name() {
     let cluster = cluster();
-    let space = Space::new(&cluster, "priority");
+    let ns = TestNamespace::create(&cluster, "priority");
+    // Pools without a priority come last.
     let priority = |priority: u8| json!({"serviceAllocation": {"priority": priority}});
-    space.pool("d-none", &["10.1.0.4/32"], &json!({}));
-    space.pool("a-twenty", &["10.1.0.3/32"], &priority(20));
-    space.pool("c-ten", &["10.1.0.2/32"], &priority(10));
-    space.pool("b-ten", &["10.1.0.1/32"], &priority(10));
+    ns.pool("d-none", &["10.1.0.4/32"], &json!({}));
+    ns.pool("a-twenty", &["10.1.0.3/32"], &priority(20));
+    ns.pool("c-ten", &["10.1.0.2/32"], &priority(10));
+    ns.pool("b-ten", &["10.1.0.1/32"], &priority(10));
     for (name, address) in [
         ("s1", "10.1.0.1"),
         ("s2", "10.1.0.2"),
         ("s3", "10.1.0.3"),
         ("s4", "10.1.0.4"),
     ] {
-        space.service(name, &json!({}));
-        space.gets(name, &[address]);
+        ns.service(name, &json!({}));
+        ns.wait_for_addresses(name, &[address]);
     }
-    assert_eq!(space.annotation("s3", "metallb.io/ip-allocated-from-pool"), "a-twenty");
+    assert_eq!(ns.annotation("s3", "metallb.io/ip-allocated-from-pool"), "a-twenty");
 }
 
 #[test]
-fn pools_serve_the_namespaces_and_the_services_that_they_select() {
+fn pools_serve_only_the_namespaces_and_services_they_select() {
     let cluster = cluster();
-    let space = Space::new(&cluster, "selected");
+    let ns = TestNamespace::create(&cluster, "selected");
     let allocation = |more| json!({"serviceAllocation": more});
-    space.pool(
+    ns.pool(
         "by-namespace-label",
         &["10.1.1.1/32"],
         &allocation(json!({"namespaces": null, "namespaceSelectors": [{"matchLabels": {"for": "selected"}}]})),
     );
-    space.pool(
+    ns.pool(
         "by-service-label",
         &["10.1.1.2/32"],
         &allocation(json!({"serviceSelectors": [{"matchLabels": {"a": "b"}}, {"matchLabels": {"c": "d"}}]})),
     );
-    space.pool(
+    ns.pool(
         "another-namespace",
         &["10.1.1.3/32"],
         &allocation(json!({"namespaces": ["default"]})),
     );
-    space.service("plain", &json!({}));
-    space.told("plain", "AllocationFailed", "no IPAddressPool serves this Service");
-    // Asked for by name, each says no all the same.
-    space.service("asks", &spec(json!({"loadBalancerIP": "10.1.1.3"})));
-    space.told(
+    ns.service("plain", &json!({}));
+    ns.wait_for_event("plain", "AllocationFailed", "no IPAddressPool serves this Service");
+    // A request for an address of such a pool does not help.
+    ns.service("asks", &with_spec(json!({"loadBalancerIP": "10.1.1.3"})));
+    ns.wait_for_event(
         "asks",
         "AllocationFailed",
         "IPAddressPool another-namespace does not serve this Service",
     );
-    space.service("labelled", &json!({"metadata": {"labels": {"c": "d"}}}));
-    space.gets("labelled", &["10.1.1.2"]);
-    assert_eq!(space.has("plain"), [""; 0]);
-    // The namespace gets its label: then the pool is open to it.
-    space.kubectl(&["label", "namespace", "selected", "for=selected"]);
-    space.gets("plain", &["10.1.1.1"]);
+    ns.service("labelled", &json!({"metadata": {"labels": {"c": "d"}}}));
+    ns.wait_for_addresses("labelled", &["10.1.1.2"]);
+    assert_eq!(ns.addresses_of("plain"), [""; 0]);
+    // With the label, the namespace matches the selector of a pool.
+    ns.kubectl(&["label", "namespace", "selected", "for=selected"]);
+    ns.wait_for_addresses("plain", &["10.1.1.1"]);
 }
 
 #[test]
-fn a_pool_that_is_not_assigned_by_itself_serves_those_who_name_it() {
+fn a_pool_without_auto_assign_serves_only_services_that_request_it() {
     let cluster = cluster();
-    let space = Space::new(&cluster, "named");
-    space.pool("closed", &["10.1.2.0/30"], &json!({"autoAssign": false}));
-    space.service("plain", &json!({}));
-    space.service("by-pool", &annotated("address-pool", "closed"));
-    space.gets("by-pool", &["10.1.2.0"]);
-    space.service("by-address", &spec(json!({"loadBalancerIP": "10.1.2.2"})));
-    space.gets("by-address", &["10.1.2.2"]);
-    space.service("by-annotation", &annotated("loadBalancerIPs", "10.1.2.1"));
-    space.gets("by-annotation", &["10.1.2.1"]);
-    space.service(
+    let ns = TestNamespace::create(&cluster, "named");
+    ns.pool("closed", &["10.1.2.0/30"], &json!({"autoAssign": false}));
+    ns.service("plain", &json!({}));
+    ns.service("by-pool", &annotated("address-pool", "closed"));
+    ns.wait_for_addresses("by-pool", &["10.1.2.0"]);
+    ns.service("by-address", &with_spec(json!({"loadBalancerIP": "10.1.2.2"})));
+    ns.wait_for_addresses("by-address", &["10.1.2.2"]);
+    ns.service("by-annotation", &annotated("loadBalancerIPs", "10.1.2.1"));
+    ns.wait_for_addresses("by-annotation", &["10.1.2.1"]);
+    ns.service(
         "both",
-        &both(
+        &merged(
             annotated("loadBalancerIPs", "10.1.2.3"),
             &annotated("address-pool", "nowhere"),
         ),
     );
-    space.told("both", "AllocationFailed", "asks for pool nowhere");
-    assert_eq!(space.has("plain"), [""; 0]);
-    // Nothing changes when the request goes.
-    space.patch("by-pool", &annotated_null("address-pool"));
-    space.settled();
-    space.gets("by-pool", &["10.1.2.0"]);
+    ns.wait_for_event("both", "AllocationFailed", "asks for pool nowhere");
+    assert_eq!(ns.addresses_of("plain"), [""; 0]);
+    // Removing the request changes nothing.
+    ns.patch("by-pool", &annotated("address-pool", Value::Null));
+    ns.wait_for_controller();
+    ns.wait_for_addresses("by-pool", &["10.1.2.0"]);
 }
 
 #[test]
-fn annotations_of_the_old_prefix_count_where_there_is_none_of_the_new_and_are_warned_about() {
+fn annotations_with_the_old_prefix_work_with_a_warning() {
     let cluster = cluster();
-    let space = Space::new(&cluster, "prefixes");
-    space.pool("p", &["10.1.3.0/29"], &json!({}));
+    let ns = TestNamespace::create(&cluster, "prefixes");
+    ns.pool("p", &["10.1.3.0/29"], &json!({}));
     let old = json!({"metadata": {"annotations": {"metallb.universe.tf/loadBalancerIPs": "10.1.3.5"}}});
-    space.service("old", &old);
-    space.gets("old", &["10.1.3.5"]);
-    space.told("old", "deprecatedAnnotation", "metallb.io/");
-    space.service("new", &both(old, &annotated("loadBalancerIPs", "10.1.3.6")));
-    space.gets("new", &["10.1.3.6"]);
+    ns.service("old", &old);
+    ns.wait_for_addresses("old", &["10.1.3.5"]);
+    ns.wait_for_event("old", "deprecatedAnnotation", "metallb.io/");
+    // The annotation with the new prefix wins.
+    ns.service("new", &merged(old, &annotated("loadBalancerIPs", "10.1.3.6")));
+    ns.wait_for_addresses("new", &["10.1.3.6"]);
 }
 
 #[test]
-fn requests_that_can_never_be_met_say_why() {
+fn requests_that_cannot_be_met_are_refused_with_the_reason() {
     let cluster = cluster();
-    let space = Space::new(&cluster, "unmet");
-    space.pool("p", &["10.1.4.0/29"], &json!({}));
+    let ns = TestNamespace::create(&cluster, "unmet");
+    ns.pool("p", &["10.1.4.0/29"], &json!({}));
     for (name, more, part) in [
         ("words", annotated("loadBalancerIPs", "ten"), "ten"),
         (
@@ -118,9 +120,9 @@ fn requests_that_can_never_be_met_say_why() {
         ("two", annotated("loadBalancerIPs", "10.1.4.1,10.1.4.2"), "10.1.4.1"),
         (
             "twice",
-            both(
+            merged(
                 annotated("loadBalancerIPs", "10.1.4.1"),
-                &spec(json!({"loadBalancerIP": "10.1.4.1"})),
+                &with_spec(json!({"loadBalancerIP": "10.1.4.1"})),
             ),
             "loadBalancerIP",
         ),
@@ -131,32 +133,32 @@ fn requests_that_can_never_be_met_say_why() {
             "there is no IPAddressPool nowhere",
         ),
     ] {
-        space.service(name, &more);
-        space.told(name, "AllocationFailed", part);
-        assert_eq!(space.has(name), [""; 0]);
+        ns.service(name, &more);
+        ns.wait_for_event(name, "AllocationFailed", part);
+        assert_eq!(ns.addresses_of(name), [""; 0]);
     }
 }
 
 #[test]
-fn addresses_that_end_in_0_or_255_are_left_out_on_demand() {
+fn avoid_buggy_ips_skips_addresses_ending_in_0_and_255() {
     let cluster = cluster();
-    let space = Space::new(&cluster, "buggy");
-    space.pool("p", &["10.1.5.255-10.1.6.1"], &json!({"avoidBuggyIPs": true}));
-    space.service("a", &json!({}));
-    space.gets("a", &["10.1.6.1"]);
-    space.service("b", &spec(json!({"loadBalancerIP": "10.1.6.0"})));
-    space.told("b", "AllocationFailed", "10.1.6.0 is in no IPAddressPool");
+    let ns = TestNamespace::create(&cluster, "buggy");
+    ns.pool("p", &["10.1.5.255-10.1.6.1"], &json!({"avoidBuggyIPs": true}));
+    ns.service("a", &json!({}));
+    ns.wait_for_addresses("a", &["10.1.6.1"]);
+    ns.service("b", &with_spec(json!({"loadBalancerIP": "10.1.6.0"})));
+    ns.wait_for_event("b", "AllocationFailed", "10.1.6.0 is in no IPAddressPool");
 }
 
 #[test]
-fn pools_of_any_size_are_used_and_counted_at_once() {
+fn huge_pools_are_allocated_from_and_counted_without_delay() {
     let cluster = cluster();
-    let space = Space::new(&cluster, "huge");
-    space.pool("huge", &["11.0.0.0/8", "2001:db8::/32"], &json!({}));
-    space.service("a", &json!({}));
-    space.gets("a", &["11.0.0.0"]);
-    space.service("b", &spec(json!({"loadBalancerIP": "11.255.255.255"})));
-    space.gets("b", &["11.255.255.255"]);
+    let ns = TestNamespace::create(&cluster, "huge");
+    ns.pool("huge", &["11.0.0.0/8", "2001:db8::/32"], &json!({}));
+    ns.service("a", &json!({}));
+    ns.wait_for_addresses("a", &["11.0.0.0"]);
+    ns.service("b", &with_spec(json!({"loadBalancerIP": "11.255.255.255"})));
+    ns.wait_for_addresses("b", &["11.255.255.255"]);
     let counters =
         "jsonpath={.status.assignedIPv4} {.status.availableIPv4} {.status.assignedIPv6} {.status.availableIPv6}";
     let counted = || {
@@ -171,75 +173,75 @@ fn pools_of_any_size_are_used_and_counted_at_once() {
 }
 
 #[test]
-fn a_waiting_service_gets_its_address_as_soon_as_any_one_is_freed() {
+fn a_waiting_service_gets_an_address_as_soon_as_one_is_free() {
     let cluster = cluster();
-    let space = Space::new(&cluster, "waiting");
-    space.pool("p", &["10.1.7.0/31"], &json!({}));
+    let ns = TestNamespace::create(&cluster, "waiting");
+    ns.pool("p", &["10.1.7.0/31"], &json!({}));
     for name in ["a", "b"] {
-        space.service(name, &json!({}));
+        ns.service(name, &json!({}));
     }
-    space.gets("a", &["10.1.7.0"]);
-    space.gets("b", &["10.1.7.1"]);
-    space.service("c", &json!({}));
-    space.told("c", "AllocationFailed", "no available IPs");
-    // By deletion.
-    space.kubectl(&["delete", "service", "a"]);
-    space.gets("c", &["10.1.7.0"]);
-    // By a change of type.
-    space.service("d", &json!({}));
-    space.patch("b", &spec(json!({"type": "ClusterIP"})));
-    space.gets("d", &["10.1.7.1"]);
-    // By a move to another address.
-    space.service("e", &json!({}));
-    space.told("e", "AllocationFailed", "no available IPs");
-    space.pool("q", &["10.1.7.8/32"], &json!({"autoAssign": false}));
-    space.patch("d", &annotated("loadBalancerIPs", "10.1.7.8"));
-    space.gets("d", &["10.1.7.8"]);
-    space.gets("e", &["10.1.7.1"]);
-    // By a pool that grows.
-    space.service("f", &json!({}));
-    space.told("f", "AllocationFailed", "no available IPs");
-    space.pool("p", &["10.1.7.0/30"], &json!({}));
-    space.gets("f", &["10.1.7.2"]);
+    ns.wait_for_addresses("a", &["10.1.7.0"]);
+    ns.wait_for_addresses("b", &["10.1.7.1"]);
+    ns.service("c", &json!({}));
+    ns.wait_for_event("c", "AllocationFailed", "no available IPs");
+    // Freed by a deletion.
+    ns.kubectl(&["delete", "service", "a"]);
+    ns.wait_for_addresses("c", &["10.1.7.0"]);
+    // Freed by a change of type.
+    ns.service("d", &json!({}));
+    ns.patch("b", &with_spec(json!({"type": "ClusterIP"})));
+    ns.wait_for_addresses("d", &["10.1.7.1"]);
+    // Freed by a move to another address.
+    ns.service("e", &json!({}));
+    ns.wait_for_event("e", "AllocationFailed", "no available IPs");
+    ns.pool("q", &["10.1.7.8/32"], &json!({"autoAssign": false}));
+    ns.patch("d", &annotated("loadBalancerIPs", "10.1.7.8"));
+    ns.wait_for_addresses("d", &["10.1.7.8"]);
+    ns.wait_for_addresses("e", &["10.1.7.1"]);
+    // Added to the pool.
+    ns.service("f", &json!({}));
+    ns.wait_for_event("f", "AllocationFailed", "no available IPs");
+    ns.pool("p", &["10.1.7.0/30"], &json!({}));
+    ns.wait_for_addresses("f", &["10.1.7.2"]);
 }
 
 #[test]
-fn only_services_of_our_class_are_served_and_they_are_released_when_they_leave_it() {
+fn only_services_of_our_class_have_an_address() {
     let cluster = cluster();
-    let space = Space::new(&cluster, "classes");
-    space.pool("p", &["10.1.8.0/29"], &json!({}));
-    let class = |name: &str| spec(json!({"loadBalancerClass": name}));
+    let ns = TestNamespace::create(&cluster, "classes");
+    ns.pool("p", &["10.1.8.0/29"], &json!({}));
+    let class = |name: &str| with_spec(json!({"loadBalancerClass": name}));
     with_setting(&cluster, "loadBalancerClass=example.com/ours", || {
-        space.service("none", &json!({}));
-        space.service("other", &class("example.com/other"));
-        space.service("ours", &class("example.com/ours"));
-        space.gets("ours", &["10.1.8.0"]);
-        assert_eq!((space.has("none"), space.has("other")), (vec![], vec![]));
-        // Kubernetes takes the class away together with the type: nothing of ours stays behind.
-        space.patch("ours", &spec(json!({"type": "ClusterIP", "loadBalancerClass": null})));
-        space.gets("ours", &[]);
-        let unmarked = || space.annotation("ours", "metallb.io/ip-allocated-from-pool").is_empty();
-        wait_until("the annotation to go", LIMIT, unmarked).unwrap();
-        space.service("next", &class("example.com/ours"));
-        space.gets("next", &["10.1.8.0"]);
-        space.patch(
+        ns.service("none", &json!({}));
+        ns.service("other", &class("example.com/other"));
+        ns.service("ours", &class("example.com/ours"));
+        ns.wait_for_addresses("ours", &["10.1.8.0"]);
+        assert_eq!((ns.addresses_of("none"), ns.addresses_of("other")), (vec![], vec![]));
+        // Kubernetes requires removing the class together with the type. The controller then
+        // removes all it has written.
+        ns.patch(
             "ours",
-            &spec(json!({"type": "LoadBalancer", "loadBalancerClass": "example.com/ours"})),
+            &with_spec(json!({"type": "ClusterIP", "loadBalancerClass": null})),
         );
-        space.gets("ours", &["10.1.8.1"]);
+        ns.wait_for_addresses("ours", &[]);
+        let removed = || ns.annotation("ours", "metallb.io/ip-allocated-from-pool").is_empty();
+        wait_until("the annotation to disappear", LIMIT, removed).unwrap();
+        ns.service("next", &class("example.com/ours"));
+        ns.wait_for_addresses("next", &["10.1.8.0"]);
+        ns.patch(
+            "ours",
+            &with_spec(json!({"type": "LoadBalancer", "loadBalancerClass": "example.com/ours"})),
+        );
+        ns.wait_for_addresses("ours", &["10.1.8.1"]);
     });
-    // To a controller of another class those are somebody else's: it leaves them alone, and gives their addresses to nobody.
-    space.gets("none", &["10.1.8.2"]);
+    // A controller without a class does not own these Services: it leaves them unchanged and does
+    // not reuse their addresses.
+    ns.wait_for_addresses("none", &["10.1.8.2"]);
     assert_eq!(
-        (space.has("next"), space.has("ours")),
+        (ns.addresses_of("next"), ns.addresses_of("ours")),
         (vec!["10.1.8.0".into()], vec!["10.1.8.1".into()])
     );
-    space.kubectl(&["delete", "service", "next"]);
-    space.service("another", &json!({}));
-    space.gets("another", &["10.1.8.0"]);
-}
-
-/// An annotation taken away.
-fn annotated_null(key: &str) -> serde_json::Value {
-    json!({"metadata": {"annotations": {format!("metallb.io/{key}"): null}}})
+    ns.kubectl(&["delete", "service", "next"]);
+    ns.service("another", &json!({}));
+    ns.wait_for_addresses("another", &["10.1.8.0"]);
 }

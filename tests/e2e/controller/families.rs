@@ -1,76 +1,76 @@
-//! Services of one and of both address families, and their changes between them.
+//! Single-stack and dual-stack Services, and changes between the two.
 
 use serde_json::{Value, json};
 
-use super::{Space, annotated, both, cluster, spec};
+use super::{TestNamespace, annotated, cluster, merged, with_spec};
 
 fn policy(policy: &str) -> Value {
-    spec(json!({"ipFamilyPolicy": policy}))
+    with_spec(json!({"ipFamilyPolicy": policy}))
 }
 
 #[test]
-fn services_get_addresses_of_the_families_of_their_cluster_addresses() {
+fn services_get_addresses_of_the_families_of_their_cluster_ips() {
     let cluster = cluster();
-    let space = Space::new(&cluster, "families");
-    space.pool("p", &["10.2.0.0/29", "2001:db8:2::/125"], &json!({}));
-    space.service("four", &policy("SingleStack"));
-    space.gets("four", &["10.2.0.0"]);
-    space.service(
+    let ns = TestNamespace::create(&cluster, "families");
+    ns.pool("p", &["10.2.0.0/29", "2001:db8:2::/125"], &json!({}));
+    ns.service("four", &policy("SingleStack"));
+    ns.wait_for_addresses("four", &["10.2.0.0"]);
+    ns.service(
         "six",
-        &spec(json!({"ipFamilyPolicy": "SingleStack", "ipFamilies": ["IPv6"]})),
+        &with_spec(json!({"ipFamilyPolicy": "SingleStack", "ipFamilies": ["IPv6"]})),
     );
-    space.gets("six", &["2001:db8:2::"]);
-    space.service("prefers", &policy("PreferDualStack"));
-    space.gets("prefers", &["10.2.0.1", "2001:db8:2::1"]);
-    space.service("requires", &policy("RequireDualStack"));
-    space.gets("requires", &["10.2.0.2", "2001:db8:2::2"]);
-    let asks = both(
+    ns.wait_for_addresses("six", &["2001:db8:2::"]);
+    ns.service("prefers", &policy("PreferDualStack"));
+    ns.wait_for_addresses("prefers", &["10.2.0.1", "2001:db8:2::1"]);
+    ns.service("requires", &policy("RequireDualStack"));
+    ns.wait_for_addresses("requires", &["10.2.0.2", "2001:db8:2::2"]);
+    let asks = merged(
         policy("RequireDualStack"),
         &annotated("loadBalancerIPs", "2001:db8:2::7, 10.2.0.7"),
     );
-    space.service("asks", &asks);
-    space.gets("asks", &["2001:db8:2::7", "10.2.0.7"]);
+    ns.service("asks", &asks);
+    ns.wait_for_addresses("asks", &["2001:db8:2::7", "10.2.0.7"]);
 }
 
 #[test]
-fn who_requires_two_families_gets_both_of_one_pool_or_none_and_who_prefers_them_gets_one() {
+fn require_dual_stack_needs_both_families_in_one_pool() {
     let cluster = cluster();
-    let space = Space::new(&cluster, "short");
-    space.pool("four", &["10.2.1.0/30"], &json!({}));
-    space.pool("six", &["2001:db8:2:1::/126"], &json!({}));
-    space.service("requires", &policy("RequireDualStack"));
-    space.told("requires", "AllocationFailed", "no IPv4 and IPv6 address is free");
-    space.service("prefers", &policy("PreferDualStack"));
-    space.gets("prefers", &["10.2.1.0"]);
-    space.service(
+    let ns = TestNamespace::create(&cluster, "short");
+    ns.pool("four", &["10.2.1.0/30"], &json!({}));
+    ns.pool("six", &["2001:db8:2:1::/126"], &json!({}));
+    ns.service("requires", &policy("RequireDualStack"));
+    ns.wait_for_event("requires", "AllocationFailed", "no IPv4 and IPv6 address is free");
+    ns.service("prefers", &policy("PreferDualStack"));
+    ns.wait_for_addresses("prefers", &["10.2.1.0"]);
+    ns.service(
         "six-first",
-        &spec(json!({"ipFamilyPolicy": "PreferDualStack", "ipFamilies": ["IPv6", "IPv4"]})),
+        &with_spec(json!({"ipFamilyPolicy": "PreferDualStack", "ipFamilies": ["IPv6", "IPv4"]})),
     );
-    space.gets("six-first", &["2001:db8:2:1::"]);
-    space.pool("both", &["10.2.1.8/30", "2001:db8:2:1::8/126"], &json!({}));
-    space.gets("requires", &["10.2.1.8", "2001:db8:2:1::8"]);
-    // It is served, and goes on with what it has.
-    space.settled();
-    space.gets("prefers", &["10.2.1.0"]);
+    ns.wait_for_addresses("six-first", &["2001:db8:2:1::"]);
+    ns.pool("both", &["10.2.1.8/30", "2001:db8:2:1::8/126"], &json!({}));
+    ns.wait_for_addresses("requires", &["10.2.1.8", "2001:db8:2:1::8"]);
+    // A Service that prefers dual-stack and has one address keeps just that.
+    ns.wait_for_controller();
+    ns.wait_for_addresses("prefers", &["10.2.1.0"]);
 }
 
 #[test]
-fn changes_between_the_policies_keep_the_address_that_stays() {
+fn changes_of_the_family_policy_keep_the_common_address() {
     let cluster = cluster();
-    let space = Space::new(&cluster, "changes");
-    space.pool("p", &["10.2.2.0/30", "2001:db8:2:2::/126"], &json!({}));
-    space.service("a", &policy("SingleStack"));
-    space.gets("a", &["10.2.2.0"]);
-    space.patch("a", &policy("PreferDualStack"));
-    space.gets("a", &["10.2.2.0", "2001:db8:2:2::"]);
-    space.patch("a", &policy("RequireDualStack"));
-    space.settled();
-    space.gets("a", &["10.2.2.0", "2001:db8:2:2::"]);
-    space.patch(
+    let ns = TestNamespace::create(&cluster, "changes");
+    ns.pool("p", &["10.2.2.0/30", "2001:db8:2:2::/126"], &json!({}));
+    ns.service("a", &policy("SingleStack"));
+    ns.wait_for_addresses("a", &["10.2.2.0"]);
+    ns.patch("a", &policy("PreferDualStack"));
+    ns.wait_for_addresses("a", &["10.2.2.0", "2001:db8:2:2::"]);
+    ns.patch("a", &policy("RequireDualStack"));
+    ns.wait_for_controller();
+    ns.wait_for_addresses("a", &["10.2.2.0", "2001:db8:2:2::"]);
+    ns.patch(
         "a",
-        &spec(json!({"ipFamilyPolicy": "SingleStack", "ipFamilies": ["IPv4"], "clusterIPs": null})),
+        &with_spec(json!({"ipFamilyPolicy": "SingleStack", "ipFamilies": ["IPv4"], "clusterIPs": null})),
     );
-    space.gets("a", &["10.2.2.0"]);
-    space.patch("a", &policy("RequireDualStack"));
-    space.gets("a", &["10.2.2.0", "2001:db8:2:2::"]);
+    ns.wait_for_addresses("a", &["10.2.2.0"]);
+    ns.patch("a", &policy("RequireDualStack"));
+    ns.wait_for_addresses("a", &["10.2.2.0", "2001:db8:2:2::"]);
 }

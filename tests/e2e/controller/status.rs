@@ -1,19 +1,22 @@
-//! What the controller says of the configuration and of itself: statuses, events on change only, metrics, probes.
+//! What the controller reports: conditions, its ConfigurationState, events, metrics and probes.
 
 use lodestone_tests::{Cluster, NAMESPACE, wait_for, wait_until};
 use serde_json::{Value, json};
 
-use super::{LIMIT, Space, asked, cluster, condition, metric, without_controller};
+use super::{
+    LIMIT, TestNamespace, cluster, delete_pool, fetch, wait_for_condition, wait_for_metric, without_controller,
+};
 
+/// The ConfigurationState of the controller; `null` if there is none.
 fn state(cluster: &Cluster) -> Value {
     cluster
         .get(&["-n", NAMESPACE, "configurationstate", "controller"])
         .unwrap_or_default()
 }
 
-/// Waits until the ConfigurationState has this result, and gives the sum of errors.
-fn summary(cluster: &Cluster, result: &str) -> String {
-    let found = wait_for(&format!("the state {result}"), LIMIT, || {
+/// Waits until the ConfigurationState has this result, and returns its error summary.
+fn wait_for_result(cluster: &Cluster, result: &str) -> String {
+    let found = wait_for(&format!("a ConfigurationState with the result {result}"), LIMIT, || {
         let state = state(cluster);
         Ok((state["status"]["result"] == result).then_some(state))
     });
@@ -24,17 +27,17 @@ fn summary(cluster: &Cluster, result: &str) -> String {
 }
 
 #[test]
-fn p8_what_gets_past_the_webhook_is_refused_by_itself_and_told_on_the_object_and_in_the_state() {
+fn p8_bad_objects_that_bypass_the_webhook_are_refused_individually() {
     let cluster = cluster();
-    let space = Space::new(&cluster, "past");
-    space.pool("good", &["10.5.0.0/30"], &json!({}));
-    assert_eq!(summary(&cluster, "Valid"), "");
-    // Without a controller nobody reviews, and nothing is held up.
+    let ns = TestNamespace::create(&cluster, "past");
+    ns.pool("good", &["10.5.0.0/30"], &json!({}));
+    assert_eq!(wait_for_result(&cluster, "Valid"), "");
+    // The webhook fails open: without a controller, every object is admitted.
     without_controller(&cluster, || {
-        space.pool("reversed", &["10.5.1.9-10.5.1.1"], &json!({}));
-        space.pool("overlapping", &["10.5.0.2/32"], &json!({}));
+        ns.pool("reversed", &["10.5.1.9-10.5.1.1"], &json!({}));
+        ns.pool("overlapping", &["10.5.0.2/32"], &json!({}));
     });
-    let reversed = condition(&cluster, "reversed", "Accepted", "False");
+    let reversed = wait_for_condition(&cluster, "reversed", "Accepted", "False");
     assert_eq!(
         (&reversed["reason"], &reversed["message"]),
         (
@@ -43,48 +46,46 @@ fn p8_what_gets_past_the_webhook_is_refused_by_itself_and_told_on_the_object_and
         )
     );
     assert_eq!(
-        condition(&cluster, "overlapping", "Accepted", "False")["reason"],
+        wait_for_condition(&cluster, "overlapping", "Accepted", "False")["reason"],
         "Overlaps"
     );
-    condition(&cluster, "good", "Accepted", "True");
-    let told = cluster.event(NAMESPACE, "reversed", "Refused").unwrap();
-    assert!(told.starts_with("Warning: spec.addresses[0]: "), "{told}");
-    let errors = summary(&cluster, "Invalid");
+    wait_for_condition(&cluster, "good", "Accepted", "True");
+    let event = cluster.wait_for_event(NAMESPACE, "reversed", "Refused").unwrap();
+    assert!(event.starts_with("Warning: spec.addresses[0]: "), "{event}");
+    let errors = wait_for_result(&cluster, "Invalid");
     assert!(
         errors.contains("IPAddressPool overlapping: ") && errors.contains("IPAddressPool reversed: "),
         "{errors}"
     );
-    metric(&cluster, "lodestone_config_refused_objects{kind=\"IPAddressPool\"} 2");
-    metric(&cluster, "metallb_k8s_client_config_stale_bool 1");
-    // Everything else goes on.
-    space.service("a", &json!({}));
-    space.gets("a", &["10.5.0.0"]);
-    // After a restart nothing is told again.
+    wait_for_metric(&cluster, "lodestone_config_refused_objects{kind=\"IPAddressPool\"} 2");
+    wait_for_metric(&cluster, "metallb_k8s_client_config_stale_bool 1");
+    // The valid objects stay in use.
+    ns.service("a", &json!({}));
+    ns.wait_for_addresses("a", &["10.5.0.0"]);
+    // A restart does not repeat the event.
     without_controller(&cluster, || {});
-    space.settled();
+    ns.wait_for_controller();
     let field = "involvedObject.name=reversed,reason=Refused";
     let events = cluster
         .get(&["-n", NAMESPACE, "events", "--field-selector", field])
         .unwrap();
     assert_eq!(events["items"].as_array().unwrap().len(), 1, "{events}");
-    // Whoever is mended comes in.
-    space.pool("reversed", &["10.5.1.1-10.5.1.9"], &json!({}));
-    condition(&cluster, "reversed", "Accepted", "True");
-    cluster
-        .kubectl(&["-n", NAMESPACE, "delete", "ipaddresspool", "overlapping"])
-        .unwrap();
-    assert_eq!(summary(&cluster, "Valid"), "");
+    // A repaired pool comes into use.
+    ns.pool("reversed", &["10.5.1.1-10.5.1.9"], &json!({}));
+    wait_for_condition(&cluster, "reversed", "Accepted", "True");
+    delete_pool(&cluster, "overlapping");
+    assert_eq!(wait_for_result(&cluster, "Valid"), "");
 }
 
 #[test]
-fn the_state_is_made_again_when_it_is_deleted_and_belongs_to_the_deployment() {
+fn the_configuration_state_is_recreated_and_owned_by_the_deployment() {
     let cluster = cluster();
-    summary(&cluster, "Valid");
+    wait_for_result(&cluster, "Valid");
     let uid = state(&cluster)["metadata"]["uid"].clone();
     cluster
         .kubectl(&["-n", NAMESPACE, "delete", "configurationstate", "controller"])
         .unwrap();
-    summary(&cluster, "Valid");
+    wait_for_result(&cluster, "Valid");
     let state = state(&cluster);
     assert_ne!(state["metadata"]["uid"], uid);
     assert_eq!(state["metadata"]["ownerReferences"][0]["kind"], "Deployment");
@@ -97,12 +98,12 @@ fn the_state_is_made_again_when_it_is_deleted_and_belongs_to_the_deployment() {
 }
 
 #[test]
-fn the_counters_of_a_pool_follow_and_are_mended() {
+fn the_counters_of_a_pool_follow_and_are_repaired() {
     let cluster = cluster();
-    let space = Space::new(&cluster, "counted");
-    space.pool("counted", &["10.5.2.0/30"], &json!({}));
+    let ns = TestNamespace::create(&cluster, "counted");
+    ns.pool("counted", &["10.5.2.0/30"], &json!({}));
     let counters = "jsonpath={.status.assignedIPv4}/{.status.availableIPv4}";
-    let counted = |wanted: &str| {
+    let wait_for_counters = |wanted: &str| {
         let get = || {
             cluster
                 .kubectl(&["-n", NAMESPACE, "get", "ipaddresspool", "counted", "-o", counters])
@@ -114,20 +115,21 @@ fn the_counters_of_a_pool_follow_and_are_mended() {
             get()
         );
     };
-    counted("0/4");
+    wait_for_counters("0/4");
     for name in ["a", "b"] {
-        space.service(name, &json!({}));
+        ns.service(name, &json!({}));
     }
-    counted("2/2");
-    metric(&cluster, "metallb_allocator_addresses_in_use_total{pool=\"counted\"} 2");
-    metric(&cluster, "metallb_allocator_addresses_total{pool=\"counted\"} 4");
-    metric(
+    wait_for_counters("2/2");
+    wait_for_metric(&cluster, "metallb_allocator_addresses_in_use_total{pool=\"counted\"} 2");
+    wait_for_metric(&cluster, "metallb_allocator_addresses_total{pool=\"counted\"} 4");
+    wait_for_metric(
         &cluster,
         "metallb_allocator_services_allocated_total{pool=\"counted\"} 2",
     );
-    space.kubectl(&["delete", "service", "a"]);
-    counted("1/3");
-    let nonsense = r#"{"status":{"assignedIPv4":7}}"#;
+    ns.kubectl(&["delete", "service", "a"]);
+    wait_for_counters("1/3");
+    // A wrong value that somebody else writes is repaired.
+    let wrong = r#"{"status":{"assignedIPv4":7}}"#;
     cluster
         .kubectl(&[
             "-n",
@@ -138,28 +140,28 @@ fn the_counters_of_a_pool_follow_and_are_mended() {
             "--subresource=status",
             "--type=merge",
             "-p",
-            nonsense,
+            wrong,
         ])
         .unwrap();
-    counted("1/3");
+    wait_for_counters("1/3");
 }
 
 #[test]
-fn events_are_sent_when_something_changed_and_not_when_it_was_looked_at() {
+fn events_are_sent_only_when_the_outcome_changes() {
     let cluster = cluster();
-    let space = Space::new(&cluster, "events");
-    space.pool("p", &["10.5.3.0/32"], &json!({}));
-    space.service("a", &json!({}));
-    space.gets("a", &["10.5.3.0"]);
-    space.told("a", "IPAllocated", "10.5.3.0");
-    space.service("b", &json!({}));
-    space.told("b", "AllocationFailed", "no available IPs");
-    // Looked at again and again: by changes of the Services, of pools and by a restart.
+    let ns = TestNamespace::create(&cluster, "events");
+    ns.pool("p", &["10.5.3.0/32"], &json!({}));
+    ns.service("a", &json!({}));
+    ns.wait_for_addresses("a", &["10.5.3.0"]);
+    ns.wait_for_event("a", "IPAllocated", "10.5.3.0");
+    ns.service("b", &json!({}));
+    ns.wait_for_event("b", "AllocationFailed", "no available IPs");
+    // The controller processes both Services several times, with the same outcome.
     for index in 0..3 {
         let label = json!({"metadata": {"labels": {"round": index.to_string()}}});
-        space.patch("a", &label);
-        space.patch("b", &label);
-        space.settled();
+        ns.patch("a", &label);
+        ns.patch("b", &label);
+        ns.wait_for_controller();
     }
     let count = |name: &str, reason: &str| {
         let field = format!("involvedObject.name={name},reason={reason}");
@@ -172,17 +174,17 @@ fn events_are_sent_when_something_changed_and_not_when_it_was_looked_at() {
 }
 
 #[test]
-fn probes_and_the_state_for_debugging_mean_something() {
+fn probes_debug_state_and_metrics_show_the_actual_state() {
     let cluster = cluster();
-    let space = Space::new(&cluster, "probes");
-    space.pool("p", &["10.5.4.0/32"], &json!({}));
-    space.service("a", &json!({}));
-    space.gets("a", &["10.5.4.0"]);
-    space.service("b", &json!({}));
-    space.told("b", "AllocationFailed", "no available IPs");
-    assert_eq!(asked(&cluster, 17472, "healthz"), "ok");
-    assert_eq!(asked(&cluster, 17472, "readyz"), "ok");
-    let state: Value = serde_json::from_str(&asked(&cluster, 17472, "debug/state")).unwrap();
+    let ns = TestNamespace::create(&cluster, "probes");
+    ns.pool("p", &["10.5.4.0/32"], &json!({}));
+    ns.service("a", &json!({}));
+    ns.wait_for_addresses("a", &["10.5.4.0"]);
+    ns.service("b", &json!({}));
+    ns.wait_for_event("b", "AllocationFailed", "no available IPs");
+    assert_eq!(fetch(&cluster, 17472, "healthz"), "ok");
+    assert_eq!(fetch(&cluster, 17472, "readyz"), "ok");
+    let state: Value = serde_json::from_str(&fetch(&cluster, 17472, "debug/state")).unwrap();
     assert_eq!(state["addresses"]["10.5.4.0"], json!(["probes/a"]));
     assert!(
         state["problems"]["probes/b"]
@@ -191,9 +193,9 @@ fn probes_and_the_state_for_debugging_mean_something() {
             .contains("no available IPs"),
         "{state}"
     );
-    metric(&cluster, "lodestone_leader_bool 1");
-    metric(&cluster, "metallb_k8s_client_config_loaded_bool 1");
-    let metrics = asked(&cluster, 9120, "metrics");
+    wait_for_metric(&cluster, "lodestone_leader_bool 1");
+    wait_for_metric(&cluster, "metallb_k8s_client_config_loaded_bool 1");
+    let metrics = fetch(&cluster, 9120, "metrics");
     assert!(
         metrics.contains("lodestone_allocation_duration_seconds_count"),
         "{metrics}"

@@ -1,10 +1,11 @@
-//! The webhook, called by the real API server.
+//! The validating webhook, called by the real API server.
 
 use lodestone_tests::{Cluster, NAMESPACE, wait_for, wait_until};
 use serde_json::{Value, json};
 
-use super::{LIMIT, Space, cluster, scale, with_setting};
+use super::{LIMIT, TestNamespace, cluster, scale_controller, with_setting};
 
+/// Applies an object; returns the output of kubectl, whether it succeeds or not.
 fn apply(cluster: &Cluster, kind: &str, namespace: &str, name: &str, spec: &Value) -> String {
     let object = json!({
         "apiVersion": "metallb.io/v1beta1", "kind": kind, "metadata": {"name": name, "namespace": namespace}, "spec": spec,
@@ -25,10 +26,10 @@ fn apply(cluster: &Cluster, kind: &str, namespace: &str, name: &str, spec: &Valu
 }
 
 #[test]
-fn what_could_not_be_used_is_refused_by_kubectl_apply_with_the_field() {
+fn unusable_objects_are_refused_with_the_path_of_the_field() {
     let cluster = cluster();
-    let space = Space::new(&cluster, "hook");
-    space.pool("first", &["10.6.0.0/24"], &json!({}));
+    let ns = TestNamespace::create(&cluster, "hook");
+    ns.pool("first", &["10.6.0.0/24"], &json!({}));
     let doubled = json!({"addresses": ["10.6.1.0/24"], "serviceAllocation": {"namespaces": ["a", "a"]}});
     for (kind, namespace, spec, part) in [
         (
@@ -74,30 +75,30 @@ fn what_could_not_be_used_is_refused_by_kubectl_apply_with_the_field() {
             "{answer}"
         );
     }
-    // The older pool can't be made to overlap the younger one either.
-    space.pool("second", &["10.6.2.0/24"], &json!({}));
-    let error = format!(
-        "{:#}",
-        space.try_pool("first", &["10.6.0.0/22"], &json!({})).unwrap_err()
+    // An edit may not make the older pool overlap the newer one either.
+    ns.pool("second", &["10.6.2.0/24"], &json!({}));
+    let error = format!("{:#}", ns.try_pool("first", &["10.6.0.0/22"], &json!({})).unwrap_err());
+    assert!(
+        error.contains("invalidate another object: IPAddressPool second"),
+        "{error}"
     );
-    assert!(error.contains("out of use: IPAddressPool second"), "{error}");
 }
 
 #[test]
-fn edits_that_leave_addresses_behind_are_taken_with_a_warning_that_names_the_services() {
+fn edits_that_orphan_addresses_are_admitted_with_a_warning() {
     let cluster = cluster();
-    let space = Space::new(&cluster, "warned");
-    space.pool("warned", &["10.6.4.0/31"], &json!({}));
-    space.service("a", &json!({}));
-    space.gets("a", &["10.6.4.0"]);
-    let spec = |addresses: &[&str]| json!({"addresses": addresses, "serviceAllocation": {"namespaces": ["warned"]}});
-    let answer = apply(&cluster, "IPAddressPool", NAMESPACE, "warned", &spec(&["10.6.4.1/32"]));
+    let ns = TestNamespace::create(&cluster, "warned");
+    ns.pool("warned", &["10.6.4.0/31"], &json!({}));
+    ns.service("a", &json!({}));
+    ns.wait_for_addresses("a", &["10.6.4.0"]);
+    let pool = |addresses: &[&str]| json!({"addresses": addresses, "serviceAllocation": {"namespaces": ["warned"]}});
+    let answer = apply(&cluster, "IPAddressPool", NAMESPACE, "warned", &pool(&["10.6.4.1/32"]));
     assert!(
         answer.contains("Warning: Service warned/a has 10.6.4.0, which leaves the pool")
             && answer.contains("configured"),
         "{answer}"
     );
-    apply(&cluster, "IPAddressPool", NAMESPACE, "warned", &spec(&["10.6.4.0/31"]));
+    apply(&cluster, "IPAddressPool", NAMESPACE, "warned", &pool(&["10.6.4.0/31"]));
     let answer = cluster
         .user_tool("kubectl")
         .args(["-n", NAMESPACE, "delete", "ipaddresspool", "warned"])
@@ -124,17 +125,20 @@ fn edits_that_leave_addresses_behind_are_taken_with_a_warning_that_names_the_ser
         .unwrap();
 }
 
+/// The data of the Secret with the certificate of the webhook.
 fn secret(cluster: &Cluster) -> Value {
     cluster.get(&["-n", NAMESPACE, "secret", "lodestone-webhook"]).unwrap()["data"].clone()
 }
 
-fn trusted(cluster: &Cluster) -> Value {
+/// The certificate authority that the API server trusts for the webhook.
+fn trusted_ca(cluster: &Cluster) -> Value {
     let configuration = cluster
         .get(&["validatingwebhookconfiguration", "lodestone-webhook"])
         .unwrap();
     configuration["webhooks"][0]["clientConfig"]["caBundle"].clone()
 }
 
+/// Whether the webhook reviews requests.
 fn reviews(cluster: &Cluster) -> bool {
     apply(
         cluster,
@@ -147,12 +151,13 @@ fn reviews(cluster: &Cluster) -> bool {
 }
 
 #[test]
-fn the_certificate_is_renewed_before_its_end_without_a_restart_and_all_replicas_agree() {
+fn all_replicas_switch_to_a_renewed_certificate_without_a_restart() {
     let cluster = cluster();
-    scale(&cluster, 2);
+    scale_controller(&cluster, 2);
     let before = secret(&cluster);
-    assert_eq!(trusted(&cluster), before["ca.crt"]);
-    // It is about to end: 2027-01-02 is less than ninety days away, or past.
+    assert_eq!(trusted_ca(&cluster), before["ca.crt"]);
+    // Pretend that the certificate is about to expire: this date is less than 90 days away, or
+    // past.
     let soon = json!({"stringData": {"expires": "2027-01-02T00:00:00Z"}}).to_string();
     cluster
         .kubectl(&["-n", NAMESPACE, "patch", "secret", "lodestone-webhook", "-p", &soon])
@@ -162,10 +167,10 @@ fn the_certificate_is_renewed_before_its_end_without_a_restart_and_all_replicas_
     })
     .unwrap();
     wait_until("the API server to trust it", LIMIT, || {
-        trusted(&cluster) == after["ca.crt"]
+        trusted_ca(&cluster) == after["ca.crt"]
     })
     .unwrap();
-    // Whichever of the two is asked, it is trusted and answers; and there was only one new certificate.
+    // Both replicas answer with the trusted certificate, and only one new certificate was made.
     for _ in 0..20 {
         assert!(reviews(&cluster));
     }
@@ -182,7 +187,7 @@ fn the_certificate_is_renewed_before_its_end_without_a_restart_and_all_replicas_
         path,
     ];
     assert_eq!(cluster.kubectl(&restarts).unwrap(), "0 0");
-    // What the API server is told to trust is mended.
+    // A wrong certificate authority in the configuration is repaired.
     let other =
         json!([{"op": "replace", "path": "/webhooks/0/clientConfig/caBundle", "value": before["ca.crt"]}]).to_string();
     cluster
@@ -196,30 +201,30 @@ fn the_certificate_is_renewed_before_its_end_without_a_restart_and_all_replicas_
         ])
         .unwrap();
     wait_until("the API server to trust it again", LIMIT, || {
-        trusted(&cluster) == after["ca.crt"]
+        trusted_ca(&cluster) == after["ca.crt"]
     })
     .unwrap();
-    scale(&cluster, 1);
+    scale_controller(&cluster, 1);
 }
 
 #[test]
-fn the_webhook_can_be_switched_off_and_can_be_all_that_a_process_does() {
+fn the_webhook_can_be_disabled_and_can_run_alone() {
     let cluster = cluster();
-    let space = Space::new(&cluster, "modes");
-    space.pool("modes", &["10.6.5.0/31"], &json!({}));
+    let ns = TestNamespace::create(&cluster, "modes");
+    ns.pool("modes", &["10.6.5.0/31"], &json!({}));
     with_setting(&cluster, "controller.webhookMode=disabled", || {
         let none = cluster
             .kubectl(&["get", "validatingwebhookconfigurations", "-o", "name"])
             .unwrap();
         assert_eq!(none, "");
-        space.service("a", &json!({}));
-        space.gets("a", &["10.6.5.0"]);
+        ns.service("a", &json!({}));
+        ns.wait_for_addresses("a", &["10.6.5.0"]);
     });
     with_setting(&cluster, "controller.webhookMode=onlywebhook", || {
         assert!(reviews(&cluster));
-        space.service("b", &json!({}));
-        assert_eq!(space.has("b"), [""; 0]);
+        ns.service("b", &json!({}));
+        assert_eq!(ns.addresses_of("b"), [""; 0]);
     });
-    // Whoever works did nothing for it meanwhile, and does now.
-    space.gets("b", &["10.6.5.1"]);
+    // In this mode the controller allocated nothing; in the default mode it does.
+    ns.wait_for_addresses("b", &["10.6.5.1"]);
 }

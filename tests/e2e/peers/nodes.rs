@@ -1,34 +1,36 @@
-//! Nodes that fail, leave, come and return (promises P1 to P4), and a cluster that falls apart (P5).
+//! Nodes that fail, leave, join and return (promises P1 to P4), and a partitioned network (P5).
 
-use super::*;
+use lodestone_tests::{AnnouncedService, NAMESPACE, wait_until};
+use serde_json::json;
+
+use super::{assert_nothing_moves, assert_owner, cluster, power_on, wait_until_all_are_heard};
+use crate::support::{LIMIT, announced, client, ipv6_only};
 
 #[test]
-fn p1_p3_a_node_without_power_is_replaced_in_both_families_and_gets_nothing_back_when_it_returns() {
+fn p1_p3_a_node_that_loses_power_is_replaced_and_takes_nothing_back() {
     let cluster = cluster();
     let service = announced(&cluster, "power", &json!({}));
-    let six = announced(&cluster, "power-six", &six());
+    let six = announced(&cluster, "power-six", &ipv6_only());
     let dead = &service.owner;
     cluster.power_off(dead).unwrap();
-    let other = service.moves().unwrap();
-    // Whoever had the address of the other family, it is not the one without power.
-    assert_ne!(six.owner_now().unwrap(), *dead);
+    let other = service.wait_for_move().unwrap();
+    // The IPv6 address has left the node, too, if it was there.
+    assert_ne!(six.current_owner().unwrap(), *dead);
     power_on(&cluster, dead);
-    for _ in 0..LOOKS {
-        assert_eq!(owner(&cluster, &service.address), other);
-    }
+    assert_owner(&cluster, &service, &other);
 }
 
 #[test]
-fn p2_a_speaker_that_is_killed_goes_on_being_stood_in_for_in_both_families() {
+fn p2_a_deputy_answers_for_a_killed_speaker_in_both_families() {
     let cluster = cluster();
     let service = announced(&cluster, "killed", &json!({}));
-    let six = announced(&cluster, "killed-six", &six());
+    let six = announced(&cluster, "killed-six", &ipv6_only());
     for node in [&service.owner, &six.owner] {
         let pod = cluster.pod_of("speaker", Some(node)).unwrap();
         let process = cluster.process_of_pod(NAMESPACE, &pod).unwrap();
-        // It stays away for as long as it is looked: one that is frozen is not started anew.
+        // Kubernetes does not restart a frozen speaker, so it stays away during both looks.
         process.freeze();
-        let owners = [&service, &six].map(Announced::owner_now);
+        let owners = [&service, &six].map(AnnouncedService::current_owner);
         process.kill();
         process.thaw();
         assert_eq!(
@@ -37,11 +39,11 @@ fn p2_a_speaker_that_is_killed_goes_on_being_stood_in_for_in_both_families() {
         );
         cluster.wait_for_lodestone().unwrap();
     }
-    stays(&cluster, &service);
+    assert_owner(&cluster, &service, &service.owner);
 }
 
 #[test]
-fn p4_a_node_that_is_drained_keeps_its_addresses_and_hands_them_over_when_its_speaker_ends() {
+fn p4_a_drained_node_hands_its_addresses_over_when_its_speaker_ends() {
     let cluster = cluster();
     let service = announced(&cluster, "drained", &json!({}));
     let node = service.owner.clone();
@@ -54,31 +56,29 @@ fn p4_a_node_that_is_drained_keeps_its_addresses_and_hands_them_over_when_its_sp
         "--timeout=60s",
     ];
     cluster.kubectl(&drain).unwrap();
-    let during = owner(&cluster, &service.address);
+    let during = service.current_owner().unwrap();
     let pod = cluster.pod_of("speaker", Some(&node)).unwrap();
     cluster.kubectl(&["-n", NAMESPACE, "delete", "pod", &pod]).unwrap();
-    let other = service.moves().unwrap();
+    let other = service.wait_for_move().unwrap();
     cluster.wait_for_lodestone().unwrap();
     cluster.kubectl(&["uncordon", &node]).unwrap();
-    assert_eq!(during, node, "draining alone moves nothing");
-    let event = cluster.event("default", "drained", "ownerMoved").unwrap();
+    assert_eq!(during, node, "draining alone moves no address");
+    let event = cluster.wait_for_event("default", "drained", "OwnerMoved").unwrap();
     assert!(
-        event.contains(&format!("moves here from node {node}: the node was drained")),
+        event.contains(&format!("from node {node}: the node was drained")),
         "{event}"
     );
-    for _ in 0..LOOKS {
-        assert_eq!(owner(&cluster, &service.address), other);
-    }
+    assert_owner(&cluster, &service, &other);
 }
 
 #[test]
-fn p4_with_traffic_policy_local_an_address_leaves_a_drained_node_before_its_last_endpoint() {
+fn p4_a_local_address_leaves_a_drained_node_before_its_endpoints_end() {
     let cluster = cluster();
     let service = announced(&cluster, "local", &json!({"externalTrafficPolicy": "Local"}));
     let node = service.owner.clone();
     let drain = ["drain", &node, "--ignore-daemonsets", "--force", "--timeout=60s"];
     cluster.kubectl(&drain).unwrap();
-    let other = service.moves().unwrap();
+    let other = service.wait_for_move().unwrap();
     cluster.kubectl(&["uncordon", &node]).unwrap();
     let answer = client(&cluster).http(&service.address, 80).unwrap();
     assert!(!answer["pod"].is_empty(), "{answer:?}");
@@ -86,9 +86,9 @@ fn p4_with_traffic_policy_local_an_address_leaves_a_drained_node_before_its_last
 }
 
 #[test]
-fn p3_a_node_that_is_removed_and_added_takes_nothing_and_may_own_what_is_new() {
+fn p3_a_node_removed_and_added_again_owns_new_addresses_only() {
     let cluster = cluster();
-    let services: Vec<Announced<'_>> = ["added-a", "added-b"]
+    let services: Vec<AnnouncedService<'_>> = ["added-a", "added-b"]
         .map(|name| announced(&cluster, name, &json!({})))
         .into();
     let mut free = (1..=5).map(|index| format!("w{index}"));
@@ -97,45 +97,43 @@ fn p3_a_node_that_is_removed_and_added_takes_nothing_and_may_own_what_is_new() {
         .unwrap();
     cluster.power_off(&node).unwrap();
     cluster.kubectl(&["delete", "node", &node]).unwrap();
-    services.iter().for_each(|service| stays(&cluster, service));
+    assert_nothing_moves(&cluster, &services);
     power_on(&cluster, &node);
-    services.iter().for_each(|service| stays(&cluster, service));
-    // The others are full by their fair share sooner or later.
+    assert_nothing_moves(&cluster, &services);
+    // The fair share of the other nodes is limited, so the node gets one of these.
     let names = ["added-c", "added-d", "added-e", "added-f"];
-    let more: Vec<Announced<'_>> = names.map(|name| announced(&cluster, name, &json!({}))).into();
+    let more: Vec<AnnouncedService<'_>> = names.map(|name| announced(&cluster, name, &json!({}))).into();
     assert!(
         more.iter().any(|service| service.owner == node),
-        "{node} owns none of the new ones"
+        "{node} owns none of the new addresses"
     );
 }
 
 #[test]
-fn p5_two_halves_each_have_an_owner_and_one_is_left_when_they_are_joined() {
+fn p5_each_side_of_a_partition_has_an_owner_and_one_remains_after_it() {
     let cluster = cluster();
-    let service = announced(&cluster, "parted", &json!({}));
+    let service = announced(&cluster, "partition", &json!({}));
     let mut others = (1..=5)
         .map(|index| format!("w{index}"))
         .filter(|node| *node != service.owner);
-    let beside = others.next().unwrap();
-    let apart = [service.owner.as_str(), &beside, "client2"];
-    cluster.part(&apart).unwrap();
-    let here = wait_until("another owner on this side", LIMIT, || {
+    let neighbour = others.next().unwrap();
+    let side = [service.owner.as_str(), &neighbour, "client2"];
+    cluster.partition(&side).unwrap();
+    let here = wait_until("another owner on the side of client1", LIMIT, || {
         let macs = client(&cluster).who_has(&service.address).unwrap();
         let old = cluster.host(&service.owner).mac("eth0").unwrap();
         macs.len() == 1 && !macs.contains(&old)
     });
     let there = cluster.host("client2").who_has(&service.address);
-    cluster.join(&apart).unwrap();
+    cluster.end_partition(&side).unwrap();
     here.unwrap();
     let old = cluster.host(&service.owner).mac("eth0").unwrap();
-    assert_eq!(there.unwrap(), [old].into(), "the owner goes on on its side");
-    all_hear_all(&cluster);
-    // One is left for both clients, and stays.
-    let left = owner(&cluster, &service.address);
-    for _ in 0..LOOKS {
-        assert_eq!(owner(&cluster, &service.address), left);
-    }
-    let mac = cluster.host(&left).mac("eth0").unwrap();
+    assert_eq!(there.unwrap(), [old].into(), "the owner keeps the address on its side");
+    wait_until_all_are_heard(&cluster);
+    // Both clients see the same single owner, and it stays.
+    let remaining = service.current_owner().unwrap();
+    assert_owner(&cluster, &service, &remaining);
+    let mac = cluster.host(&remaining).mac("eth0").unwrap();
     assert_eq!(cluster.host("client2").who_has(&service.address).unwrap(), [mac].into());
     client(&cluster).http(&service.address, 80).unwrap();
 }

@@ -2,7 +2,8 @@
 
 use lodestone_tests::{NAMESPACE, PodProcess, wait_until};
 
-use super::{LIMIT, client, cluster, owner};
+use super::{cluster, owner};
+use crate::support::{LIMIT, client};
 
 #[test]
 fn helm_install_brings_up_one_controller_and_a_speaker_on_every_node() {
@@ -55,7 +56,7 @@ fn p10_a_speaker_has_net_raw_alone_and_the_controller_nothing() {
                 "{pod} {set}"
             );
         }
-        // A seccomp filter is in force, and no privilege can be gained.
+        // A seccomp filter is active, and the process cannot gain privileges.
         assert_eq!(
             (field("Seccomp").as_str(), field("NoNewPrivs").as_str()),
             ("2", "1"),
@@ -71,14 +72,14 @@ fn p10_a_speaker_has_net_raw_alone_and_the_controller_nothing() {
 }
 
 #[test]
-fn helm_uninstall_leaves_definitions_pools_and_services_and_a_new_install_goes_on_with_them() {
+fn helm_uninstall_keeps_pools_and_services_for_the_next_install() {
     let cluster = cluster();
     let before = cluster.address_of("default", "nginxlb").unwrap();
     owner(&cluster, &before);
     cluster
         .helm(&["uninstall", "lodestone", "-n", NAMESPACE, "--wait"])
         .unwrap();
-    wait_until("the end of the answers", LIMIT, || {
+    wait_until("the answers to end", LIMIT, || {
         client(&cluster).who_has(&before).unwrap().is_empty()
     })
     .unwrap();

@@ -1,21 +1,22 @@
-//! The same for IPv6: Neighbor Discovery in the place of ARP.
+//! IPv6: Neighbor Discovery in place of ARP.
 
 use lodestone_tests::{Cluster, NAMESPACE, wait_for, wait_until};
-use serde_json::{Value, json};
+use serde_json::json;
 
-use super::{LIMIT, Space, answer, client, cluster, node_of};
+use super::{answer, node_of};
+use crate::support::{LIMIT, TestNamespace, client, ipv6_only};
 
-/// A pool of the LAN's prefix, advertised everywhere, for as long as the test runs.
-struct Pool<'a>(&'a Cluster);
+/// An advertised pool of IPv6 addresses of the LAN. Dropping it deletes the pool.
+struct Ipv6Pool<'a>(&'a Cluster);
 
-impl<'a> Pool<'a> {
-    fn new(cluster: &'a Cluster) -> Self {
+impl<'a> Ipv6Pool<'a> {
+    fn create(cluster: &'a Cluster) -> Self {
         cluster.apply_ipv6_pool().unwrap();
         Self(cluster)
     }
 }
 
-impl Drop for Pool<'_> {
+impl Drop for Ipv6Pool<'_> {
     fn drop(&mut self) {
         for kind in ["l2advertisement", "ipaddresspool"] {
             if let Err(error) = self.0.kubectl(&["-n", NAMESPACE, "delete", kind, "six"]) {
@@ -25,31 +26,29 @@ impl Drop for Pool<'_> {
     }
 }
 
-fn six() -> Value {
-    json!({"ipFamilyPolicy": "SingleStack", "ipFamilies": ["IPv6"]})
-}
-
-/// The node that the client's kernel has in its neighbour table for an address, once it answers.
-fn neighbour(cluster: &Cluster, address: &str) -> String {
+/// Waits until an address answers, and returns the node in the neighbour table of the client for
+/// it.
+fn owner(cluster: &Cluster, address: &str) -> String {
     answer(cluster, address);
-    let mac = wait_for("a neighbour", LIMIT, || client(cluster).neighbour(address)).unwrap();
+    let mac = wait_for("an entry in the neighbour table", LIMIT, || {
+        client(cluster).neighbour(address)
+    })
+    .unwrap();
     node_of(cluster, &mac)
 }
 
-#[test]
-fn an_ipv6_service_is_found_by_neighbor_discovery_and_answers() {
-    let cluster = cluster();
-    let _pool = Pool::new(&cluster);
-    let space = Space::new(&cluster, "six");
-    space.pods("web", 2);
-    space.service("web", "web", &six());
-    let address = space.address("web");
+pub(crate) fn an_ipv6_address_is_found_by_neighbor_discovery(cluster: &Cluster) {
+    let _pool = Ipv6Pool::create(cluster);
+    let ns = TestNamespace::create(cluster, "six");
+    ns.deploy("web", 2);
+    ns.balance("web", "web", &ipv6_only());
+    let address = ns.address("web");
     assert!(address.starts_with("fd00:122::a"), "{address}");
-    let owner = neighbour(&cluster, &address);
-    // The kernel asks again, now and then by a unicast solicitation: it is answered from the same node.
+    let node = owner(cluster, &address);
+    // The kernel solicits again, sometimes by unicast: the same node answers.
     for _ in 0..3 {
-        client(&cluster).forget_neighbours().unwrap();
-        assert_eq!(neighbour(&cluster, &address), owner);
+        client(cluster).forget_neighbours().unwrap();
+        assert_eq!(owner(cluster, &address), node);
     }
     let status = cluster
         .get(&[
@@ -60,13 +59,11 @@ fn an_ipv6_service_is_found_by_neighbor_discovery_and_answers() {
             "metallb.io/service-name=web",
         ])
         .unwrap();
-    assert_eq!(status["items"][0]["status"]["node"], owner.as_str());
+    assert_eq!(status["items"][0]["status"]["node"], node.as_str());
 }
 
-#[test]
-fn a_dual_stack_service_answers_under_both_addresses() {
-    let cluster = cluster();
-    let space = Space::new(&cluster, "both-families");
+pub(crate) fn a_dual_stack_service_answers_at_both_addresses(cluster: &Cluster) {
+    let ns = TestNamespace::create(cluster, "both-families");
     let pool = json!({
         "apiVersion": "metallb.io/v1beta1", "kind": "IPAddressPool", "metadata": {"name": "both", "namespace": NAMESPACE},
         "spec": {
@@ -79,15 +76,16 @@ fn a_dual_stack_service_answers_under_both_addresses() {
     });
     cluster.apply(&pool.to_string()).unwrap();
     cluster.apply(&advertisement.to_string()).unwrap();
-    space.pods("web", 1);
-    space.service("web", "web", &json!({"ipFamilyPolicy": "RequireDualStack"}));
-    space.address("web");
+    ns.deploy("web", 1);
+    ns.balance("web", "web", &json!({"ipFamilyPolicy": "RequireDualStack"}));
+    ns.address("web");
     let path = "jsonpath={.status.loadBalancer.ingress[*].ip}";
-    let addresses = space.kubectl(&["get", "service", "web", "-o", path]);
+    let addresses = ns.kubectl(&["get", "service", "web", "-o", path]);
     let addresses: Vec<&str> = addresses.split_whitespace().collect();
     assert_eq!(addresses, ["192.168.122.200", "fd00:122::b0"]);
-    let mut owners: Vec<String> = addresses.iter().map(|address| neighbour(&cluster, address)).collect();
-    // Whoever announces one of the two says so, and none of them takes the other's word away.
+    let mut owners: Vec<String> = addresses.iter().map(|address| owner(cluster, address)).collect();
+    // Each node that announces one of the addresses has a status, and deletes no status of another
+    // node.
     owners.sort();
     owners.dedup();
     let path = "jsonpath={.items[*].status.node}";
@@ -108,25 +106,23 @@ fn a_dual_stack_service_answers_under_both_addresses() {
         nodes == owners
     });
     assert!(waited.is_ok(), "{owners:?} {:?}", cluster.kubectl(&args));
-    drop(space);
+    drop(ns);
     for kind in ["l2advertisement", "ipaddresspool"] {
         cluster.kubectl(&["-n", NAMESPACE, "delete", kind, "both"]).unwrap();
     }
 }
 
-#[test]
-fn duplicate_address_detection_of_another_host_finds_the_address_taken() {
-    let cluster = cluster();
-    let _pool = Pool::new(&cluster);
-    let space = Space::new(&cluster, "detected");
-    space.pods("web", 1);
-    space.service("web", "web", &six());
-    let address = space.address("web");
-    answer(&cluster, &address);
-    let client = client(&cluster);
+pub(crate) fn duplicate_address_detection_of_another_host_finds_the_address(cluster: &Cluster) {
+    let _pool = Ipv6Pool::create(cluster);
+    let ns = TestNamespace::create(cluster, "detected");
+    ns.deploy("web", 1);
+    ns.balance("web", "web", &ipv6_only());
+    let address = ns.address("web");
+    answer(cluster, &address);
+    let client = client(cluster);
     let with_length = format!("{address}/128");
     client.ip(&["addr", "add", &with_length, "dev", "eth0"]).unwrap();
-    let found = wait_until("the kernel to find it taken", LIMIT, || {
+    let found = wait_until("the kernel to detect the duplicate", LIMIT, || {
         client.ip(&["addr", "show", "dev", "eth0"]).is_ok_and(|text| {
             text.lines()
                 .any(|line| line.contains(&with_length) && line.contains("dadfailed"))
@@ -137,16 +133,14 @@ fn duplicate_address_detection_of_another_host_finds_the_address_taken() {
     assert!(found.is_ok(), "{text}");
 }
 
-#[test]
-fn a_speaker_that_is_restarted_answers_for_its_ipv6_addresses_again() {
-    let cluster = cluster();
-    let _pool = Pool::new(&cluster);
-    let space = Space::new(&cluster, "restarted-six");
-    space.pods("web", 1);
-    space.service("web", "web", &six());
-    let address = space.address("web");
-    let owner = neighbour(&cluster, &address);
-    let pod = cluster.pod_of("speaker", Some(&owner)).unwrap();
+pub(crate) fn a_restarted_speaker_answers_for_its_ipv6_addresses_again(cluster: &Cluster) {
+    let _pool = Ipv6Pool::create(cluster);
+    let ns = TestNamespace::create(cluster, "restarted-six");
+    ns.deploy("web", 1);
+    ns.balance("web", "web", &ipv6_only());
+    let address = ns.address("web");
+    let node = owner(cluster, &address);
+    let pod = cluster.pod_of("speaker", Some(&node)).unwrap();
     let old = cluster.process_of_pod(NAMESPACE, &pod).unwrap();
     old.kill();
     wait_until("a new speaker", LIMIT, || {
@@ -154,9 +148,9 @@ fn a_speaker_that_is_restarted_answers_for_its_ipv6_addresses_again() {
     })
     .unwrap();
     cluster.wait_for_lodestone().unwrap();
-    client(&cluster).forget_neighbours().unwrap();
-    let now = neighbour(&cluster, &address);
-    // Its group, which a switch that snoops asks about.
+    client(cluster).forget_neighbours().unwrap();
+    let now = owner(cluster, &address);
+    // The speaker has joined the solicited-node group, as MLD snooping switches require.
     let last = address.rsplit(':').next().unwrap();
     let groups = cluster.host(&now).tool("cat").args(["/proc/net/igmp6"]).run().unwrap();
     let group = format!("ff0200000000000000000001ff{:0>6}", last);

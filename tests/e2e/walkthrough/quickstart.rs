@@ -1,21 +1,23 @@
-//! The manifests of the README, as they stand.
+//! The manifests of the README, unchanged.
 
 use std::collections::BTreeSet;
 
-use lodestone_tests::{NAMESPACE, wait_for, wait_until};
+use lodestone_tests::{Cluster, NAMESPACE, wait_for, wait_until};
 
-use super::{LIMIT, answer, client, cluster, owner};
+use super::{answer, cluster, node_of, owner};
+use crate::support::{LIMIT, client};
 
+/// The address that the Service of the quickstart requests.
 const ADDRESS: &str = "192.168.122.111";
 
 #[test]
-fn the_service_shows_the_address_that_it_asked_for() {
+fn the_service_shows_the_requested_address() {
     let cluster = cluster();
     assert_eq!(cluster.address_of("default", "nginxlb").unwrap(), ADDRESS);
     let shown = cluster.kubectl(&["get", "service", "nginxlb", "--no-headers"]).unwrap();
     assert_eq!(shown.split_whitespace().nth(3), Some(ADDRESS), "{shown}");
-    let told = cluster.event("default", "nginxlb", "IPAllocated").unwrap();
-    assert_eq!(told, format!("Normal: Assigned IP [\"{ADDRESS}\"]"));
+    let event = cluster.wait_for_event("default", "nginxlb", "IPAllocated").unwrap();
+    assert_eq!(event, format!("Normal: Assigned IP [\"{ADDRESS}\"]"));
     let pool = "jsonpath={.metadata.annotations.metallb\\.io/ip-allocated-from-pool}";
     assert_eq!(
         cluster.kubectl(&["get", "service", "nginxlb", "-o", pool]).unwrap(),
@@ -23,32 +25,28 @@ fn the_service_shows_the_address_that_it_asked_for() {
     );
 }
 
-#[test]
-fn a_host_on_the_lan_gets_answers_from_all_three_pods() {
-    let cluster = cluster();
-    owner(&cluster, ADDRESS);
+pub(crate) fn a_host_on_the_lan_gets_answers_from_all_three_pods(cluster: &Cluster) {
+    owner(cluster, ADDRESS);
     let mut pods = BTreeSet::new();
     wait_until("an answer from each of the three pods", LIMIT, || {
-        pods.insert(answer(&cluster, ADDRESS)["pod"].clone());
+        pods.insert(answer(cluster, ADDRESS)["pod"].clone());
         pods.len() == 3
     })
     .unwrap();
     assert!(pods.iter().all(|pod| pod.starts_with("nginx-deployment-")), "{pods:?}");
 }
 
-#[test]
-fn the_neighbour_table_of_the_host_has_the_mac_of_exactly_one_node_and_the_status_names_it() {
-    let cluster = cluster();
-    let client = client(&cluster);
-    let node = owner(&cluster, ADDRESS);
+pub(crate) fn the_neighbour_table_and_the_status_agree_on_the_owner(cluster: &Cluster) {
+    let client = client(cluster);
+    let node = owner(cluster, ADDRESS);
     client.forget_neighbours().unwrap();
-    answer(&cluster, ADDRESS);
+    answer(cluster, ADDRESS);
     let mac = client
         .neighbour(ADDRESS)
         .unwrap()
         .expect("an entry in the neighbour table");
-    assert_eq!(super::node_of(&cluster, &mac), node);
-    // The status follows: it is written by the same node, after the fact.
+    assert_eq!(node_of(cluster, &mac), node);
+    // The same node writes the status later.
     wait_until("the ServiceL2Status of the node that answers", LIMIT, || {
         let path = "jsonpath={.items[*].status.node}";
         let selector = "metallb.io/service-name=nginxlb,metallb.io/service-namespace=default";
@@ -56,13 +54,11 @@ fn the_neighbour_table_of_the_host_has_the_mac_of_exactly_one_node_and_the_statu
         cluster.kubectl(&args).unwrap() == node
     })
     .unwrap();
-    let told = cluster.event("default", "nginxlb", "nodeAssigned").unwrap();
-    assert!(told.contains("announcing from node"), "{told}");
+    let event = cluster.wait_for_event("default", "nginxlb", "nodeAssigned").unwrap();
+    assert!(event.contains("announcing from node"), "{event}");
 }
 
-#[test]
-fn the_service_still_works_by_its_cluster_address_from_a_pod() {
-    let cluster = cluster();
+pub(crate) fn the_cluster_ip_of_the_service_works_from_a_pod(cluster: &Cluster) {
     let address = cluster
         .kubectl(&["get", "service", "nginxlb", "-o", "jsonpath={.spec.clusterIP}"])
         .unwrap();
@@ -77,7 +73,7 @@ fn the_service_still_works_by_its_cluster_address_from_a_pod() {
             .is_ok()
     };
     wait_until("an answer inside the cluster", LIMIT, answered).unwrap();
-    // More than once: a pod is reached by itself, on the same node and on another one.
+    // Several times, so that kube-proxy chooses the pod itself, and pods on this and other nodes.
     for _ in 0..6 {
         let answer = cluster
             .kubectl(&["exec", pod, "--", "/testserver", "get", &format!("http://{address}/")])
@@ -86,16 +82,14 @@ fn the_service_still_works_by_its_cluster_address_from_a_pod() {
     }
 }
 
-#[test]
-fn the_services_still_work_by_their_ports_on_every_node() {
-    let cluster = cluster();
+pub(crate) fn the_node_ports_of_the_services_work_on_every_node(cluster: &Cluster) {
     for service in ["nginx-service", "nginxlb"] {
         let port = cluster
             .kubectl(&["get", "service", service, "-o", "jsonpath={.spec.ports[0].nodePort}"])
             .unwrap();
         for node in cluster.spec().nodes() {
             let addresses = cluster.addresses(&node).unwrap();
-            let asked = || client(&cluster).http(&addresses.ipv4, port.parse()?).map(Some);
+            let asked = || client(cluster).http(&addresses.ipv4, port.parse()?).map(Some);
             let answer = wait_for(&format!("an answer from {service} on {node}"), LIMIT, asked).unwrap();
             assert!(
                 answer["pod"].starts_with("nginx-deployment-"),

@@ -1,61 +1,58 @@
-//! Processes that are killed, frozen and restarted.
+//! Processes and nodes that are killed, frozen and restarted.
 
-use lodestone_tests::{NAMESPACE, wait_until};
+use lodestone_tests::{Cluster, NAMESPACE, wait_until};
 use serde_json::json;
 
-use super::{LIMIT, Space, answer, client, cluster, owner};
+use super::{answer, cluster, owner};
+use crate::support::{LIMIT, TestNamespace, client};
 
-#[test]
-fn p2_when_the_speaker_is_killed_the_address_goes_on_being_answered_for_with_the_same_mac() {
-    let cluster = cluster();
-    let space = Space::new(&cluster, "killed");
-    space.pods("web", 2);
-    space.service("web", "web", &json!({}));
-    let address = space.address("web");
-    let node = owner(&cluster, &address);
+pub(crate) fn p2_a_killed_speaker_keeps_its_address_and_mac(cluster: &Cluster) {
+    let ns = TestNamespace::create(cluster, "killed");
+    ns.deploy("web", 2);
+    ns.balance("web", "web", &json!({}));
+    let address = ns.address("web");
+    let node = owner(cluster, &address);
     let pod = cluster.pod_of("speaker", Some(&node)).unwrap();
     cluster.process_of_pod(NAMESPACE, &pod).unwrap().kill();
-    assert_eq!(owner(&cluster, &address), node);
-    answer(&cluster, &address);
+    assert_eq!(owner(cluster, &address), node);
+    answer(cluster, &address);
     cluster.wait_for_lodestone().unwrap();
-    assert_eq!(owner(&cluster, &address), node);
+    assert_eq!(owner(cluster, &address), node);
 }
 
-#[test]
-fn p2_when_the_speaker_is_frozen_another_one_answers_for_it_with_its_mac_and_nothing_moves() {
-    let cluster = cluster();
-    let space = Space::new(&cluster, "frozen");
-    space.pods("web", 2);
-    space.service("web", "web", &json!({}));
-    let address = space.address("web");
-    let node = owner(&cluster, &address);
+pub(crate) fn p2_a_deputy_answers_with_the_mac_of_a_frozen_speaker(cluster: &Cluster) {
+    let ns = TestNamespace::create(cluster, "frozen");
+    ns.deploy("web", 2);
+    ns.balance("web", "web", &json!({}));
+    let address = ns.address("web");
+    let node = owner(cluster, &address);
     let process = cluster
         .process_of_pod(NAMESPACE, &cluster.pod_of("speaker", Some(&node)).unwrap())
         .unwrap();
     process.freeze();
-    client(&cluster).forget_neighbours().unwrap();
-    assert_eq!(owner(&cluster, &address), node);
-    answer(&cluster, &address);
+    client(cluster).forget_neighbours().unwrap();
+    assert_eq!(owner(cluster, &address), node);
+    answer(cluster, &address);
     process.thaw();
     cluster.wait_for_lodestone().unwrap();
-    assert_eq!(owner(&cluster, &address), node);
-    answer(&cluster, &address);
+    assert_eq!(owner(cluster, &address), node);
+    answer(cluster, &address);
 }
 
 #[test]
-fn when_a_node_loses_its_power_another_one_takes_over_and_it_comes_back() {
+fn a_node_that_loses_power_is_replaced_and_takes_nothing_back() {
     let cluster = cluster();
-    let space = Space::new(&cluster, "power");
-    space.pods("web", 3);
-    space.service("web", "web", &json!({}));
-    let address = space.address("web");
+    let ns = TestNamespace::create(&cluster, "power");
+    ns.deploy("web", 3);
+    ns.balance("web", "web", &json!({}));
+    let address = ns.address("web");
     let node = owner(&cluster, &address);
-    // The one with the API server is not for this test.
+    // This test must not power off the node with the API server.
     let node = if node == "cp" {
         let label = "node.kubernetes.io/exclude-from-external-load-balancers";
         cluster.kubectl(&["label", "node", "cp", &format!("{label}=")]).unwrap();
         let mut other = node;
-        // The new owner begins before the old one stops: for a moment both answer.
+        // The new owner starts before the old owner stops: for a moment both answer.
         wait_until("the address to leave the control-plane node", LIMIT, || {
             other = cluster.owner_of(&address).unwrap();
             other != "cp"
@@ -68,7 +65,7 @@ fn when_a_node_loses_its_power_another_one_takes_over_and_it_comes_back() {
         node
     };
     cluster.power_off(&node).unwrap();
-    // While it is in doubt another one answers with the MAC of the owner.
+    // While the node is suspect, a deputy answers with its MAC.
     let mut other = node.clone();
     wait_until("another owner", LIMIT, || {
         other = owner(&cluster, &address);
@@ -83,61 +80,52 @@ fn when_a_node_loses_its_power_another_one_takes_over_and_it_comes_back() {
 #[test]
 fn a_rolling_restart_of_the_controller_changes_no_address() {
     let cluster = cluster();
-    let space = Space::new(&cluster, "rolling-controller");
-    space.pods("web", 1);
+    let ns = TestNamespace::create(&cluster, "rolling-controller");
+    ns.deploy("web", 1);
     for name in ["a", "b", "c"] {
-        space.service(name, "web", &json!({}));
+        ns.balance(name, "web", &json!({}));
     }
-    let addresses = || ["a", "b", "c"].map(|name| space.address(name));
+    let addresses = || ["a", "b", "c"].map(|name| ns.address(name));
     let before = addresses();
     cluster
         .kubectl(&["-n", NAMESPACE, "rollout", "restart", "deployment/lodestone-controller"])
         .unwrap();
-    // A Service that comes meanwhile gets an address of its own.
-    space.service("d", "web", &json!({}));
-    let new = space.address("d");
+    // A Service created meanwhile gets another address.
+    ns.balance("d", "web", &json!({}));
+    let new = ns.address("d");
     cluster.wait_for_lodestone().unwrap();
     assert_eq!((addresses(), before.contains(&new)), (before.clone(), false));
     before.iter().for_each(|address| drop(owner(&cluster, address)));
 }
 
-#[test]
-fn p2_a_rolling_restart_of_the_speakers_changes_no_address_and_no_owner() {
-    let cluster = cluster();
-    let space = Space::new(&cluster, "rolling-speakers");
-    space.pods("web", 2);
+pub(crate) fn p2_a_rolling_restart_of_the_speakers_moves_nothing(cluster: &Cluster) {
+    let ns = TestNamespace::create(cluster, "rolling-speakers");
+    ns.deploy("web", 2);
     for name in ["a", "b"] {
-        space.service(name, "web", &json!({}));
+        ns.balance(name, "web", &json!({}));
     }
-    let before = ["a", "b"].map(|name| space.address(name));
-    let owners = || {
-        before
-            .iter()
-            .map(|address| owner(&cluster, address))
-            .collect::<Vec<_>>()
-    };
+    let before = ["a", "b"].map(|name| ns.address(name));
+    let owners = || before.iter().map(|address| owner(cluster, address)).collect::<Vec<_>>();
     let owned_by = owners();
     cluster
         .kubectl(&["-n", NAMESPACE, "rollout", "restart", "daemonset/lodestone-speaker"])
         .unwrap();
     cluster.wait_for_lodestone().unwrap();
-    assert_eq!(["a", "b"].map(|name| space.address(name)), before);
+    assert_eq!(["a", "b"].map(|name| ns.address(name)), before);
     assert_eq!(owners(), owned_by);
     for address in &before {
-        answer(&cluster, address);
+        answer(cluster, address);
     }
 }
 
-#[test]
-fn p6_without_the_api_server_the_addresses_go_on_being_answered_for() {
-    let cluster = cluster();
+pub(crate) fn p6_addresses_are_answered_without_the_api_server(cluster: &Cluster) {
     let address = cluster.address_of("default", "nginxlb").unwrap();
-    let before = owner(&cluster, &address);
+    let before = owner(cluster, &address);
     cluster.stop_api_server().unwrap();
-    let during = owner(&cluster, &address);
-    let answered = client(&cluster).http(&address, 80);
+    let during = owner(cluster, &address);
+    let answered = client(cluster).http(&address, 80);
     cluster.start_api_server().unwrap();
     answered.unwrap();
     cluster.wait_for_lodestone().unwrap();
-    assert_eq!((during, owner(&cluster, &address)), (before.clone(), before));
+    assert_eq!((during, owner(cluster, &address)), (before.clone(), before));
 }

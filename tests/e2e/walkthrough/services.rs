@@ -1,15 +1,16 @@
-//! What Services get, and what becomes of it.
+//! Services of different kinds, from their creation to their deletion.
 
-use lodestone_tests::wait_until;
+use lodestone_tests::{Cluster, wait_until};
 use serde_json::{Value, json};
 
-use super::{LIMIT, Space, answer, client, cluster, owner};
+use super::{answer, cluster, owner};
+use crate::support::{LIMIT, TestNamespace, client};
 
 #[test]
 fn services_of_other_types_are_left_alone() {
     let cluster = cluster();
-    let space = Space::new(&cluster, "other-types");
-    space.pods("web", 1);
+    let ns = TestNamespace::create(&cluster, "other-types");
+    ns.deploy("web", 1);
     let ports = json!([{"port": 80}]);
     let others = [
         (
@@ -30,13 +31,13 @@ fn services_of_other_types_are_left_alone() {
         ),
     ];
     for (name, spec) in &others {
-        space.apply(&json!({"apiVersion": "v1", "kind": "Service", "metadata": {"name": name}, "spec": spec}));
+        ns.apply(&json!({"apiVersion": "v1", "kind": "Service", "metadata": {"name": name}, "spec": spec}));
     }
-    // When this one, which came later, has its address, the others have been looked at.
-    space.service("balanced", "web", &json!({}));
-    space.address("balanced");
+    // Once this newer Service has an address, the controller has processed the others.
+    ns.balance("balanced", "web", &json!({}));
+    ns.address("balanced");
     for (name, _) in &others {
-        let service = cluster.get(&["-n", &space.name, "service", name]).unwrap();
+        let service = cluster.get(&["-n", &ns.name, "service", name]).unwrap();
         assert_eq!(service["status"]["loadBalancer"], json!({}), "{name}");
         let annotations = service["metadata"]["annotations"].as_object().unwrap();
         assert!(
@@ -48,41 +49,38 @@ fn services_of_other_types_are_left_alone() {
     }
 }
 
-#[test]
-fn without_a_request_an_address_of_the_pool_is_chosen() {
-    let cluster = cluster();
-    let space = Space::new(&cluster, "no-request");
-    space.pods("web", 1);
-    space.service("a", "web", &json!({}));
-    space.service("b", "web", &json!({}));
-    let (a, b) = (space.address("a"), space.address("b"));
+pub(crate) fn without_a_request_an_address_of_the_pool_is_chosen(cluster: &Cluster) {
+    let ns = TestNamespace::create(cluster, "no-request");
+    ns.deploy("web", 1);
+    ns.balance("a", "web", &json!({}));
+    ns.balance("b", "web", &json!({}));
+    let (a, b) = (ns.address("a"), ns.address("b"));
     assert_ne!(a, b);
     for address in [a, b] {
         let last: u8 = address.strip_prefix("192.168.122.").unwrap().parse().unwrap();
         assert!((110..=119).contains(&last) && last != 111, "{address}");
-        owner(&cluster, &address);
-        answer(&cluster, &address);
+        owner(cluster, &address);
+        answer(cluster, &address);
     }
 }
 
 #[test]
-fn a_request_outside_every_pool_is_refused_with_a_reason_and_harms_nobody() {
+fn a_request_outside_all_pools_is_refused_and_affects_no_other() {
     let cluster = cluster();
-    let space = Space::new(&cluster, "outside");
-    space.pods("web", 1);
-    space.service("outside", "web", &json!({"loadBalancerIP": "192.168.122.77"}));
-    let told = cluster.event(&space.name, "outside", "AllocationFailed").unwrap();
+    let ns = TestNamespace::create(&cluster, "outside");
+    ns.deploy("web", 1);
+    ns.balance("outside", "web", &json!({"loadBalancerIP": "192.168.122.77"}));
+    let event = cluster.wait_for_event(&ns.name, "outside", "AllocationFailed").unwrap();
     let wanted = "Warning: Failed to allocate IP for \"outside/outside\": 192.168.122.77 is in no IPAddressPool";
-    assert_eq!(told, wanted);
-    space.service("inside", "web", &json!({}));
-    space.address("inside");
-    assert_eq!(cluster.status_address(&space.name, "outside").unwrap(), "");
+    assert_eq!(event, wanted);
+    ns.balance("inside", "web", &json!({}));
+    ns.address("inside");
+    assert_eq!(cluster.status_address(&ns.name, "outside").unwrap(), "");
     assert!(client(&cluster).who_has("192.168.122.77").unwrap().is_empty());
 }
 
-#[test]
-fn a_service_without_selector_and_with_hand_made_endpoints_works_likewise() {
-    hand_made("by-endpoints", |name, ip| {
+pub(crate) fn hand_made_endpoints_of_a_service_without_selector_work(cluster: &Cluster) {
+    hand_made(cluster, "by-endpoints", |name, ip| {
         json!({
             "apiVersion": "v1", "kind": "Endpoints", "metadata": {"name": name},
             "subsets": [{"addresses": [{"ip": ip}], "ports": [{"name": "http", "port": 80}]}],
@@ -90,9 +88,8 @@ fn a_service_without_selector_and_with_hand_made_endpoints_works_likewise() {
     });
 }
 
-#[test]
-fn a_service_without_selector_and_with_hand_made_endpoint_slices_works_likewise() {
-    hand_made("by-slices", |name, ip| {
+pub(crate) fn hand_made_endpoint_slices_of_a_service_without_selector_work(cluster: &Cluster) {
+    hand_made(cluster, "by-slices", |name, ip| {
         json!({
             "apiVersion": "discovery.k8s.io/v1", "kind": "EndpointSlice", "addressType": "IPv4",
             "metadata": {"name": format!("{name}-1"), "labels": {"kubernetes.io/service-name": name}},
@@ -101,12 +98,12 @@ fn a_service_without_selector_and_with_hand_made_endpoint_slices_works_likewise(
     });
 }
 
-/// A Service without selector; `endpoints` makes an object that leads it to an address.
-fn hand_made(name: &str, endpoints: impl Fn(&str, &str) -> Value) {
-    let cluster = cluster();
-    let space = Space::new(&cluster, name);
-    space.pods("web", 1);
-    let ip = space.kubectl(&[
+/// A Service without selector. `endpoints` takes its name and the address of a pod, and returns an
+/// object that connects the two.
+fn hand_made(cluster: &Cluster, name: &str, endpoints: impl Fn(&str, &str) -> Value) {
+    let ns = TestNamespace::create(cluster, name);
+    ns.deploy("web", 1);
+    let ip = ns.kubectl(&[
         "get",
         "pods",
         "-l",
@@ -114,69 +111,67 @@ fn hand_made(name: &str, endpoints: impl Fn(&str, &str) -> Value) {
         "-o",
         "jsonpath={.items[0].status.podIP}",
     ]);
-    space.service("manual", "none", &json!({"selector": null}));
-    let address = space.address("manual");
+    ns.balance("manual", "none", &json!({"selector": null}));
+    let address = ns.address("manual");
     assert!(
-        client(&cluster).who_has(&address).unwrap().is_empty(),
-        "it has no endpoint yet"
+        client(cluster).who_has(&address).unwrap().is_empty(),
+        "the Service has no endpoint yet"
     );
-    space.apply(&endpoints("manual", &ip));
-    owner(&cluster, &address);
-    answer(&cluster, &address);
+    ns.apply(&endpoints("manual", &ip));
+    owner(cluster, &address);
+    answer(cluster, &address);
 }
 
 #[test]
-fn without_a_ready_endpoint_nobody_answers_and_with_one_again() {
+fn an_address_is_answered_only_while_an_endpoint_is_ready() {
     let cluster = cluster();
-    let space = Space::new(&cluster, "endpoints");
-    space.pods("web", 1);
-    space.service("web", "web", &json!({}));
-    let address = space.address("web");
+    let ns = TestNamespace::create(&cluster, "endpoints");
+    ns.deploy("web", 1);
+    ns.balance("web", "web", &json!({}));
+    let address = ns.address("web");
     owner(&cluster, &address);
-    space.kubectl(&["scale", "deployment/web", "--replicas=0"]);
-    wait_until("the end of the answers", LIMIT, || {
+    ns.kubectl(&["scale", "deployment/web", "--replicas=0"]);
+    wait_until("the answers to end", LIMIT, || {
         client(&cluster).who_has(&address).unwrap().is_empty()
     })
     .unwrap();
-    assert_eq!(space.address("web"), address, "the address stays the Service's");
-    space.kubectl(&["scale", "deployment/web", "--replicas=1"]);
+    assert_eq!(ns.address("web"), address, "the Service keeps its address");
+    ns.kubectl(&["scale", "deployment/web", "--replicas=1"]);
     owner(&cluster, &address);
 }
 
 #[test]
 fn deleting_a_service_frees_its_address_and_ends_the_answers() {
     let cluster = cluster();
-    let space = Space::new(&cluster, "deleting");
-    space.pods("web", 1);
+    let ns = TestNamespace::create(&cluster, "deleting");
+    ns.deploy("web", 1);
     let wanted = json!({"loadBalancerIP": "192.168.122.118"});
-    space.service("first", "web", &wanted);
-    assert_eq!(space.address("first"), "192.168.122.118");
+    ns.balance("first", "web", &wanted);
+    assert_eq!(ns.address("first"), "192.168.122.118");
     owner(&cluster, "192.168.122.118");
-    space.service("second", "web", &wanted);
-    let told = cluster.event(&space.name, "second", "AllocationFailed").unwrap();
+    ns.balance("second", "web", &wanted);
+    let event = cluster.wait_for_event(&ns.name, "second", "AllocationFailed").unwrap();
     assert!(
-        told.ends_with("192.168.122.118 is in use by Service deleting/first"),
-        "{told}"
+        event.ends_with("192.168.122.118 is in use by Service deleting/first"),
+        "{event}"
     );
-    space.kubectl(&["delete", "service", "first"]);
-    // The one that waited gets it, without anything else happening.
-    assert_eq!(space.address("second"), "192.168.122.118");
+    ns.kubectl(&["delete", "service", "first"]);
+    // The waiting Service gets it without further events.
+    assert_eq!(ns.address("second"), "192.168.122.118");
     owner(&cluster, "192.168.122.118");
-    space.kubectl(&["delete", "service", "second"]);
+    ns.kubectl(&["delete", "service", "second"]);
     let silent = || client(&cluster).who_has("192.168.122.118").unwrap().is_empty();
-    wait_until("the end of the answers", LIMIT, silent).unwrap();
+    wait_until("the answers to end", LIMIT, silent).unwrap();
 }
 
-#[test]
-fn udp_is_answered_from_the_address_that_was_asked() {
-    let cluster = cluster();
-    let space = Space::new(&cluster, "udp");
-    space.pods("web", 2);
+pub(crate) fn udp_is_answered_from_the_requested_address(cluster: &Cluster) {
+    let ns = TestNamespace::create(cluster, "udp");
+    ns.deploy("web", 2);
     let ports = json!([{"name": "udp", "port": 53, "targetPort": 80, "protocol": "UDP"}, {"name": "http", "port": 80}]);
-    space.service("web", "web", &json!({"ports": ports}));
-    let address = space.address("web");
-    owner(&cluster, &address);
-    let client = client(&cluster);
+    ns.balance("web", "web", &json!({"ports": ports}));
+    let address = ns.address("web");
+    owner(cluster, &address);
+    let client = client(cluster);
     wait_until("an answer over UDP", LIMIT, || client.udp(&address, 53).is_ok()).unwrap();
     for _ in 0..10 {
         let (answer, from) = client.udp(&address, 53).unwrap();
@@ -185,19 +180,17 @@ fn udp_is_answered_from_the_address_that_was_asked() {
             (address.clone(), "udp")
         );
     }
-    answer(&cluster, &address);
+    answer(cluster, &address);
 }
 
-#[test]
-fn with_traffic_policy_local_a_node_with_a_pod_answers_and_the_pod_sees_the_client() {
-    let cluster = cluster();
-    let space = Space::new(&cluster, "local");
-    space.pods("web", 1);
-    space.service("web", "web", &json!({"externalTrafficPolicy": "Local"}));
-    let address = space.address("web");
-    let node = owner(&cluster, &address);
-    answer(&cluster, &address);
-    let answer = answer(&cluster, &address);
+pub(crate) fn with_traffic_policy_local_a_node_with_a_pod_answers(cluster: &Cluster) {
+    let ns = TestNamespace::create(cluster, "local");
+    ns.deploy("web", 1);
+    ns.balance("web", "web", &json!({"externalTrafficPolicy": "Local"}));
+    let address = ns.address("web");
+    let node = owner(cluster, &address);
+    answer(cluster, &address);
+    let answer = answer(cluster, &address);
     assert_eq!(
         (answer["node"].as_str(), answer["client"].as_str()),
         (node.as_str(), "192.168.122.201")

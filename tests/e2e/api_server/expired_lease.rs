@@ -1,4 +1,5 @@
-//! A controller whose Lease has run out while it stood still: it writes nothing, and forgets nothing that is to be written.
+//! A controller whose Lease expires while it is paused: it writes nothing until it holds the Lease
+//! again, and then writes everything that was due.
 
 use std::time::Duration;
 
@@ -13,13 +14,16 @@ use lodestone_tests::NAMESPACE;
 use serde_json::json;
 use tokio::time::sleep;
 
-use super::{api_errors::start, block_on, cluster, config};
+use super::{block_on, cluster, config, running_controller::start};
 
-/// How often it is looked, a quarter of a second each.
+/// How long two looks at the objects are apart.
+const PAUSE: Duration = Duration::from_millis(250);
+
+/// How many looks a test waits for a change.
 const PATIENCE: usize = 240;
 
 #[test]
-fn beyond_the_deadline_nothing_is_written_and_when_the_lease_goes_on_everything_is() {
+fn nothing_is_written_between_the_expiry_and_renewal_of_the_lease() {
     let cluster = cluster();
     block_on(async {
         let client = Client::try_from(config(&cluster).await).unwrap();
@@ -32,6 +36,7 @@ fn beyond_the_deadline_nothing_is_written_and_when_the_lease_goes_on_everything_
         let service =
             json!({"metadata": {"name": "paused"}, "spec": {"type": "LoadBalancer", "ports": [{"port": 80}]}});
         let options = PostParams::default();
+        // Whether the status of the pool and the status of the Service have been written.
         let written = async || {
             let service = services
                 .get_opt("paused")
@@ -44,7 +49,7 @@ fn beyond_the_deadline_nothing_is_written_and_when_the_lease_goes_on_everything_
         };
         let stays = async |wanted| {
             for _ in 0..8 {
-                sleep(Duration::from_millis(250)).await;
+                sleep(PAUSE).await;
                 assert_eq!(written().await, wanted);
             }
         };
@@ -53,28 +58,28 @@ fn beyond_the_deadline_nothing_is_written_and_when_the_lease_goes_on_everything_
             while written().await != wanted {
                 rounds += 1;
                 assert!(rounds < PATIENCE, "{:?}", written().await);
-                sleep(Duration::from_millis(250)).await;
+                sleep(PAUSE).await;
             }
         };
         let later = || clock::now() + Duration::from_secs(3600);
-        // It was the one that works, and its time was over before it could go on.
+        // The Lease of the leader expires before it can write anything.
         pools
             .create(&options, &serde_json::from_value(pool).unwrap())
             .await
             .unwrap();
         let controller = start(&client, clock::now());
         stays((false, false)).await;
-        // Nobody has taken the Lease meanwhile: it goes on, without having been told that it had lost it.
-        controller.works_until(later());
+        // No other replica has taken the Lease: the leader renews it without noticing the expiry.
+        controller.lead_until(later());
         becomes((true, false)).await;
-        // The same with a Service.
-        controller.works_until(clock::now());
+        // The same for the status of a Service.
+        controller.lead_until(clock::now());
         services
             .create(&options, &serde_json::from_value(service).unwrap())
             .await
             .unwrap();
         stays((true, false)).await;
-        controller.works_until(later());
+        controller.lead_until(later());
         becomes((true, true)).await;
         drop(controller);
         services.delete("paused", &DeleteParams::default()).await.unwrap();

@@ -1,17 +1,12 @@
-//! The CustomResourceDefinitions on a real API server: every field is kept as it was given, and what can't be is refused.
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    reason = "this crate is tests only"
-)]
+//! The CustomResourceDefinitions on a real API server: it stores every field as given, and refuses
+//! invalid values.
 
-use std::path::Path;
-
-use lodestone_tests::{Cluster, Spec, checkout, images};
+use lodestone_tests::Cluster;
 use serde_json::{Value, json};
 
-/// Objects with every field of every kind; what is in `status` is written through the subresource.
+use super::cluster;
+
+/// An object of each kind with all fields. The test writes `status` through the subresource.
 fn samples() -> Vec<Value> {
     let selector = json!({
         "matchLabels": {"a": "b"},
@@ -58,13 +53,14 @@ fn samples() -> Vec<Value> {
     ]
 }
 
+/// Completes an object with an API version and a name.
 fn sample(name: &str, mut object: Value) -> Value {
     object["apiVersion"] = "metallb.io/v1beta1".into();
     object["metadata"] = json!({"name": name, "namespace": "default"});
     object
 }
 
-/// What is different in `found` from what was `given`; more may have been added.
+/// The fields of `given` that `found` lacks or changes. Additional fields do not count.
 fn lost(path: &str, given: &Value, found: &Value) -> Vec<String> {
     match (given, found) {
         (Value::Object(given), Value::Object(found)) => {
@@ -79,28 +75,8 @@ fn lost(path: &str, given: &Value, found: &Value) -> Vec<String> {
 }
 
 #[test]
-fn the_definitions_keep_every_field_and_refuse_what_cannot_be() {
-    let spec = Spec {
-        workers: 0,
-        images: images().unwrap(),
-        ..Spec::new(&format!("d{}", std::process::id()))
-    };
-    let cluster = Cluster::up(spec, Path::new(env!("CARGO_BIN_EXE_cluster"))).unwrap();
-    let definitions = checkout().join("charts/lodestone/files/crds.yaml");
-    cluster
-        .kubectl(&["apply", "-f", definitions.to_str().unwrap()])
-        .unwrap();
-    for kind in [
-        "ipaddresspools",
-        "l2advertisements",
-        "servicel2statuses",
-        "configurationstates",
-    ] {
-        let name = format!("customresourcedefinition/{kind}.metallb.io");
-        cluster
-            .kubectl(&["wait", "--for=condition=Established", &name, "--timeout=30s"])
-            .unwrap();
-    }
+fn the_definitions_keep_every_field_and_refuse_invalid_values() {
+    let cluster = cluster();
     for given in samples() {
         let kind = given["kind"].as_str().unwrap().to_lowercase();
         let given = sample("full", given);
@@ -121,9 +97,17 @@ fn the_definitions_keep_every_field_and_refuse_what_cannot_be() {
     }
     defaults(&cluster);
     refusals(&cluster);
+    for kind in [
+        "ipaddresspools",
+        "l2advertisements",
+        "servicel2statuses",
+        "configurationstates",
+    ] {
+        cluster.kubectl(&["delete", kind, "--all"]).unwrap();
+    }
 }
 
-/// What MetalLB's users leave out, and what stands there then.
+/// Fields that users of MetalLB leave out get the same defaults as there.
 fn defaults(cluster: &Cluster) {
     let pool = json!({"kind": "IPAddressPool", "spec": {"addresses": ["192.0.2.0/24"]}});
     cluster.apply(&sample("small", pool).to_string()).unwrap();
@@ -138,12 +122,13 @@ fn defaults(cluster: &Cluster) {
     ] {
         cluster.apply(&sample(name, object).to_string()).unwrap();
     }
-    // What MetalLB has written has an empty specification.
+    // Objects that MetalLB has written have an empty `spec`.
     cluster
         .apply(&sample("metallb", json!({"kind": "ServiceL2Status", "spec": {}})).to_string())
         .unwrap();
 }
 
+/// Patches with invalid values are refused.
 fn refusals(cluster: &Cluster) {
     let weight = |weight: i32| json!({"spec": {"preferredNodeSelectors": [{"weight": weight, "preference": {}}]}});
     for (kind, change, part) in [

@@ -1,4 +1,4 @@
-//! The controller's process is killed a hundred times at random moments while Services come and go.
+//! The controller is killed a hundred times at random moments while Services come and go.
 
 use std::{
     collections::BTreeMap,
@@ -29,34 +29,38 @@ use super::{block_on, cluster, config};
 const KILLS: usize = 100;
 const WRITERS: u64 = 4;
 
-/// How many Services a writer lets live at a time.
+/// How many Services of a writer exist at a time.
 const ALIVE: usize = 12;
 
-/// What the API server has told, in the order in which it happened.
+/// The addresses of the Services, and every violation, in the order of the watch.
 #[derive(Default)]
 struct Ledger {
-    has: BTreeMap<String, String>,
-    given: usize,
-    wrong: Vec<String>,
+    /// The address of each Service.
+    addresses: BTreeMap<String, String>,
+    assigned: usize,
+    violations: Vec<String>,
+}
+
+/// The address in the status of a Service.
+fn address(service: &Service) -> Option<String> {
+    let status = service.status.as_ref()?;
+    status.load_balancer.as_ref()?.ingress.as_ref()?.first()?.ip.clone()
 }
 
 impl Ledger {
     fn applied(&mut self, service: &Service) {
-        let (name, old) = (service.name_any(), self.has.get(&service.name_any()).cloned());
-        let new = service
-            .status
-            .as_ref()
-            .and_then(|status| status.load_balancer.as_ref()?.ingress.as_ref()?.first()?.ip.clone());
+        let (name, old) = (service.name_any(), self.addresses.get(&service.name_any()).cloned());
+        let new = address(service);
         match (old, new) {
             (Some(old), new) if new.as_ref() != Some(&old) => {
-                self.wrong.push(format!("{name} had {old} and has {new:?}"))
+                self.violations.push(format!("{name} had {old} and has {new:?}"))
             }
             (None, Some(new)) => {
-                if let Some((other, _)) = self.has.iter().find(|(_, has)| **has == new) {
-                    self.wrong.push(format!("{name} got {new}, which {other} has"));
+                if let Some((other, _)) = self.addresses.iter().find(|(_, address)| **address == new) {
+                    self.violations.push(format!("{name} got {new}, which {other} has"));
                 }
-                self.given += 1;
-                self.has.insert(name, new);
+                self.assigned += 1;
+                self.addresses.insert(name, new);
             }
             _ => {}
         }
@@ -71,7 +75,7 @@ fn start(cluster: &Cluster) -> Child {
     assert!(binary.exists(), "{} is missing: run `make images`", binary.display());
     Command::new(binary)
         .env("KUBECONFIG", cluster.state().kubeconfig())
-        // As in a pod, whose containers all have its name.
+        // Every process has the name of the pod, like the restarted containers of a pod.
         .env("METALLB_POD_NAME", "the-pod")
         .args([
             "--namespace",
@@ -87,7 +91,7 @@ fn start(cluster: &Cluster) -> Child {
 }
 
 #[test]
-fn p7_killed_a_hundred_times_under_load_it_gives_nothing_out_twice_and_loses_nothing() {
+fn p7_a_hundred_kills_under_load_neither_lose_nor_double_an_address() {
     let cluster = cluster();
     let pool = json!({
         "apiVersion": "metallb.io/v1beta1", "kind": "IPAddressPool", "metadata": {"name": "death", "namespace": NAMESPACE},
@@ -123,27 +127,21 @@ fn p7_killed_a_hundred_times_under_load_it_gives_nothing_out_twice_and_loses_not
             .unwrap()
             .items
             .iter()
-            .any(|service| {
-                service
-                    .status
-                    .as_ref()
-                    .and_then(|status| status.load_balancer.as_ref()?.ingress.as_ref())
-                    .is_none()
-            })
+            .any(|service| address(service).is_none())
         {
             rounds += 1;
-            assert!(rounds < 240, "a Service waits though there are addresses");
+            assert!(rounds < 240, "a Service waits although addresses are free");
             sleep(Duration::from_millis(250)).await;
         }
         process.kill().unwrap();
         process.wait().unwrap();
         let ledger = ledger.lock().unwrap();
-        assert_eq!(ledger.wrong, [""; 0]);
-        println!("{} addresses were given out between {KILLS} deaths", ledger.given);
+        assert_eq!(ledger.violations, [""; 0]);
+        println!("{} addresses were assigned during {KILLS} kills", ledger.assigned);
         assert!(
-            ledger.given > KILLS,
-            "only {} addresses were given out: this shows nothing",
-            ledger.given
+            ledger.assigned > KILLS,
+            "only {} addresses were assigned: too few to show anything",
+            ledger.assigned
         );
     });
     cluster
@@ -154,6 +152,7 @@ fn p7_killed_a_hundred_times_under_load_it_gives_nothing_out_twice_and_loses_not
         .unwrap();
 }
 
+/// Keeps the ledger by a watch of the Services.
 async fn keep(api: Api<Service>, ledger: Arc<Mutex<Ledger>>) {
     let mut events = watcher(api, watcher::Config::default()).boxed();
     while let Some(event) = events.next().await {
@@ -161,14 +160,14 @@ async fn keep(api: Api<Service>, ledger: Arc<Mutex<Ledger>>) {
         match event.unwrap() {
             watcher::Event::Apply(service) | watcher::Event::InitApply(service) => ledger.applied(&service),
             watcher::Event::Delete(service) => {
-                ledger.has.remove(&service.name_any());
+                ledger.addresses.remove(&service.name_any());
             }
             watcher::Event::Init | watcher::Event::InitDone => {}
         }
     }
 }
 
-/// Makes Services and deletes the oldest, for ever.
+/// Creates Services and deletes the oldest ones, until told to stop.
 async fn write(api: Api<Service>, index: u64, stop: Arc<AtomicBool>) {
     let mut random = StdRng::seed_from_u64(index);
     for number in 0_usize.. {

@@ -1,25 +1,31 @@
-//! Hosts on the network of the speakers that do not mean well: without the key they change nothing (promise P6).
-#![expect(clippy::disallowed_methods, reason = "an enemy sends at a pace of its own")]
+//! Attackers on the network of the speakers: without the key they change nothing (promise P6).
+#![expect(clippy::disallowed_methods, reason = "an attacker sends at a pace of its own")]
+
+mod icmp;
 
 use std::{
     net::{Ipv4Addr, SocketAddr, UdpSocket},
     sync::atomic::{AtomicBool, Ordering},
     thread,
+    time::Duration,
 };
 
 use lodestone_speaker_core::wire::{
     envelope::{Key, Sealer},
     message::{Claim, Datagram, Message},
 };
-use lodestone_tests::{Recorded, wait_for};
+use lodestone_tests::{Cluster, NAMESPACE, RecordedDatagram, wait_for, wait_until};
 use rand::RngExt;
+use serde_json::json;
 use socket2::{Domain, Protocol, Socket, Type};
 
-use super::*;
+use super::{LOOKS, assert_owner, cluster, metric, wait_until_all_are_heard};
+use crate::support::{LIMIT, announced, client};
 
+/// The UDP port of the speakers.
 const PORT: u16 = 7947;
 
-/// The bytes of the Secret that the speakers' key is made of.
+/// The bytes in the Secret from which the speakers derive their key.
 fn secret(cluster: &Cluster) -> Vec<u8> {
     let secret = cluster.get(&["-n", NAMESPACE, "secret", "lodestone-peers"]).unwrap();
     let text = secret["data"]["secretkey"].as_str().unwrap().to_owned();
@@ -27,11 +33,14 @@ fn secret(cluster: &Cluster) -> Vec<u8> {
     bytes.0
 }
 
+/// The IPv4 address of a node on the network of the speakers.
+fn ipv4(cluster: &Cluster, node: &str) -> Ipv4Addr {
+    cluster.addresses(node).unwrap().ipv4.parse().unwrap()
+}
+
 /// Sends datagrams from the client on the LAN to the speaker of a node.
 fn send(cluster: &Cluster, node: &str, datagrams: &[Vec<u8>]) {
-    let to: SocketAddr = format!("{}:{PORT}", cluster.addresses(node).unwrap().ipv4)
-        .parse()
-        .unwrap();
+    let to = SocketAddr::from((ipv4(cluster, node), PORT));
     let sent = client(cluster).within(|| {
         let socket = UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0))?;
         datagrams
@@ -42,8 +51,9 @@ fn send(cluster: &Cluster, node: &str, datagrams: &[Vec<u8>]) {
     sent.unwrap();
 }
 
-/// Messages of a node that is not there, sealed with the key that these bytes make: it lives, and owns an address with the highest epoch.
-fn lies(to: &str, address: &str, secret: &[u8]) -> Vec<Vec<u8>> {
+/// Messages of a node that does not exist, sealed with the key derived from `secret`. They say that
+/// the node is alive and claims `address` with the highest epoch.
+fn forged_messages(to: &str, address: &str, secret: &[u8]) -> Vec<Vec<u8>> {
     let key = Key::new(secret).unwrap();
     let mut sealer = Sealer::new(rand::rng().random());
     let claim = Claim {
@@ -69,6 +79,7 @@ fn lies(to: &str, address: &str, secret: &[u8]) -> Vec<Vec<u8>> {
     sealed.collect()
 }
 
+/// Whether the speaker of `node` has accepted a message of the node that does not exist.
 fn knows_stranger(cluster: &Cluster, node: &str) -> bool {
     metric(cluster, node, "lodestone_speaker_peer_silent{node=\"stranger\"}").is_some()
 }
@@ -80,25 +91,33 @@ fn p6_messages_under_another_key_change_nothing() {
     let nodes = cluster.spec().nodes();
     for node in &nodes {
         for _ in 0..100 {
-            send(&cluster, node, &lies(node, &service.address, b"another secret"));
+            send(
+                &cluster,
+                node,
+                &forged_messages(node, &service.address, b"another secret"),
+            );
         }
     }
-    stays(&cluster, &service);
+    assert_owner(&cluster, &service, &service.owner);
     assert!(nodes.iter().all(|node| !knows_stranger(&cluster, node)));
-    // The same is heard under the right key, or this test would show nothing: that it lives, without any claim.
+    // A heartbeat under the right key is accepted; otherwise this test would prove nothing.
     let node = "w1";
-    send(&cluster, node, &lies(node, &service.address, &secret(&cluster))[..1]);
+    send(
+        &cluster,
+        node,
+        &forged_messages(node, &service.address, &secret(&cluster))[..1],
+    );
     wait_until("the stranger to be heard", LIMIT, || knows_stranger(&cluster, node)).unwrap();
-    stays(&cluster, &service);
+    assert_owner(&cluster, &service, &service.owner);
 }
 
 #[test]
-fn p6_recorded_messages_do_not_keep_a_dead_node_alive_and_do_not_hurt_one_that_is_back() {
+fn p6_replayed_messages_neither_keep_a_node_alive_nor_disturb_it() {
     let cluster = cluster();
     let service = announced(&cluster, "replayed", &json!({}));
-    let recorded: Vec<Recorded> = cluster.record(&service.owner, PORT, 300).unwrap();
+    let recorded: Vec<RecordedDatagram> = cluster.record_datagrams(&service.owner, PORT, 300).unwrap();
     assert!(recorded.len() == 300 && recorded.iter().any(|datagram| datagram.payload.len() > 42));
-    let again = |stop: &AtomicBool| {
+    let replay = |stop: &AtomicBool| {
         client(&cluster).within(|| {
             let socket = UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0))?;
             while !stop.load(Ordering::Relaxed) {
@@ -112,7 +131,7 @@ fn p6_recorded_messages_do_not_keep_a_dead_node_alive_and_do_not_hurt_one_that_i
     };
     let stop = AtomicBool::new(false);
     thread::scope(|scope| {
-        let sending = scope.spawn(|| again(&stop));
+        let sending = scope.spawn(|| replay(&stop));
         cluster.power_off(&service.owner).unwrap();
         let macs = wait_for("another owner", LIMIT, || {
             let macs = client(&cluster).who_has(&service.address)?;
@@ -120,124 +139,96 @@ fn p6_recorded_messages_do_not_keep_a_dead_node_alive_and_do_not_hurt_one_that_i
             Ok((macs.len() == 1 && !macs.contains(&dead)).then_some(macs))
         });
         let back = cluster.bring_back(&service.owner);
-        let came = back.and_then(|()| cluster.wait_for_lodestone());
+        let returned = back.and_then(|()| cluster.wait_for_lodestone());
         let after = cluster.owner_of(&service.address);
         stop.store(true, Ordering::Relaxed);
         sending.join().unwrap().unwrap();
-        came.unwrap();
+        returned.unwrap();
         let mac = cluster.host(&after.unwrap()).mac("eth0").unwrap();
         assert_eq!(macs.unwrap(), [mac].into());
     });
-    all_hear_all(&cluster);
+    wait_until_all_are_heard(&cluster);
 }
 
-#[test]
-fn p6_garbage_as_fast_as_it_comes_moves_nothing() {
-    let cluster = cluster();
-    let service = announced(&cluster, "garbage", &json!({}));
-    let stop = AtomicBool::new(false);
+/// Sends random datagrams to all speakers, as fast as possible, until `stop` is set. Returns how
+/// many.
+fn send_garbage(cluster: &Cluster, stop: &AtomicBool) -> anyhow::Result<u64> {
     let nodes = cluster.spec().nodes();
     let targets: Vec<SocketAddr> = nodes
         .iter()
-        .map(|node| {
-            format!("{}:{PORT}", cluster.addresses(node).unwrap().ipv4)
-                .parse()
-                .unwrap()
-        })
+        .map(|node| SocketAddr::from((ipv4(cluster, node), PORT)))
         .collect();
-    let sent = thread::scope(|scope| {
-        let sending = scope.spawn(|| {
-            client(&cluster).within(|| {
-                let socket = UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0))?;
-                let mut random = rand::rng();
-                // Some of it looks like a message at first.
-                let garbage: Vec<Vec<u8>> = (0..64)
-                    .map(|index| {
-                        let mut bytes: Vec<u8> = (0..random.random_range(0..1400)).map(|_| random.random()).collect();
-                        if let Some(first) = bytes.first_mut().filter(|_| index % 2 == 0) {
-                            *first = 1;
-                        }
-                        bytes
-                    })
-                    .collect();
-                let mut sent = 0_u64;
-                while !stop.load(Ordering::Relaxed) {
-                    for (bytes, target) in garbage.iter().zip(targets.iter().cycle()) {
-                        // A full queue is no failure of this test.
-                        sent += u64::from(socket.send_to(bytes, target).is_ok());
-                    }
+    client(cluster).within(|| {
+        let socket = UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0))?;
+        let mut random = rand::rng();
+        // Half of the datagrams begin like a message.
+        let garbage: Vec<Vec<u8>> = (0..64)
+            .map(|index| {
+                let mut bytes: Vec<u8> = (0..random.random_range(0..1400)).map(|_| random.random()).collect();
+                if let Some(first) = bytes.first_mut().filter(|_| index % 2 == 0) {
+                    *first = 1;
                 }
-                Ok(sent)
+                bytes
             })
-        });
+            .collect();
+        let mut sent = 0;
+        while !stop.load(Ordering::Relaxed) {
+            for (bytes, target) in garbage.iter().zip(targets.iter().cycle()) {
+                // Sending may fail while the queue is full.
+                sent += u64::from(socket.send_to(bytes, target).is_ok());
+            }
+        }
+        Ok(sent)
+    })
+}
+
+#[test]
+fn p6_a_flood_of_garbage_moves_nothing() {
+    let cluster = cluster();
+    let service = announced(&cluster, "garbage", &json!({}));
+    let stop = AtomicBool::new(false);
+    let sent = thread::scope(|scope| {
+        let sending = scope.spawn(|| send_garbage(&cluster, &stop));
         let seen: Vec<_> = (0..LOOKS).map(|_| client(&cluster).who_has(&service.address)).collect();
         stop.store(true, Ordering::Relaxed);
         let mac = cluster.host(&service.owner).mac("eth0").unwrap();
         let seen: Vec<_> = seen.into_iter().map(Result::unwrap).collect();
         assert!(seen.iter().flatten().all(|seen| *seen == mac), "{seen:?}");
-        // A question may be lost in it; not all of them.
-        assert!(seen.iter().any(|macs| !macs.is_empty()), "nobody has answered");
+        // The flood may displace some requests, but not all.
+        assert!(seen.iter().any(|macs| !macs.is_empty()), "no node has answered");
         sending.join().unwrap().unwrap()
     });
     assert!(sent > 10_000, "only {sent} datagrams were sent");
-    all_hear_all(&cluster);
-    stays(&cluster, &service);
-}
-
-/// An ICMP error of `from`: the datagram that `to` has sent there from `port` found nobody (RFC 792: type 3, code 3, its header and eight bytes).
-fn port_unreachable(from: Ipv4Addr, to: Ipv4Addr, port: u16) -> Vec<u8> {
-    let mut header = vec![0x45, 0, 0, 60, 0, 1, 0, 0, 64, 17, 0, 0];
-    header.extend(to.octets());
-    header.extend(from.octets());
-    let sum = checksum(&header);
-    header[10..12].copy_from_slice(&sum.to_be_bytes());
-    let mut packet = vec![3, 3, 0, 0, 0, 0, 0, 0];
-    packet.extend(header);
-    packet.extend(port.to_be_bytes());
-    packet.extend(PORT.to_be_bytes());
-    packet.extend([0, 40, 0, 0]);
-    let sum = checksum(&packet);
-    packet[2..4].copy_from_slice(&sum.to_be_bytes());
-    packet
-}
-
-/// RFC 1071.
-fn checksum(bytes: &[u8]) -> u16 {
-    let words = bytes
-        .chunks(2)
-        .map(|pair| u32::from(pair[0]) << 8 | u32::from(*pair.get(1).unwrap_or(&0)));
-    let sum: u32 = words.sum();
-    let folded = (sum & 0xffff) + (sum >> 16);
-    !u16::try_from((folded & 0xffff) + (folded >> 16)).unwrap()
+    wait_until_all_are_heard(&cluster);
+    assert_owner(&cluster, &service, &service.owner);
 }
 
 #[test]
-fn p6_forged_icmp_errors_are_worth_a_doubt_and_move_nothing() {
+fn p6_forged_icmp_errors_raise_suspicion_and_move_nothing() {
     let cluster = cluster();
     let service = announced(&cluster, "forged", &json!({}));
-    let victim: Ipv4Addr = cluster.addresses(&service.owner).unwrap().ipv4.parse().unwrap();
-    let doubts = |node: &str| {
-        let line = metric(&cluster, node, "lodestone_speaker_doubts_total ");
-        line.and_then(|line| line.rsplit_once(' ')?.1.parse::<u64>().ok())
-            .unwrap_or_default()
-    };
+    let victim = ipv4(&cluster, &service.owner);
     let others: Vec<String> = cluster
         .spec()
         .nodes()
         .into_iter()
         .filter(|node| *node != service.owner)
         .collect();
-    let before: u64 = others.iter().map(|node| doubts(node)).sum();
-    // Whoever hears the LAN knows from which port the others send to the owner.
+    let suspected = || -> u64 {
+        let name = "lodestone_speaker_suspect_total ";
+        others.iter().filter_map(|node| metric(&cluster, node, name)).sum()
+    };
+    let before = suspected();
+    // An attacker on the LAN sees the port from which each node sends to the owner.
     let mut forged = Vec::new();
     for node in &others {
-        let recorded = cluster.record(node, PORT, 100).unwrap();
+        let recorded = cluster.record_datagrams(node, PORT, 100).unwrap();
         let to_victim = recorded
             .iter()
             .filter(|datagram| *datagram.to.ip() == victim && datagram.from.port() != PORT);
         let port = to_victim.map(|datagram| datagram.from.port()).next().unwrap();
-        let node: Ipv4Addr = cluster.addresses(node).unwrap().ipv4.parse().unwrap();
-        forged.push((node, port_unreachable(victim, node, port)));
+        let node = ipv4(&cluster, node);
+        forged.push((node, icmp::port_unreachable(victim, node, (port, PORT))));
     }
     let stop = AtomicBool::new(false);
     thread::scope(|scope| {
@@ -261,39 +252,40 @@ fn p6_forged_icmp_errors_are_worth_a_doubt_and_move_nothing() {
             assert_eq!(macs.unwrap(), [mac.clone()].into());
         }
     });
-    let after: u64 = others.iter().map(|node| doubts(node)).sum();
+    let after = suspected();
     assert!(
         after > before + 10,
-        "the forged errors have reached nobody: {before} doubts before, {after} after"
+        "the forged errors had no effect: {before} suspects before, {after} after"
     );
-    stays(&cluster, &service);
+    assert_owner(&cluster, &service, &service.owner);
 }
 
 #[test]
-fn p6_the_key_is_changed_while_the_speakers_talk_and_nothing_moves() {
+fn p6_key_rotations_move_nothing() {
     let cluster = cluster();
     let service = announced(&cluster, "rotated", &json!({}));
-    // A message that is not understood is counted. How long somebody was silent says nothing: the machine may be busy.
-    let refused = || -> Vec<String> {
+    // The speakers count messages that they cannot decrypt. A gap between heartbeats proves
+    // nothing: the machine may be busy.
+    let refused = || -> Vec<u64> {
         let nodes = cluster.spec().nodes();
         let name = "lodestone_speaker_refused_messages_total ";
         nodes.iter().map(|node| metric(&cluster, node, name).unwrap()).collect()
     };
-    all_hear_all(&cluster);
+    wait_until_all_are_heard(&cluster);
     let before = refused();
     for round in 0..3 {
         let patch = json!({"stringData": {"secretkey": format!("another secret, number {round}")}}).to_string();
         cluster
             .kubectl(&["-n", NAMESPACE, "patch", "secret", "lodestone-peers", "-p", &patch])
             .unwrap();
-        stays(&cluster, &service);
+        assert_owner(&cluster, &service, &service.owner);
     }
-    assert_eq!(refused(), before, "everybody has understood everybody all the time");
-    all_hear_all(&cluster);
-    // One that starts now knows the last key only.
+    assert_eq!(refused(), before, "every speaker could decrypt every message");
+    wait_until_all_are_heard(&cluster);
+    // A speaker that starts now knows only the latest key.
     let pod = cluster.pod_of("speaker", Some(&service.owner)).unwrap();
     cluster.kubectl(&["-n", NAMESPACE, "delete", "pod", &pod]).unwrap();
     cluster.wait_for_lodestone().unwrap();
-    all_hear_all(&cluster);
-    stays(&cluster, &service);
+    wait_until_all_are_heard(&cluster);
+    assert_owner(&cluster, &service, &service.owner);
 }

@@ -1,5 +1,5 @@
-//! What a speaker tells of its Services while other speakers clean up after each other: whoever announces is named in the end, for each
-//! address of a Service.
+//! The ServiceL2Status objects of several speakers, which also clean up after each other: in the
+//! end there is one for each node that announces an address of a Service.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -32,28 +32,33 @@ use tower::{Layer, Service};
 
 use super::{block_on, cluster, config};
 
-/// How often it is looked, a quarter of a second each.
+/// How long two looks at the objects are apart.
+const PAUSE: Duration = Duration::from_millis(250);
+
+/// How many looks a test waits for a change.
 const PATIENCE: usize = 240;
 
-/// Somebody who deletes an object so many times between the two writes that make it: of the object, and of its status.
+/// Deletes an object between the two writes that create it (the object, then its status), a limited
+/// number of times.
 #[derive(Clone)]
 struct Deleter {
     client: Client,
-    times: Arc<AtomicU32>,
+    /// How many deletions are left.
+    left: Arc<AtomicU32>,
 }
 
 #[derive(Clone)]
-struct Deleting<S>(S, Deleter);
+struct DeletingService<S>(S, Deleter);
 
 impl<S> Layer<S> for Deleter {
-    type Service = Deleting<S>;
+    type Service = DeletingService<S>;
 
-    fn layer(&self, inner: S) -> Deleting<S> {
-        Deleting(inner, self.clone())
+    fn layer(&self, inner: S) -> DeletingService<S> {
+        DeletingService(inner, self.clone())
     }
 }
 
-impl<S> Service<Request<Body>> for Deleting<S>
+impl<S> Service<Request<Body>> for DeletingService<S>
 where
     S: Service<Request<Body>>,
     S::Future: Send + 'static,
@@ -74,13 +79,13 @@ where
             .and_then(|path| path.rsplit('/').next())
             .map(str::to_owned);
         let deleter = self.1.clone();
-        // Nothing is sent before it is waited for.
+        // The request is sent when the future is polled.
         let answer = self.0.call(request);
         Box::pin(async move {
             let left = |left: u32| left.checked_sub(1);
             if let Some(name) = name
                 && deleter
-                    .times
+                    .left
                     .fetch_update(Ordering::SeqCst, Ordering::SeqCst, left)
                     .is_ok()
             {
@@ -92,13 +97,15 @@ where
     }
 }
 
-/// A node that announces an address of `service`, while others announce others; it ends when this is dropped.
-struct Node {
+/// A running status reporter of a speaker. It ends when this is dropped.
+struct RunningReporter {
     _tasks: [Task; 2],
     _owned: watch::Sender<Option<Vec<Owned>>>,
 }
 
-fn node(client: &Client, name: &str, service: &str, address: &str, beside: &[&str]) -> Node {
+/// Starts the reporter of node `name`, which announces `address` of `service`. The nodes `beside`
+/// announce other addresses of it.
+fn report(client: &Client, name: &str, service: &str, address: &str, beside: &[&str]) -> RunningReporter {
     let (events, sending) = Events::start(client.clone(), "test", None);
     let reporter = Reporter {
         client: client.clone(),
@@ -116,14 +123,14 @@ fn node(client: &Client, name: &str, service: &str, address: &str, beside: &[&st
         interfaces: None,
         beside: beside.iter().map(|node| NodeName::from(*node)).collect(),
     }]));
-    Node {
+    RunningReporter {
         _tasks: [sending, reporting],
         _owned: sender,
     }
 }
 
-/// Waits until exactly these nodes are named.
-async fn named(statuses: &Api<ServiceL2Status>, wanted: &[&str]) {
+/// Waits until the statuses name exactly these nodes.
+async fn wait_for_nodes(statuses: &Api<ServiceL2Status>, wanted: &[&str]) {
     let wanted: BTreeSet<String> = wanted.iter().map(|node| (*node).to_owned()).collect();
     let mut nodes = BTreeSet::new();
     for _ in 0..PATIENCE {
@@ -132,12 +139,12 @@ async fn named(statuses: &Api<ServiceL2Status>, wanted: &[&str]) {
         if nodes == wanted {
             return;
         }
-        sleep(Duration::from_millis(250)).await;
+        sleep(PAUSE).await;
     }
-    panic!("{nodes:?}, not {wanted:?}");
+    panic!("the statuses name {nodes:?}, not {wanted:?}");
 }
 
-async fn forget(statuses: &Api<ServiceL2Status>) {
+async fn delete_all(statuses: &Api<ServiceL2Status>) {
     let all = Default::default();
     statuses
         .delete_collection(&DeleteParams::default(), &all)
@@ -146,7 +153,7 @@ async fn forget(statuses: &Api<ServiceL2Status>) {
 }
 
 #[test]
-fn a_status_that_is_deleted_while_it_is_written_comes_back() {
+fn a_status_deleted_while_it_is_written_is_restored() {
     let cluster = cluster();
     block_on(async {
         let config = config(&cluster).await;
@@ -154,36 +161,36 @@ fn a_status_that_is_deleted_while_it_is_written_comes_back() {
         let statuses: Api<ServiceL2Status> = Api::namespaced(client.clone(), NAMESPACE);
         let deleter = Deleter {
             client: client.clone(),
-            times: Arc::new(AtomicU32::new(3)),
+            left: Arc::new(AtomicU32::new(3)),
         };
         let disturbed = ClientBuilder::try_from(config).unwrap().with_layer(&deleter).build();
-        let two = node(&disturbed, "w2", "both", "10.9.0.2", &[]);
-        named(&statuses, &["w2"]).await;
-        assert_eq!(deleter.times.load(Ordering::SeqCst), 0);
-        drop(two);
-        forget(&statuses).await;
+        let reporter = report(&disturbed, "w2", "both", "10.9.0.2", &[]);
+        wait_for_nodes(&statuses, &["w2"]).await;
+        assert_eq!(deleter.left.load(Ordering::SeqCst), 0);
+        drop(reporter);
+        delete_all(&statuses).await;
     });
 }
 
 #[test]
-fn a_status_that_somebody_deletes_comes_back() {
+fn a_deleted_status_is_restored() {
     let cluster = cluster();
     block_on(async {
         let client = Client::try_from(config(&cluster).await).unwrap();
         let statuses: Api<ServiceL2Status> = Api::namespaced(client.clone(), NAMESPACE);
-        let two = node(&client, "w2", "both", "10.9.0.2", &[]);
+        let reporter = report(&client, "w2", "both", "10.9.0.2", &[]);
         for _ in 0..3 {
-            named(&statuses, &["w2"]).await;
-            forget(&statuses).await;
+            wait_for_nodes(&statuses, &["w2"]).await;
+            delete_all(&statuses).await;
         }
-        named(&statuses, &["w2"]).await;
-        drop(two);
-        forget(&statuses).await;
+        wait_for_nodes(&statuses, &["w2"]).await;
+        drop(reporter);
+        delete_all(&statuses).await;
     });
 }
 
 #[test]
-fn a_status_that_is_only_half_written_is_left_to_the_node_that_writes_it() {
+fn a_status_half_written_by_another_announcer_is_left_alone() {
     let cluster = cluster();
     block_on(async {
         let client = Client::try_from(config(&cluster).await).unwrap();
@@ -197,24 +204,25 @@ fn a_status_that_is_only_half_written_is_left_to_the_node_that_writes_it() {
             })
         };
         let parameters = PatchParams::apply("test").force();
-        // One of a node that announces the other address, and one of a node that does not announce any more.
+        // w3 announces the other address and has not written its status yet. w1 no longer
+        // announces.
         for (name, node) in [("half", "w3"), ("gone", "w1")] {
             let object = Patch::Apply(object(name, node));
             statuses.patch(name, &parameters, &object).await.unwrap();
         }
-        let two = node(&client, "w2", "both", "10.9.0.2", &["w3"]);
+        let reporter = report(&client, "w2", "both", "10.9.0.2", &["w3"]);
         let mut names = Vec::new();
         for _ in 0..PATIENCE {
             let objects = statuses.list(&Default::default()).await.unwrap();
             names = objects.iter().map(ResourceExt::name_any).collect();
-            // Once the other one has gone, it has cleaned up.
+            // The reporter has cleaned up once the object of w1 is gone.
             if !names.iter().any(|name| name == "gone") {
                 break;
             }
-            sleep(Duration::from_millis(250)).await;
+            sleep(PAUSE).await;
         }
         assert!(names.len() == 2 && names.iter().any(|name| name == "half"), "{names:?}");
-        drop(two);
-        forget(&statuses).await;
+        drop(reporter);
+        delete_all(&statuses).await;
     });
 }

@@ -1,5 +1,6 @@
-//! A layer of the client that lets requests fail, by seed: refusals (409, 410, 429, 500), requests that never arrive, answers that get lost
-//! after the server has done what was asked, and watches that are cut.
+//! A layer of the client that makes requests fail, by seed. Requests are refused (409, 410, 429,
+//! 500) or get lost, responses get lost after the server has carried out the request, and watches
+//! end early.
 
 use std::{
     collections::BTreeMap,
@@ -18,15 +19,16 @@ use rand::{RngExt, SeedableRng, rngs::StdRng};
 use serde_json::{Value, json};
 use tower::{BoxError, Layer, Service};
 
-type Answer = UnsyncBoxBody<Bytes, BoxError>;
+/// The body of a response.
+type ResponseBody = UnsyncBoxBody<Bytes, BoxError>;
 
-/// How requests fail.
+/// Injects faults into requests, and counts them.
 #[derive(Clone)]
 pub(crate) struct Faults(Arc<Mutex<State>>);
 
 struct State {
     random: StdRng,
-    on: bool,
+    enabled: bool,
     injected: BTreeMap<&'static str, u32>,
     needless: Vec<String>,
 }
@@ -35,11 +37,11 @@ struct State {
 enum Fate {
     Pass,
     Refused(StatusCode, &'static str),
-    /// It never arrives.
+    /// The request never arrives.
     Lost,
-    /// It is done, and the answer gets lost.
-    AnswerLost,
-    /// The answer breaks off after this time.
+    /// The server carries out the request, and the response gets lost.
+    ResponseLost,
+    /// The response ends after this time.
     Cut(Duration),
 }
 
@@ -47,30 +49,30 @@ impl Faults {
     pub(crate) fn new(seed: u64) -> Self {
         Self(Arc::new(Mutex::new(State {
             random: StdRng::seed_from_u64(seed),
-            on: true,
+            enabled: true,
             injected: BTreeMap::new(),
             needless: Vec::new(),
         })))
     }
 
-    /// No more failures from now on.
+    /// Injects no more faults from now on.
     pub(crate) fn stop(&self) {
-        self.0.lock().unwrap().on = false;
+        self.0.lock().unwrap().enabled = false;
     }
 
-    /// How often each kind of failure was injected.
+    /// The number of injected faults of each kind.
     pub(crate) fn injected(&self) -> BTreeMap<&'static str, u32> {
         self.0.lock().unwrap().injected.clone()
     }
 
-    /// The statuses that were written although they said so already.
+    /// The paths of status patches that changed nothing.
     pub(crate) fn needless(&self) -> Vec<String> {
         self.0.lock().unwrap().needless.clone()
     }
 
     fn fate(&self, watch: bool) -> Fate {
         let mut state = self.0.lock().unwrap();
-        if !state.on {
+        if !state.enabled {
             return Fate::Pass;
         }
         let dice = state.random.random_range(0..100);
@@ -85,14 +87,14 @@ impl Faults {
             (false, 5..8) => ("429", Fate::Refused(StatusCode::TOO_MANY_REQUESTS, "TooManyRequests")),
             (_, 50..54) => ("500", Fate::Refused(StatusCode::INTERNAL_SERVER_ERROR, "InternalError")),
             (_, 54..58) => ("request lost", Fate::Lost),
-            (false, 58..64) => ("answer lost", Fate::AnswerLost),
+            (false, 58..64) => ("response lost", Fate::ResponseLost),
             _ => return Fate::Pass,
         };
         *state.injected.entry(name).or_default() += 1;
         fate
     }
 
-    /// A status that was written and is now what it was: the API server gives back the version that was sent.
+    /// Records a patch that changed nothing: the API server then returns the version that was sent.
     fn note_needless(&self, path: &str, sent: &Bytes, got: &Bytes) {
         let version = |bytes: &Bytes| {
             let object: Value = serde_json::from_slice(bytes).ok()?;
@@ -130,9 +132,9 @@ where
     B: hyper::body::Body<Data = Bytes> + Send + Unpin + 'static,
     B::Error: Into<BoxError>,
 {
-    type Response = Response<Answer>;
+    type Response = Response<ResponseBody>;
     type Error = BoxError;
-    type Future = Pin<Box<dyn Future<Output = Result<Response<Answer>, BoxError>> + Send>>;
+    type Future = Pin<Box<dyn Future<Output = Result<Response<ResponseBody>, BoxError>> + Send>>;
 
     fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), BoxError>> {
         self.inner.poll_ready(context)
@@ -145,15 +147,15 @@ where
         match fate {
             Fate::Refused(status, reason) => return Box::pin(async move { Ok(refusal(status, reason)) }),
             Fate::Lost => return Box::pin(async { Err("the request got lost".into()) }),
-            Fate::Pass | Fate::AnswerLost | Fate::Cut(_) => {}
+            Fate::Pass | Fate::ResponseLost | Fate::Cut(_) => {}
         }
         let (parts, body) = request.into_parts();
-        // What the client sends is in memory already.
+        // The body of a request is in memory already.
         let sent = body.collect().now_or_never().unwrap().unwrap().to_bytes();
-        let answer = self.inner.call(Request::from_parts(parts, Body::from(sent.clone())));
+        let response = self.inner.call(Request::from_parts(parts, Body::from(sent.clone())));
         let faults = self.faults.clone();
         Box::pin(async move {
-            let (parts, body) = answer.await?.into_parts();
+            let (parts, body) = response.await?.into_parts();
             let mut frames = body
                 .into_data_stream()
                 .map(|chunk| chunk.map(Frame::data).map_err(Into::into))
@@ -166,15 +168,15 @@ where
                 faults.note_needless(&path, &sent, &got);
                 frames = futures::stream::once(async move { Ok(Frame::data(got)) }).boxed();
             }
-            if matches!(fate, Fate::AnswerLost) {
-                return Err("the answer got lost".into());
+            if matches!(fate, Fate::ResponseLost) {
+                return Err("the response got lost".into());
             }
             Ok(Response::from_parts(parts, StreamBody::new(frames).boxed_unsync()))
         })
     }
 }
 
-fn refusal(status: StatusCode, reason: &str) -> Response<Answer> {
+fn refusal(status: StatusCode, reason: &str) -> Response<ResponseBody> {
     let text = json!({
         "kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Failure", "message": "injected", "reason": reason,
         "code": status.as_u16(),

@@ -1,0 +1,59 @@
+//! A controller in the process of the test.
+
+use std::time::Instant;
+
+use futures::{FutureExt, future::ready};
+use kube::Client;
+use lodestone_controller::{controller::Controller, core::Core, plan::OnPoolChange};
+use lodestone_daemon::{
+    events::Events,
+    readiness::Readiness,
+    task::{Task, spawn},
+};
+use lodestone_tests::NAMESPACE;
+use tokio::sync::{mpsc, watch};
+
+/// A controller in this process. Dropping it is like killing a process.
+pub(super) struct RunningController {
+    _tasks: [Task; 2],
+    leads: watch::Sender<Option<Instant>>,
+    _reviews: mpsc::Sender<lodestone_controller::webhook::server::Review>,
+}
+
+impl RunningController {
+    /// Makes its Lease last until then.
+    pub(super) fn lead_until(&self, until: Instant) {
+        self.leads.send_replace(Some(until));
+    }
+}
+
+/// Starts a controller whose Lease lasts until then.
+pub(super) fn start(client: &Client, until: Instant) -> RunningController {
+    let (leads, leading) = watch::channel(None);
+    let (questions, questions_received) = mpsc::channel(1);
+    let (reviews, reviews_received) = mpsc::channel(1);
+    let (events, sender) = Events::start(client.clone(), "lodestone-controller", None);
+    let controller = Controller {
+        client: client.clone(),
+        namespace: NAMESPACE.to_owned(),
+        class: String::new(),
+        events,
+        questions: questions_received,
+        reviews: reviews_received,
+        owner: ready(None).boxed().shared(),
+        ready: Readiness::default().gate("everything"),
+        leads: leading,
+    };
+    let task = spawn(async move {
+        // Keeps the channel open, on which no question arrives.
+        let _questions = questions;
+        controller.run(Core::new(OnPoolChange::Retain)).await;
+    });
+    let running = RunningController {
+        _tasks: [task, sender],
+        leads,
+        _reviews: reviews,
+    };
+    running.lead_until(until);
+    running
+}
