@@ -4,7 +4,7 @@
 //! every start: every address in a Service's status is adopted before the first one is given out. It knows nothing of what it may
 //! give to whom for other reasons than sharing: that is the plan's business.
 
-mod free;
+mod first_fit;
 mod sharing;
 
 use std::{

@@ -5,17 +5,17 @@
 //!             (views)    (pure)   (patches)
 //! ```
 //!
-//! [`alloc`], [`service`] and [`plan`] are pure: they know no client, no clock and no task. [`controller`] is the one task that owns
-//! all state; [`apply`] writes what was planned.
+//! [`alloc`], [`service_view`] and [`plan`] are pure: they know no client, no clock and no task. [`event_loop`] is the one task that owns
+//! all state; [`status`] writes what was planned.
 #![forbid(unsafe_code)]
 
+pub mod admission;
 pub mod alloc;
-pub mod apply;
-pub mod controller;
-pub mod core;
+pub mod event_loop;
 pub mod metrics;
-pub mod peers_secret;
+pub mod peer_key;
 pub mod plan;
-pub mod service;
+pub mod reconciler;
+pub mod service_view;
 pub mod status;
 pub mod webhook;

@@ -11,7 +11,7 @@ use clap::{Parser, ValueEnum};
 use futures::FutureExt;
 use k8s_openapi::{api::apps::v1::Deployment, apimachinery::pkg::apis::meta::v1::OwnerReference};
 use kube::{Api, Client, Resource};
-use lodestone_controller::{controller::Controller, core::Core, peers_secret, plan::OnPoolChange, webhook};
+use lodestone_controller::{event_loop::EventLoop, peer_key, plan::OnPoolChange, reconciler::Reconciler, webhook};
 use lodestone_daemon::{
     admin, client, clock,
     events::Events,
@@ -121,7 +121,7 @@ async fn main() -> Result<()> {
     let (events, _events) = Events::start(client.clone(), "lodestone-controller", pod_name.clone());
     let works = webhook_mode != WebhookMode::Onlywebhook;
     let _secret = (works && !ml_secret_name.is_empty()).then(|| {
-        spawn(peers_secret::ensure(
+        spawn(peer_key::ensure(
             client.clone(),
             common.namespace.clone(),
             ml_secret_name,
@@ -134,7 +134,7 @@ async fn main() -> Result<()> {
         let elector = Elector::new(me.clone(), Timing::default());
         spawn(lease::hold(lease.clone(), elector, leads))
     });
-    let controller = Controller {
+    let controller = EventLoop {
         owner: owner(client.clone(), common.namespace.clone(), deployment)
             .boxed()
             .shared(),
@@ -148,7 +148,7 @@ async fn main() -> Result<()> {
         leads: leading,
     };
     tokio::select! {
-        () = controller.run(Core::new(on_pool_change)) => {}
+        () = controller.run(Reconciler::new(on_pool_change)) => {}
         told = shutdown::requested() => told?,
     }
     // Nothing is written any more: another replica may begin.

@@ -11,7 +11,7 @@ use prometheus_client::{
     registry::Registry,
 };
 
-use crate::{core::Core, service::ServiceView};
+use crate::{reconciler::Reconciler, service_view::ServiceView};
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct OfPool {
@@ -176,7 +176,7 @@ impl Metrics {
 
     /// All of it in the text format of OpenMetrics.
     #[must_use]
-    pub fn text(&self, core: &Core) -> String {
+    pub fn text(&self, core: &Reconciler) -> String {
         self.read(core);
         let mut text = String::new();
         // Writing into a string does not fail.
@@ -184,7 +184,7 @@ impl Metrics {
         text
     }
 
-    fn read(&self, core: &Core) {
+    fn read(&self, core: &Reconciler) {
         // What belongs to a pool that is gone goes with it.
         for family in [
             &self.total,

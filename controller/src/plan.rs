@@ -16,7 +16,7 @@ use lodestone_daemon::events::Note;
 
 use crate::{
     alloc::Allocator,
-    service::{Request, ServiceView},
+    service_view::{Request, ServiceView},
 };
 pub use adopt::adopt;
 use adopt::{FOREIGN, follow_edit, observe, withdraw};

@@ -10,8 +10,8 @@
 //! Whatever gets past it (it fails open) is refused by `Config::build`, with a condition on the object.
 
 pub mod certificates;
-pub mod keeper;
-pub mod review;
+pub mod rotation;
+
 pub mod server;
 
 use std::{net::Ipv6Addr, sync::Arc};
@@ -42,7 +42,7 @@ pub async fn start(
         .await
         .context("the webhook can't be served")?;
     let (serve, certificate) = watch::channel(None::<Arc<_>>);
-    let keeper = keeper::Keeper {
+    let keeper = rotation::Keeper {
         client,
         namespace: namespace.clone(),
         secret: name.to_owned(),

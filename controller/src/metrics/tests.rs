@@ -29,8 +29,8 @@ fn service(name: &str, ip: Option<&str>, pool: &str) -> ServiceView {
     ServiceView::new(&serde_json::from_value(object).unwrap(), "")
 }
 
-fn core(services: Vec<ServiceView>, pools: Vec<IPAddressPool>, leads: bool) -> Core {
-    let mut core = Core::new(OnPoolChange::Retain);
+fn core(services: Vec<ServiceView>, pools: Vec<IPAddressPool>, leads: bool) -> Reconciler {
+    let mut core = Reconciler::new(OnPoolChange::Retain);
     core.lead(leads);
     for service in services {
         core.service(Change::Applied(service));

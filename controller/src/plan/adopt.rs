@@ -10,7 +10,7 @@ use lodestone_daemon::events::Note;
 use super::{Facts, Plan, Write, choose::Chooser, keep::Keep, list};
 use crate::{
     alloc::{Allocator, Tenant},
-    service::ServiceView,
+    service_view::ServiceView,
 };
 
 /// When a Service of another load balancer got its addresses, in the allocator: whoever has one of them from us was there before.

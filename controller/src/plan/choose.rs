@@ -7,7 +7,7 @@ use lodestone_crds::{Family, config::Pool};
 use super::{Facts, list};
 use crate::{
     alloc::{Allocator, Taken},
-    service::FamilyPolicy,
+    service_view::FamilyPolicy,
 };
 
 /// What the Service is to have.

@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use lodestone_crds::Family;
 
 use super::{OnPoolChange, choose::Chooser, list};
-use crate::{alloc::Taken, service::FamilyPolicy};
+use crate::{alloc::Taken, service_view::FamilyPolicy};
 
 /// Whether a Service may go on with the addresses that it has.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -34,7 +34,7 @@ use tokio::{
 };
 use tokio_rustls::TlsAcceptor;
 
-use super::review::{Change, Edit, Verdict};
+use crate::admission::{Change, Edit, Verdict};
 
 /// The path that the API server asks at.
 pub const PATH: &str = "/validate";

@@ -5,13 +5,13 @@ use std::collections::{BTreeMap, HashMap};
 use lodestone_crds::{Config, ConfigurationState, IPAddressPool, L2Advertisement};
 use lodestone_daemon::{ObjectKey, events::Note};
 
-use super::{Core, WATCHES};
+use super::{Reconciler, WATCHES};
 use crate::{
+    admission::{Edit, Known, Verdict, review},
     alloc::Allocator,
-    webhook::review::{Edit, Known, Verdict, review},
 };
 
-impl Core {
+impl Reconciler {
     /// The controller's own ConfigurationState, if that is known yet and there is one.
     #[must_use]
     pub fn state(&self) -> Option<Option<&ConfigurationState>> {

@@ -7,9 +7,9 @@ use lodestone_crds::{
 };
 use lodestone_daemon::watch::Change;
 
-use super::{Core, WATCHES};
+use super::{Reconciler, WATCHES};
 
-impl Core {
+impl Reconciler {
     /// Takes in a change of an IPAddressPool.
     pub fn pool(&mut self, change: Change<IPAddressPool>) {
         let kind = ObjectKind::IPAddressPool;

@@ -5,7 +5,7 @@ use lodestone_daemon::watch::Change;
 use serde_json::json;
 
 use super::*;
-use crate::{plan::OnPoolChange, service::ServiceView};
+use crate::{plan::OnPoolChange, service_view::ServiceView};
 
 fn pool(name: &str, spec: Value, status: Value) -> IPAddressPool {
     serde_json::from_value(json!({
@@ -27,8 +27,8 @@ fn service(name: &str, ip: &str) -> ServiceView {
     ServiceView::new(&serde_json::from_value(object).unwrap(), "")
 }
 
-fn core(services: &[(&str, &str)], pools: Vec<IPAddressPool>, state: Option<Value>) -> Core {
-    let mut core = Core::new(OnPoolChange::Retain);
+fn core(services: &[(&str, &str)], pools: Vec<IPAddressPool>, state: Option<Value>) -> Reconciler {
+    let mut core = Reconciler::new(OnPoolChange::Retain);
     core.lead(true);
     for (name, ip) in services {
         core.service(Change::Applied(service(name, ip)));

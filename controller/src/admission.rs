@@ -13,7 +13,7 @@ use lodestone_crds::{
 };
 use lodestone_daemon::ObjectKey;
 
-use crate::{plan::OnPoolChange, service::ServiceView};
+use crate::{plan::OnPoolChange, service_view::ServiceView};
 
 /// How many warnings there are of one sort; kubectl shows each on a line.
 const NAMED: usize = 10;

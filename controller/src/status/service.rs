@@ -15,8 +15,8 @@ use lodestone_daemon::{
 use serde_json::json;
 
 use crate::{
-    core::Job,
-    service::{POOL_ANNOTATION, PORT_IN_USE, PORTS_ERROR},
+    reconciler::Job,
+    service_view::{POOL_ANNOTATION, PORT_IN_USE, PORTS_ERROR},
 };
 
 /// Writes a status, if the Service is still the one that the plan was made from (its resourceVersion). Gives back the Service as it is

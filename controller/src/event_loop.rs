@@ -1,5 +1,5 @@
 //! The one task that owns all state of the controller. It waits for changes of the API server and for its own writes to end, tells
-//! the [`Core`], and starts what that wants to have written.
+//! the [`Reconciler`], and starts what that wants to have written.
 
 use std::{
     collections::{BTreeMap, VecDeque},
@@ -32,10 +32,9 @@ use serde_json::json;
 use tokio::sync::{mpsc, watch};
 
 use crate::{
-    apply,
-    core::{Core, Job},
     metrics::Metrics,
-    service::ServiceView,
+    reconciler::{Job, Reconciler},
+    service_view::ServiceView,
     status,
     webhook::server::Review,
 };
@@ -56,7 +55,7 @@ const LEASE_WAIT: Duration = Duration::from_secs(1);
 pub type Owner = Shared<BoxFuture<'static, Option<OwnerReference>>>;
 
 /// What the controller works with.
-pub struct Controller {
+pub struct EventLoop {
     /// The API server.
     pub client: Client,
     /// The namespace of all configuration.
@@ -94,9 +93,9 @@ enum Done {
     StatusesWritten(Vec<(ObjectReference, Note)>, bool),
 }
 
-impl Controller {
+impl EventLoop {
     /// Works until it is dropped.
-    pub async fn run(self, mut core: Core) {
+    pub async fn run(self, mut core: Reconciler) {
         let Self {
             client,
             namespace,
@@ -265,7 +264,7 @@ fn watches(client: &Client, namespace: &str) -> SelectAll<BoxStream<'static, Tol
     );
     let states = changes(
         Api::<Guarded<ConfigurationState>>::namespaced(client.clone(), namespace),
-        config().fields(&format!("metadata.name={}", status::STATE_NAME)),
+        config().fields(&format!("metadata.name={}", status::desired::STATE_NAME)),
     );
     let mut all = SelectAll::new();
     all.push(namespaces.boxed());
@@ -276,7 +275,7 @@ fn watches(client: &Client, namespace: &str) -> SelectAll<BoxStream<'static, Tol
 }
 
 async fn write(client: Client, class: String, job: Job) -> Done {
-    match apply::write(&client, &job).await {
+    match status::service::write(&client, &job).await {
         Ok(service) => Done::Written(Box::new(ServiceView::new(&service, &class))),
         Err(error) => Done::Failed(job.key, error),
     }
@@ -292,13 +291,18 @@ fn tell_failure(key: &ObjectKey, error: &kube::Error, wait: Duration) {
     }
 }
 
-fn write_statuses(client: Client, namespace: String, owner: Owner, core: &Core) -> impl Future<Output = Done> + use<> {
-    let outdated = status::outdated(core, clock::wall());
+fn write_statuses(
+    client: Client,
+    namespace: String,
+    owner: Owner,
+    core: &Reconciler,
+) -> impl Future<Output = Done> + use<> {
+    let outdated = status::desired::outdated(core, clock::wall());
     async move {
         let (mut all, mut notes) = (true, Vec::new());
         let owner = owner.await;
         for wanted in outdated {
-            match status::write(&client, &namespace, owner.as_ref(), &wanted).await {
+            match status::desired::write(&client, &namespace, owner.as_ref(), &wanted).await {
                 Ok(()) => notes.extend(wanted.note),
                 Err(error) => {
                     let (target, name) = (wanted.target, wanted.name);
@@ -311,7 +315,7 @@ fn write_statuses(client: Client, namespace: String, owner: Owner, core: &Core) 
     }
 }
 
-fn debug_state(core: &Core) -> serde_json::Value {
+fn debug_state(core: &Reconciler) -> serde_json::Value {
     let addresses: serde_json::Map<_, _> = core
         .allocator()
         .in_use()

@@ -1,7 +1,7 @@
 //! Everything the controller knows, and which Service is to be looked at next. Pure: it is told what changed and asked what to do.
 
 mod configuration;
-mod view;
+mod queries;
 
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap, HashSet},
@@ -16,7 +16,7 @@ use lodestone_daemon::{ObjectKey, events::Note, watch::Change};
 use crate::{
     alloc::Allocator,
     plan::{Facts, OnPoolChange, Write, adopt, plan},
-    service::ServiceView,
+    service_view::ServiceView,
 };
 
 /// How long a write that failed waits for its next try, at first and at most; each failure doubles it.
@@ -37,7 +37,7 @@ pub struct Job {
 
 /// Everything the controller knows.
 #[derive(Debug, Default)]
-pub struct Core {
+pub struct Reconciler {
     on_pool_change: OnPoolChange,
     services: HashMap<ObjectKey, ServiceView>,
     namespaces: HashMap<String, Labels>,
@@ -71,7 +71,7 @@ pub struct Core {
 /// The watches that must have told everything before the first address is given out.
 const WATCHES: [&str; 4] = ["Service", "Namespace", "IPAddressPool", "L2Advertisement"];
 
-impl Core {
+impl Reconciler {
     /// Knows nothing yet.
     #[must_use]
     pub fn new(on_pool_change: OnPoolChange) -> Self {

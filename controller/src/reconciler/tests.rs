@@ -28,8 +28,8 @@ fn key(name: &str) -> ObjectKey {
     ObjectKey::new("n", name)
 }
 
-fn started(services: Vec<ServiceView>) -> Core {
-    let mut core = Core::new(OnPoolChange::Retain);
+fn started(services: Vec<ServiceView>) -> Reconciler {
+    let mut core = Reconciler::new(OnPoolChange::Retain);
     core.lead(true);
     for service in services {
         core.service(Change::Applied(service));
@@ -49,7 +49,7 @@ fn started(services: Vec<ServiceView>) -> Core {
 }
 
 /// Does every job that there is, as the API server would, and gives the addresses written.
-fn settle(core: &mut Core) -> Vec<(String, String)> {
+fn settle(core: &mut Reconciler) -> Vec<(String, String)> {
     let mut written = Vec::new();
     while let Some(job) = core.next_job() {
         let ip = job.write.ingress[0].ip.clone().unwrap();
@@ -170,7 +170,7 @@ fn an_address_is_free_only_when_the_status_of_its_holder_no_longer_says_it() {
     core.pool(Change::Applied(pool("q", "198.51.100.1/32")));
     let asks = |version: u64, has: &str| {
         let mut view = service("a", version, 1, json!({"has": has}));
-        view.request = crate::service::Request::Addresses(vec!["198.51.100.1".parse().unwrap()]);
+        view.request = crate::service_view::Request::Addresses(vec!["198.51.100.1".parse().unwrap()]);
         view
     };
     core.service(Change::Applied(asks(5, "192.0.2.0")));
@@ -228,7 +228,7 @@ fn one_that_waits_for_a_shared_address_is_woken_when_its_holder_begins_to_share(
         view
     };
     let mut asks = sharing("b", 2, 2, 443, json!({}));
-    asks.request = crate::service::Request::Addresses(vec!["192.0.2.0".parse().unwrap()]);
+    asks.request = crate::service_view::Request::Addresses(vec!["192.0.2.0".parse().unwrap()]);
     core.service(Change::Applied(asks));
     assert_eq!(core.next_job(), None);
     core.service(Change::Applied(sharing("a", 3, 1, 80, json!({"has": "192.0.2.0"}))));
