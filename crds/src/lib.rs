@@ -15,6 +15,7 @@ mod crd;
 mod ip_address_pool;
 mod ip_range;
 mod l2_advertisement;
+mod object_key;
 mod selector;
 mod service_l2_status;
 
@@ -29,6 +30,7 @@ pub use ip_range::{Family, IpRange, RangeError};
 pub use l2_advertisement::{
     L2Advertisement, L2AdvertisementFields, L2AdvertisementSpec, L2AdvertisementStatus, PreferredNodeSelector,
 };
+pub use object_key::ObjectKey;
 pub use selector::{Labels, Selector, SelectorError};
 pub use service_l2_status::{
     InterfaceInfo, ServiceL2Status, ServiceL2StatusFields, ServiceL2StatusSpec, ServiceL2StatusStatus,

@@ -36,6 +36,4 @@ pub mod shutdown;
 pub mod task;
 pub mod watch;
 
-mod object_key;
-
-pub use object_key::ObjectKey;
+pub use lodestone_crds::ObjectKey;
