@@ -1,5 +1,7 @@
-//! The key that the speakers' messages are sealed with. The chart makes an empty Secret; the first controller that finds it so puts
-//! a key in, and nobody ever changes it again.
+//! The key that seals the messages between speakers.
+//!
+//! The chart creates an empty Secret. The first controller that finds it empty generates a key, and
+//! no controller ever changes that key.
 
 use std::time::Duration;
 
@@ -8,49 +10,49 @@ use k8s_openapi::{ByteString, api::core::v1::Secret};
 use kube::{Api, Client, api::PostParams};
 use rand::{TryRng, rngs::SysRng};
 
-/// The entry of the Secret. It has the name that MetalLB uses.
-pub const KEY: &str = "secretkey";
+/// The entry of the Secret. The name is MetalLB's.
+const ENTRY: &str = "secretkey";
 
-/// How many bytes of the system's randomness the key has.
+/// The length of the key in bytes.
 const LENGTH: usize = 32;
 
-/// Sees to it that the Secret has a key; tries until it has.
+/// How long to wait before the next try.
+const RETRY: Duration = Duration::from_secs(2);
+
+/// Ensures that the Secret has a key. Retries until it has.
 pub async fn ensure(client: Client, namespace: String, name: String) {
     loop {
         match try_ensure(&client, &namespace, &name).await {
-            Ok(true) => return tracing::info!(secret = name, "a key for the speakers has been made"),
-            Ok(false) => return,
+            Ok(Ensured::Generated) => return tracing::info!(secret = name, "generated the speaker key"),
+            Ok(Ensured::Existed) => return,
             Err(error) => tracing::warn!(
                 secret = name,
                 error = format!("{error:#}"),
-                "no key for the speakers yet; trying again"
+                "the speakers have no key yet; retrying"
             ),
         }
-        tokio::time::sleep(Duration::from_secs(2)).await;
+        tokio::time::sleep(RETRY).await;
     }
 }
 
-/// Whether a key had to be made.
-async fn try_ensure(client: &Client, namespace: &str, name: &str) -> Result<bool> {
+enum Ensured {
+    Existed,
+    Generated,
+}
+
+async fn try_ensure(client: &Client, namespace: &str, name: &str) -> Result<Ensured> {
     let api: Api<Secret> = Api::namespaced(client.clone(), namespace);
-    let mut secret = api.get(name).await.context("can't read the Secret")?;
-    if secret
-        .data
-        .as_ref()
-        .and_then(|data| data.get(KEY))
-        .is_some_and(|key| !key.0.is_empty())
-    {
-        return Ok(false);
+    let mut secret = api.get(name).await.context("cannot read the Secret")?;
+    let data = secret.data.get_or_insert_default();
+    if data.get(ENTRY).is_some_and(|key| !key.0.is_empty()) {
+        return Ok(Ensured::Existed);
     }
     let mut key = vec![0; LENGTH];
     SysRng.try_fill_bytes(&mut key).context("no randomness")?;
-    secret
-        .data
-        .get_or_insert_default()
-        .insert(KEY.to_owned(), ByteString(key));
-    // Its resourceVersion goes along: of two controllers only one makes the key.
+    data.insert(ENTRY.to_owned(), ByteString(key));
+    // The write contains the resourceVersion, so only one of two controllers succeeds.
     api.replace(name, &PostParams::default(), &secret)
         .await
-        .context("can't write the Secret")?;
-    Ok(true)
+        .context("cannot write the Secret")?;
+    Ok(Ensured::Generated)
 }
