@@ -1,9 +1,13 @@
-//! The one task that owns all state of the controller. It waits for changes of the API server and for its own writes to end, tells
-//! the [`Reconciler`], and starts what that wants to have written.
+//! The task that owns the controller's state. It waits for the next event, hands it to the
+//! [`Reconciler`], and starts the writes that the reconciler asks for.
+//!
+//! Writes run in the background, up to [`IN_FLIGHT`] at once. Each ends as an event of this loop.
+
+mod watches;
+mod writes;
 
 use std::{
-    collections::{BTreeMap, VecDeque},
-    sync::Arc,
+    collections::VecDeque,
     time::{Duration, Instant},
 };
 
@@ -12,327 +16,325 @@ use futures::{
     future::{BoxFuture, Shared},
     stream::{BoxStream, FuturesUnordered, SelectAll},
 };
-use k8s_openapi::{
-    api::core::v1::{Namespace, ObjectReference},
-    apimachinery::pkg::apis::meta::v1::OwnerReference,
-};
-use kube::{Api, Client, ResourceExt, runtime::watcher};
-use lodestone_crds::{ConfigurationState, IPAddressPool, L2Advertisement, Labels};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
+use kube::Client;
+use lodestone_controller_core::{Notice, ObjectNotice, Reconciler, ResourceChange, ServiceView};
 use lodestone_daemon::{
-    ObjectKey,
     admin::Question,
     clock,
     events::{Events, Note},
-    guarded::Guarded,
     readiness::Gate,
-    service::Service,
-    watch::{Change, changes},
 };
-use serde_json::json;
 use tokio::sync::{mpsc, watch};
 
-use crate::{
-    metrics::Metrics,
-    reconciler::{Job, Reconciler},
-    service_view::ServiceView,
-    status,
-    webhook::server::Review,
-};
+use crate::{debug_state::debug_state, metrics::Metrics, webhook::ReviewRequest};
+use watches::WatchReport;
+use writes::Completion;
 
-/// How many statuses are written at one time.
+/// How many statuses of Services are written at once.
 const IN_FLIGHT: usize = 64;
 
-/// How many events may wait.
-const UNTOLD: usize = 20_000;
+/// How many events may wait to be sent. The oldest are dropped beyond that.
+const MAX_UNSENT: usize = 20_000;
 
-/// How long the statuses of pools and of other configuration wait for more to change.
+/// How long the statuses of configuration objects wait for further changes before they are written.
 const STATUS_DELAY: Duration = Duration::from_millis(500);
 
-/// How long the first list of Services waits for the word on the Lease: whoever gets it reads them anew.
-const LEASE_WAIT: Duration = Duration::from_secs(1);
+/// How long to wait before statuses of configuration objects that could not be written are retried.
+const STATUS_RETRY: Duration = Duration::from_secs(5);
 
-/// What the ConfigurationState belongs to, when it is known.
-pub type Owner = Shared<BoxFuture<'static, Option<OwnerReference>>>;
+/// The owner of the ConfigurationState, once it has been looked up.
+pub type OwnerLookup = Shared<BoxFuture<'static, Option<OwnerReference>>>;
 
-/// What the controller works with.
-pub struct EventLoop {
-    /// The API server.
+/// What an [`EventLoop`] works with.
+pub struct Connections {
+    /// The connection to the API server.
     pub client: Client,
     /// The namespace of all configuration.
     pub namespace: String,
-    /// The flag `--lb-class`.
+    /// The loadBalancerClass of this controller.
     pub class: String,
-    /// Where events go.
+    /// The sender of Kubernetes events.
     pub events: Events,
-    /// Questions for `/debug/state`.
+    /// Requests for `/debug/state` and `/metrics`.
     pub questions: mpsc::Receiver<Question>,
-    /// Edits to be reviewed for the webhook.
-    pub reviews: mpsc::Receiver<Review>,
-    /// What the ConfigurationState belongs to.
-    pub owner: Owner,
-    /// Opened when all watches have told everything.
+    /// Edits for the webhook to review.
+    pub reviews: mpsc::Receiver<ReviewRequest>,
+    /// The owner of the ConfigurationState.
+    pub owner: OwnerLookup,
+    /// Opened once all watches have synced.
     pub ready: Gate,
-    /// Until when this replica is the one that works, if it is.
-    pub leads: watch::Receiver<Option<Instant>>,
+    /// Until when this replica is leader; `None` while it is a standby.
+    pub leader_until: watch::Receiver<Option<Instant>>,
 }
 
-/// What the API server told.
-enum Told {
-    Namespace(Change<(String, Labels)>),
-    Pool(Change<IPAddressPool>),
-    L2Advertisement(Change<L2Advertisement>),
-    State(Change<ConfigurationState>),
+/// The task that owns the controller's state.
+pub struct EventLoop {
+    client: Client,
+    namespace: String,
+    class: String,
+    owner: OwnerLookup,
+    events: Events,
+    questions: mpsc::Receiver<Question>,
+    reviews: mpsc::Receiver<ReviewRequest>,
+    leadership: watch::Receiver<Option<Instant>>,
+    services: BoxStream<'static, ResourceChange<ServiceView>>,
+    watches: SelectAll<BoxStream<'static, WatchReport>>,
+    /// Writes and waits that have not ended.
+    running: FuturesUnordered<BoxFuture<'static, Completion>>,
+    reconciler: Reconciler,
+    metrics: Metrics,
+    /// Until when this replica is leader, as far as this loop knows.
+    leader_until: Option<Instant>,
+    /// How many of the running tasks write the status of a Service.
+    writes: usize,
+    /// Whether statuses of configuration objects are due or being written.
+    statuses_pending: bool,
+    /// Events to send.
+    unsent: VecDeque<ObjectNotice>,
+    /// Taken when all watches have synced.
+    ready: Option<Gate>,
 }
 
-/// What became of something that was started.
-enum Done {
-    Written(Box<ServiceView>),
-    Failed(ObjectKey, kube::Error),
-    Retry(ObjectKey),
-    StatusesDue,
-    StatusesWritten(Vec<(ObjectReference, Note)>, bool),
+/// What the loop reacts to.
+#[expect(clippy::large_enum_variant, reason = "an event is handled at once and never stored")]
+enum LoopEvent {
+    LeadershipChanged,
+    ServiceChanged(ResourceChange<ServiceView>),
+    WatchReported(WatchReport),
+    Completed(Completion),
+    Asked(Question),
+    EventsHaveRoom,
+    ReviewRequested(ReviewRequest),
 }
 
 impl EventLoop {
-    /// Works until it is dropped.
-    pub async fn run(self, mut core: Reconciler) {
-        let Self {
+    /// Prepares the loop. The watches begin when [`Self::run`] is called.
+    #[must_use]
+    pub fn new(connections: Connections, reconciler: Reconciler) -> Self {
+        let Connections {
             client,
             namespace,
             class,
             events,
-            mut questions,
-            mut reviews,
+            questions,
+            reviews,
             owner,
             ready,
-            mut leads,
-        } = self;
-        let mut metrics = Metrics::default();
-        let mut untold: VecDeque<(ObjectReference, Note)> = VecDeque::new();
-        let mut told = watches(&client, &namespace);
-        let mut services = later(services(&client, &class));
-        let mut leads_until: Option<Instant> = None;
-        let mut running: FuturesUnordered<BoxFuture<'static, Done>> = FuturesUnordered::new();
-        let (mut writes, mut statuses_pending, mut ready) = (0, false, Some(ready));
+            leader_until,
+        } = connections;
+        Self {
+            services: watches::delayed_services(&client, &class),
+            watches: watches::others(&client, &namespace),
+            client,
+            namespace,
+            class,
+            owner,
+            events,
+            questions,
+            reviews,
+            leadership: leader_until,
+            running: FuturesUnordered::new(),
+            reconciler,
+            metrics: Metrics::default(),
+            leader_until: None,
+            writes: 0,
+            statuses_pending: false,
+            unsent: VecDeque::new(),
+            ready: Some(ready),
+        }
+    }
+
+    /// Runs until it is dropped.
+    pub async fn run(mut self) {
         loop {
-            tokio::select! {
-                // First of all: whoever was stopped for a while may not be the one that works any more.
-                biased;
-                Ok(()) = leads.changed() => {
-                    let led = leads_until.is_some();
-                    leads_until = *leads.borrow_and_update();
-                    if leads_until.is_some() != led {
-                        // Whatever was under way belongs to what was.
-                        running.clear();
-                        (writes, statuses_pending) = (0, false);
-                        core.lead(false);
-                    }
-                    if leads_until.is_some() && !led {
-                        // What the replica before this one has written last is in what is read from here on.
-                        core.services_anew();
-                        services = self::services(&client, &class);
-                        core.lead(true);
-                    }
-                }
-                Some(change) = services.next() => {
-                    metrics.told();
-                    match &change {
-                        Change::Applied(service) => metrics.service(service, clock::now()),
-                        Change::Gone(key) => metrics.gone(key),
-                        Change::Undecodable(..) | Change::Synced => {}
-                    }
-                    core.service(change);
-                }
-                Some(told) = told.next() => {
-                    metrics.told();
-                    match told {
-                        Told::Namespace(change) => core.namespace(change),
-                        Told::Pool(change) => core.pool(change),
-                        Told::L2Advertisement(change) => core.l2_advertisement(change),
-                        Told::State(change) => core.configuration_state(change),
-                    }
-                }
-                Some(done) = running.next() => match done {
-                    Done::Written(view) => {
-                        writes -= 1;
-                        metrics.written(&view, clock::now());
-                        core.written(*view);
-                    }
-                    Done::Failed(key, error) => {
-                        writes -= 1;
-                        metrics.failed();
-                        let wait = core.failed(&key);
-                        tell_failure(&key, &error, wait);
-                        running.push(tokio::time::sleep(wait).map(move |()| Done::Retry(key)).boxed());
-                    }
-                    Done::Retry(key) => core.retry(&key),
-                    // Its time may be over only for now: what is due stays so until this replica is told that it no longer works.
-                    Done::StatusesDue if !may_write(leads_until) => {
-                        running.push(tokio::time::sleep(STATUS_DELAY).map(|()| Done::StatusesDue).boxed());
-                    }
-                    Done::StatusesDue => {
-                        running.push(write_statuses(client.clone(), namespace.clone(), owner.clone(), &core).boxed());
-                    }
-                    Done::StatusesWritten(notes, all) => {
-                        for (object, note) in notes {
-                            // While the watch lags behind, the same may be written more than once.
-                            if core.is_news(&object, &note) {
-                                events.send(object, "Configure", &note);
-                            }
-                        }
-                        // What could not be written is due again.
-                        if !all {
-                            running.push(tokio::time::sleep(STATUS_DELAY * 10).map(|()| Done::StatusesDue).boxed());
-                        }
-                        statuses_pending = !all;
-                    }
-                },
-                Some(question) = questions.recv() => {
-                    // Whoever asked may have gone.
-                    match question {
-                        Question::State(answer) => { let _ = answer.send(debug_state(&core)); }
-                        Question::Metrics(answer) => { let _ = answer.send(metrics.text(&core)); }
-                    }
-                }
-                () = events.room(), if writes < IN_FLIGHT && !untold.is_empty() => {}
-                Some(Review { edit, answer }) = reviews.recv() => {
-                    let _ = answer.send(core.review(&edit));
-                }
-            }
-            while writes < IN_FLIGHT
-                && may_write(leads_until)
-                && let Some(job) = core.next_job()
-            {
-                writes += 1;
-                running.push(write(client.clone(), class.clone(), job).boxed());
-            }
-            untold.extend(core.take_notes());
-            // An event is a courtesy: whoever makes more of them than can be sent does not fill the memory.
-            let too_many = untold.len().saturating_sub(UNTOLD);
-            untold.drain(..too_many);
-            // Addresses first: while there is more to be written than can be, the API server has no time for events.
-            while writes < IN_FLIGHT
-                && events.capacity() > 0
-                && let Some((object, note)) = untold.pop_front()
-            {
-                events.send(object, "Allocate", &note);
-            }
-            if !statuses_pending && core.take_objects_changed() {
-                statuses_pending = true;
-                running.push(tokio::time::sleep(STATUS_DELAY).map(|()| Done::StatusesDue).boxed());
-            }
-            if core.is_synced()
-                && let Some(gate) = ready.take()
-            {
-                gate.open();
+            let event = self.next_event().await;
+            self.handle(event);
+            self.flush();
+        }
+    }
+
+    async fn next_event(&mut self) -> LoopEvent {
+        let events_wait = self.may_start_write() && !self.unsent.is_empty();
+        tokio::select! {
+            // Leadership comes first: a process that was paused may no longer be leader.
+            biased;
+            Ok(()) = self.leadership.changed() => LoopEvent::LeadershipChanged,
+            Some(change) = self.services.next() => LoopEvent::ServiceChanged(change),
+            Some(report) = self.watches.next() => LoopEvent::WatchReported(report),
+            Some(completion) = self.running.next() => LoopEvent::Completed(completion),
+            Some(question) = self.questions.recv() => LoopEvent::Asked(question),
+            () = self.events.room(), if events_wait => LoopEvent::EventsHaveRoom,
+            Some(review) = self.reviews.recv() => LoopEvent::ReviewRequested(review),
+        }
+    }
+
+    fn handle(&mut self, event: LoopEvent) {
+        match event {
+            LoopEvent::LeadershipChanged => self.on_leadership_changed(),
+            LoopEvent::ServiceChanged(change) => self.on_service_changed(change),
+            LoopEvent::WatchReported(report) => self.on_watch_report(report),
+            LoopEvent::Completed(completion) => self.on_completion(completion),
+            LoopEvent::Asked(question) => self.answer(question),
+            // `flush` sends the events.
+            LoopEvent::EventsHaveRoom => {}
+            LoopEvent::ReviewRequested(ReviewRequest { edit, answer }) => {
+                // The client may have closed the connection.
+                let _ = answer.send(self.reconciler.review(&edit));
             }
         }
     }
-}
 
-/// Whether this replica is the one that works at this moment, whatever it was told and when.
-fn may_write(leads_until: Option<Instant>) -> bool {
-    leads_until.is_some_and(|until| clock::now() < until)
-}
-
-fn services(client: &Client, class: &str) -> BoxStream<'static, Change<ServiceView>> {
-    let class: Arc<str> = class.into();
-    changes(Api::<Guarded<Service>>::all(client.clone()), watcher::Config::default())
-        .map(move |change| change.map(|service| ServiceView::new(&service, &class)))
-        .boxed()
-}
-
-/// The same, begun after [`LEASE_WAIT`].
-fn later(services: BoxStream<'static, Change<ServiceView>>) -> BoxStream<'static, Change<ServiceView>> {
-    tokio::time::sleep(LEASE_WAIT)
-        .map(|()| services)
-        .flatten_stream()
-        .boxed()
-}
-
-fn watches(client: &Client, namespace: &str) -> SelectAll<BoxStream<'static, Told>> {
-    let config = watcher::Config::default;
-    let namespaces = changes(Api::<Guarded<Namespace>>::all(client.clone()), config())
-        .map(|change| Told::Namespace(change.map(|namespace| (namespace.name_any(), namespace.labels().clone()))));
-    let pools = changes(
-        Api::<Guarded<IPAddressPool>>::namespaced(client.clone(), namespace),
-        config(),
-    );
-    let ads = changes(
-        Api::<Guarded<L2Advertisement>>::namespaced(client.clone(), namespace),
-        config(),
-    );
-    let states = changes(
-        Api::<Guarded<ConfigurationState>>::namespaced(client.clone(), namespace),
-        config().fields(&format!("metadata.name={}", status::desired::STATE_NAME)),
-    );
-    let mut all = SelectAll::new();
-    all.push(namespaces.boxed());
-    all.push(pools.map(Told::Pool).boxed());
-    all.push(ads.map(Told::L2Advertisement).boxed());
-    all.push(states.map(Told::State).boxed());
-    all
-}
-
-async fn write(client: Client, class: String, job: Job) -> Done {
-    match status::service::write(&client, &job).await {
-        Ok(service) => Done::Written(Box::new(ServiceView::new(&service, &class))),
-        Err(error) => Done::Failed(job.key, error),
-    }
-}
-
-fn tell_failure(key: &ObjectKey, error: &kube::Error, wait: Duration) {
-    match error {
-        // Somebody changed the Service meanwhile, or deleted it: the watch says how.
-        kube::Error::Api(status) if status.is_conflict() || status.is_not_found() => {
-            tracing::debug!(service = %key, %error, "the Service has changed meanwhile");
+    fn on_leadership_changed(&mut self) {
+        let was_leader = self.leader_until.is_some();
+        self.leader_until = *self.leadership.borrow_and_update();
+        let is_leader = self.leader_until.is_some();
+        if is_leader == was_leader {
+            return;
         }
-        _ => tracing::warn!(service = %key, %error, ?wait, "the status could not be written; trying again"),
+        // Everything that is running belongs to the previous term.
+        self.running.clear();
+        self.writes = 0;
+        self.statuses_pending = false;
+        self.reconciler.set_leader(false);
+        if is_leader {
+            // A list that begins now contains the last writes of the previous leader.
+            self.reconciler.begin_relist();
+            self.services = watches::services(&self.client, &self.class);
+            self.reconciler.set_leader(true);
+        }
     }
-}
 
-fn write_statuses(
-    client: Client,
-    namespace: String,
-    owner: Owner,
-    core: &Reconciler,
-) -> impl Future<Output = Done> + use<> {
-    let outdated = status::desired::outdated(core, clock::wall());
-    async move {
-        let (mut all, mut notes) = (true, Vec::new());
-        let owner = owner.await;
-        for wanted in outdated {
-            match status::desired::write(&client, &namespace, owner.as_ref(), &wanted).await {
-                Ok(()) => notes.extend(wanted.note),
-                Err(error) => {
-                    let (target, name) = (wanted.target, wanted.name);
-                    tracing::warn!(?target, name, %error, "the status could not be written; trying again");
-                    all = false;
-                }
+    fn on_service_changed(&mut self, change: ResourceChange<ServiceView>) {
+        self.metrics.count_update();
+        match &change {
+            ResourceChange::Applied(service) => self.metrics.observe_service(service, clock::now()),
+            ResourceChange::Gone(key) => self.metrics.forget_service(key),
+            ResourceChange::Undecodable(..) | ResourceChange::Synced => {}
+        }
+        self.reconciler.on_service(change);
+    }
+
+    fn on_watch_report(&mut self, report: WatchReport) {
+        self.metrics.count_update();
+        match report {
+            WatchReport::Namespace(change) => self.reconciler.on_namespace(change),
+            WatchReport::Pool(change) => self.reconciler.on_pool(change),
+            WatchReport::L2Advertisement(change) => self.reconciler.on_l2_advertisement(change),
+            WatchReport::ConfigurationState(change) => self.reconciler.on_configuration_state(change),
+        }
+    }
+
+    fn on_completion(&mut self, completion: Completion) {
+        match completion {
+            Completion::Written(view) => {
+                self.writes -= 1;
+                self.metrics.observe_write(&view, clock::now());
+                self.reconciler.on_write_succeeded(*view);
+            }
+            Completion::WriteFailed(key, error) => {
+                self.writes -= 1;
+                self.metrics.count_write_failure();
+                let wait = self.reconciler.on_write_failed(&key);
+                writes::log_failure(&key, &error, wait);
+                self.run_after(wait, Completion::RetryDue(key));
+            }
+            Completion::RetryDue(key) => self.reconciler.on_retry_due(&key),
+            // The Lease may have run out only for now. The statuses stay due until this replica
+            // learns that it is a standby.
+            Completion::StatusesDue if !self.is_leader_now() => self.run_after(STATUS_DELAY, Completion::StatusesDue),
+            Completion::StatusesDue => self.start_status_writes(),
+            Completion::StatusesWritten { events, is_complete } => self.on_statuses_written(events, is_complete),
+        }
+    }
+
+    fn on_statuses_written(&mut self, events: Vec<ObjectNotice>, is_complete: bool) {
+        for event in events {
+            if self.reconciler.note_if_new(&event) {
+                self.events.send(event.object, "Configure", &note(&event.notice));
             }
         }
-        Done::StatusesWritten(notes, all)
+        if !is_complete {
+            self.run_after(STATUS_RETRY, Completion::StatusesDue);
+        }
+        self.statuses_pending = !is_complete;
+    }
+
+    fn answer(&self, question: Question) {
+        // The client may have closed the connection.
+        match question {
+            Question::State(answer) => {
+                let _ = answer.send(debug_state(&self.reconciler));
+            }
+            Question::Metrics(answer) => {
+                let _ = answer.send(self.metrics.encode(&self.reconciler));
+            }
+        }
+    }
+
+    /// Starts everything that the last event made possible.
+    fn flush(&mut self) {
+        while self.may_start_write()
+            && self.is_leader_now()
+            && let Some(job) = self.reconciler.pop_job()
+        {
+            self.writes += 1;
+            let write = writes::write_service(self.client.clone(), self.class.clone(), job);
+            self.running.push(write.boxed());
+        }
+        self.send_events();
+        if !self.statuses_pending && self.reconciler.take_statuses_outdated() {
+            self.statuses_pending = true;
+            self.run_after(STATUS_DELAY, Completion::StatusesDue);
+        }
+        if self.reconciler.is_synced()
+            && let Some(gate) = self.ready.take()
+        {
+            gate.open();
+        }
+    }
+
+    fn send_events(&mut self) {
+        self.unsent.extend(self.reconciler.take_events());
+        // A flood of events must not fill the memory.
+        let too_many = self.unsent.len().saturating_sub(MAX_UNSENT);
+        self.unsent.drain(..too_many);
+        // Addresses come first: while writes wait, the API server has no time for events.
+        while self.may_start_write()
+            && self.events.capacity() > 0
+            && let Some(event) = self.unsent.pop_front()
+        {
+            self.events.send(event.object, "Allocate", &note(&event.notice));
+        }
+    }
+
+    fn start_status_writes(&self) {
+        let outdated = crate::status::desired::outdated(&self.reconciler, clock::wall());
+        let (client, namespace) = (self.client.clone(), self.namespace.clone());
+        let write = writes::write_statuses(client, namespace, self.owner.clone(), outdated);
+        self.running.push(write.boxed());
+    }
+
+    fn run_after(&self, wait: Duration, completion: Completion) {
+        let wait = tokio::time::sleep(wait).map(|()| completion);
+        self.running.push(wait.boxed());
+    }
+
+    const fn may_start_write(&self) -> bool {
+        self.writes < IN_FLIGHT
+    }
+
+    /// Whether this replica is leader at this moment. The Lease may have run out before the loop
+    /// learns of it.
+    fn is_leader_now(&self) -> bool {
+        self.leader_until.is_some_and(|until| clock::now() < until)
     }
 }
 
-fn debug_state(core: &Reconciler) -> serde_json::Value {
-    let addresses: serde_json::Map<_, _> = core
-        .allocator()
-        .in_use()
-        .map(|(address, holders)| (address.to_string(), holders.map(ToString::to_string).collect()))
-        .collect();
-    let problems: serde_json::Map<_, _> = core
-        .problems()
-        .iter()
-        .map(|(key, note)| (key.to_string(), note.text.clone().into()))
-        .collect();
-    json!({
-        "addresses": addresses,
-        "pools": core.config().pools.keys().collect::<Vec<_>>(),
-        "refused": core.config().refused.iter().map(ToString::to_string).collect::<Vec<_>>(),
-        "problems": problems,
-        "retained": core.retained().iter().map(|(key, pool)| (key.to_string(), pool)).collect::<BTreeMap<_, _>>(),
-        "works": core.works(),
-        "queue": core.queue_length(),
-    })
+fn note(notice: &Notice) -> Note {
+    Note {
+        warning: notice.reason.is_warning(),
+        reason: notice.reason.as_str(),
+        text: notice.text.clone(),
+    }
 }

@@ -1,21 +1,27 @@
-//! The controller: gives addresses of IPAddressPools to Services of type LoadBalancer.
+//! The controller of Lodestone: allocates addresses of IPAddressPools to Services of type
+//! LoadBalancer, and writes them into the Services' statuses.
 //!
 //! ```text
-//!  watches ──► gather ──► plan ──► apply ──► status of the Service
-//!             (views)    (pure)   (patches)
+//!                Kubernetes API
+//!   watches │        ▲ status patches, events
+//!           ▼        │
+//!      ┌─ event_loop ┴──────────┐     webhook (HTTPS)
+//!      │  Reconciler            │◄─── edits to review
+//!      │   └ plan ─ alloc       │
+//!      └────────────────────────┘
+//!       lodestone-controller-core: deterministic
 //! ```
 //!
-//! [`alloc`], [`service_view`] and [`plan`] are pure: they know no client, no clock and no task. [`event_loop`] is the one task that owns
-//! all state; [`status`] writes what was planned.
+//! This crate is the shell: it watches, writes, serves and measures. Every decision is made in
+//! `lodestone-controller-core`. [`EventLoop`] is the only task that touches the state.
 #![forbid(unsafe_code)]
 
-pub mod admission;
-pub mod alloc;
-pub mod event_loop;
-pub mod metrics;
+mod debug_state;
+mod event_loop;
+mod metrics;
 pub mod peer_key;
-pub mod plan;
-pub mod reconciler;
-pub mod service_view;
-pub mod status;
-pub mod webhook;
+mod status;
+mod webhook;
+
+pub use event_loop::{Connections, EventLoop, OwnerLookup};
+pub use webhook::{ReviewRequest, Webhook};

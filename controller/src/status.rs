@@ -1,4 +1,4 @@
-//! Statuses that the controller writes: those of Services, and those of the configuration's objects.
+//! Writes statuses: those of Services, and those of configuration objects.
 
-pub mod desired;
-pub mod service;
+pub(crate) mod desired;
+pub(crate) mod service;

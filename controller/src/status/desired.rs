@@ -1,17 +1,18 @@
-//! What the statuses of the configuration's objects are to say: whether a pool or an advertisement is in use, how full a pool is, who keeps
-//! addresses of it, and in one place (ConfigurationState `controller`) what was refused. Pure but for [`write()`].
+//! The statuses that configuration objects must have.
+//!
+//! A pool's status says whether the pool is in use, how full it is, and which Services retain
+//! addresses of it. An advertisement's says whether it is in use. The ConfigurationState `controller`
+//! sums up what was refused. Everything here is pure, except for [`write()`].
 
 use std::{collections::BTreeMap, net::IpAddr};
 
 use jiff::Timestamp;
-use k8s_openapi::{
-    api::core::v1::ObjectReference,
-    apimachinery::pkg::apis::meta::v1::{Condition, OwnerReference},
-};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, OwnerReference};
 use kube::{
     Api, Client, Resource, ResourceExt,
     api::{Patch, PatchParams},
 };
+use lodestone_controller_core::{Known, Notice, ObjectNotice, Reconciler, alloc::Allocator};
 use lodestone_crds::{
     ConfigurationStateStatus, Family, IPAddressPool, IPAddressPoolStatus, L2Advertisement, L2AdvertisementStatus,
     config::{ObjectKind, Pool},
@@ -20,135 +21,134 @@ use lodestone_daemon::{
     client::answered,
     condition::{self, Wanted},
     configuration_state::{self, Component, configuration_condition},
-    events::Note,
 };
 use serde::{Serialize, de::DeserializeOwned};
 use serde_json::{Value, json};
 
-use crate::{alloc::Allocator, reconciler::Reconciler};
-
 /// The name of the controller's ConfigurationState.
-pub const STATE_NAME: &str = "controller";
+pub(crate) const STATE_NAME: &str = "controller";
 
 /// How many Services the message of a condition names.
-const NAMED: usize = 10;
+const MAX_NAMED: usize = 10;
 
-/// A kind whose status the controller writes.
+/// The condition of a pool that says whether Services retain addresses of it.
+const RETAINED: &str = "Retained";
+
+/// The object of a status.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Target {
+pub(crate) enum Target {
     /// A pool or an advertisement.
     Object(ObjectKind),
-    /// The one ConfigurationState of the controller.
+    /// The controller's ConfigurationState.
     State,
 }
 
-/// A status to be written.
+/// A status to write.
 #[derive(Clone, Debug, PartialEq)]
-pub struct StatusWrite {
-    /// Its kind.
-    pub target: Target,
-    /// Its name.
-    pub name: String,
+pub(crate) struct StatusWrite {
+    /// The kind of the object.
+    pub(crate) target: Target,
+    /// The name of the object.
+    pub(crate) name: String,
     /// The whole status.
-    pub status: Value,
-    /// What is to be told when it has been written.
-    pub note: Option<(ObjectReference, Note)>,
+    pub(crate) status: Value,
+    /// The event to send once the status is written.
+    pub(crate) event: Option<ObjectNotice>,
 }
 
-/// The statuses that say something else than what is true now.
-#[must_use]
-pub fn outdated(core: &Reconciler, now: Timestamp) -> Vec<StatusWrite> {
-    let retained = retained(core);
-    let pools = core.pools().filter_map(|raw| {
-        let kept = retained.get(raw.name_any().as_str()).map_or(&[][..], Vec::as_slice);
-        pool(core, raw, kept, now)
+/// The statuses that are not up to date.
+pub(crate) fn outdated(reconciler: &Reconciler, now: Timestamp) -> Vec<StatusWrite> {
+    let retained = retained_by_pool(reconciler);
+    let pools = reconciler.pools().filter_map(|pool| {
+        let services = retained.get(pool.name_any().as_str()).map_or(&[][..], Vec::as_slice);
+        pool_status(reconciler, pool, services, now)
     });
-    let advertisements = core.l2_advertisements().filter_map(|raw| {
-        let current = raw.status.clone().unwrap_or_default();
-        let (conditions, note) = accepted(core, ObjectKind::L2Advertisement, raw, &current.conditions, now)?;
-        let status = L2AdvertisementStatus { conditions };
-        Some(wanted(Target::Object(ObjectKind::L2Advertisement), raw, &status, note))
-    });
-    let state = state(core, now).map(|status| StatusWrite {
+    let advertisements = reconciler
+        .l2_advertisements()
+        .filter_map(|advertisement| advertisement_status(reconciler, advertisement, now));
+    let state = state_status(reconciler, now).map(|status| StatusWrite {
         target: Target::State,
         name: STATE_NAME.to_owned(),
         status: configuration_state::patch(&status),
-        note: None,
+        event: None,
     });
     pools.chain(advertisements).chain(state).collect()
 }
 
-fn wanted<K: Resource>(
-    target: Target,
-    raw: &K,
-    status: &impl Serialize,
-    note: Option<(ObjectReference, Note)>,
-) -> StatusWrite {
-    StatusWrite {
-        target,
-        name: raw.name_any(),
-        status: json(status),
-        note,
-    }
-}
-
-/// A status is plain data: it can always be written as JSON.
-fn json(status: &impl Serialize) -> Value {
+/// A status is plain data, so it can always be written as JSON.
+fn to_json(status: &impl Serialize) -> Value {
     serde_json::to_value(status).unwrap_or_default()
 }
 
-/// The Services that keep addresses, by the pool that would not give them today.
-fn retained(core: &Reconciler) -> BTreeMap<&str, Vec<String>> {
+/// The Services that retain addresses, as text, by the pool that the addresses are from.
+fn retained_by_pool(reconciler: &Reconciler) -> BTreeMap<&str, Vec<String>> {
     let mut by_pool: BTreeMap<&str, Vec<String>> = BTreeMap::new();
-    for (key, pool) in core.retained() {
-        let addresses: Vec<String> = core.allocator().held(key).iter().map(IpAddr::to_string).collect();
+    for (key, pool) in reconciler.retained() {
+        let addresses: Vec<String> = reconciler.allocator().held(key).iter().map(IpAddr::to_string).collect();
         let text = format!("{key} ({})", addresses.join(", "));
         by_pool.entry(pool).or_default().push(text);
     }
     by_pool
 }
 
-fn pool(core: &Reconciler, raw: &IPAddressPool, kept: &[String], now: Timestamp) -> Option<StatusWrite> {
-    let current = raw.status.clone().unwrap_or_default();
+/// The status of a pool that the Services in `retained` retain addresses of.
+fn pool_status(
+    reconciler: &Reconciler,
+    object: &IPAddressPool,
+    retained: &[String],
+    now: Timestamp,
+) -> Option<StatusWrite> {
+    let current = object.status.clone().unwrap_or_default();
     let mut status = IPAddressPoolStatus {
         conditions: current.conditions.clone(),
         ..IPAddressPoolStatus::default()
     };
-    if let Some(pool) = core.config().pools.get(&raw.name_any()) {
-        count(pool, core.allocator(), &mut status);
+    if let Some(pool) = reconciler.config().pools.get(&object.name_any()) {
+        count_addresses(pool, reconciler.allocator(), &mut status);
     }
-    let mut told = None;
-    if let Some((conditions, note)) = accepted(core, ObjectKind::IPAddressPool, raw, &status.conditions, now) {
-        (status.conditions, told) = (conditions, note);
+    let kind = ObjectKind::IPAddressPool;
+    let mut event = None;
+    if let Some(accepted) = accepted(reconciler, kind, object, &status.conditions, now) {
+        (status.conditions, event) = (accepted.conditions, accepted.event);
     }
-    let is_there = status.conditions.iter().any(|condition| condition.type_ == "Retained");
-    if is_there || !kept.is_empty() {
-        let mut message = kept.iter().take(NAMED).cloned().collect::<Vec<_>>().join(", ");
-        if kept.len() > NAMED {
-            message.push_str(&format!(" and {} more", kept.len() - NAMED));
-        }
-        let wanted = Wanted {
-            type_: "Retained",
-            holds: !kept.is_empty(),
-            reason: if kept.is_empty() { "NothingRetained" } else { "InUse" }.to_owned(),
-            message: if kept.is_empty() {
-                "no Service keeps an address that this pool would not give it".to_owned()
-            } else {
-                format!("these Services keep addresses that this pool would not give them today: {message}")
-            },
-            observed_generation: raw.meta().generation,
-        };
+    let has_condition = status.conditions.iter().any(|condition| condition.type_ == RETAINED);
+    if has_condition || !retained.is_empty() {
+        let wanted = retained_condition(retained, object.metadata.generation);
         if let Some(conditions) = condition::with(&status.conditions, &wanted, now) {
             status.conditions = conditions;
         }
     }
-    let changed = raw.status.is_none() || status != current;
-    changed.then(|| wanted(Target::Object(ObjectKind::IPAddressPool), raw, &status, told))
+    let is_changed = object.status.is_none() || status != current;
+    is_changed.then(|| StatusWrite {
+        target: Target::Object(kind),
+        name: object.name_any(),
+        status: to_json(&status),
+        event,
+    })
 }
 
-/// How many addresses of the pool are in use and how many are free, as far as an int64 reaches.
-fn count(pool: &Pool, allocator: &Allocator, status: &mut IPAddressPoolStatus) {
-    let of = |family| {
+fn retained_condition(retained: &[String], observed_generation: Option<i64>) -> Wanted {
+    let holds = !retained.is_empty();
+    let mut services = retained.iter().take(MAX_NAMED).cloned().collect::<Vec<_>>().join(", ");
+    if retained.len() > MAX_NAMED {
+        services.push_str(&format!(" and {} more", retained.len() - MAX_NAMED));
+    }
+    Wanted {
+        type_: RETAINED,
+        holds,
+        reason: if holds { "InUse" } else { "NothingRetained" }.to_owned(),
+        message: if holds {
+            format!("these Services retain addresses that this pool would not give them today: {services}")
+        } else {
+            "no Service retains an address of this pool".to_owned()
+        },
+        observed_generation,
+    }
+}
+
+/// Counts the addresses of the pool in use and those that are free, up to the largest int64.
+fn count_addresses(pool: &Pool, allocator: &Allocator, status: &mut IPAddressPoolStatus) {
+    let count = |family| {
         let (capacity, used) = (pool.capacity(family), allocator.in_use_of(pool, family));
         let free = capacity.saturating_sub(u128::from(used));
         (
@@ -156,24 +156,41 @@ fn count(pool: &Pool, allocator: &Allocator, status: &mut IPAddressPoolStatus) {
             i64::try_from(free).unwrap_or(i64::MAX),
         )
     };
-    (status.assigned_ipv4, status.available_ipv4) = of(Family::V4);
-    (status.assigned_ipv6, status.available_ipv6) = of(Family::V6);
+    (status.assigned_ipv4, status.available_ipv4) = count(Family::V4);
+    (status.assigned_ipv6, status.available_ipv6) = count(Family::V6);
 }
 
-/// The conditions with Accepted as it is now, and what is to be told; `None` when it says so already.
-#[expect(clippy::type_complexity, reason = "a pair that is taken apart at once")]
+fn advertisement_status(reconciler: &Reconciler, object: &L2Advertisement, now: Timestamp) -> Option<StatusWrite> {
+    let kind = ObjectKind::L2Advertisement;
+    let current = object.status.clone().unwrap_or_default();
+    let Accepted { conditions, event } = accepted(reconciler, kind, object, &current.conditions, now)?;
+    Some(StatusWrite {
+        target: Target::Object(kind),
+        name: object.name_any(),
+        status: to_json(&L2AdvertisementStatus { conditions }),
+        event,
+    })
+}
+
+/// A change of the condition Accepted.
+struct Accepted {
+    /// All conditions of the object.
+    conditions: Vec<Condition>,
+    /// The event to send, if the object is refused.
+    event: Option<ObjectNotice>,
+}
+
+/// The change of the condition Accepted; `None` when it is up to date.
 fn accepted<K: Resource<DynamicType = ()>>(
-    core: &Reconciler,
+    reconciler: &Reconciler,
     kind: ObjectKind,
-    raw: &K,
+    object: &K,
     current: &[Condition],
     now: Timestamp,
-) -> Option<(Vec<Condition>, Option<(ObjectReference, Note)>)> {
-    let refusal = core
-        .config()
-        .refused
-        .iter()
-        .find(|refusal| refusal.kind == kind && refusal.name == raw.name_any());
+) -> Option<Accepted> {
+    let name = object.name_any();
+    let mut refusals = reconciler.config().refused.iter();
+    let refusal = refusals.find(|refusal| refusal.kind == kind && refusal.name == name);
     let wanted = Wanted {
         type_: "Accepted",
         holds: refusal.is_none(),
@@ -182,34 +199,34 @@ fn accepted<K: Resource<DynamicType = ()>>(
             || "in use".to_owned(),
             |refusal| format!("not in use: {}", refusal.text()),
         ),
-        observed_generation: raw.meta().generation,
+        observed_generation: object.meta().generation,
     };
     let conditions = condition::with(current, &wanted, now)?;
-    let note = refusal.map(|refusal| {
-        let note = Note {
-            warning: true,
-            reason: "Refused",
-            text: refusal.text(),
-        };
-        (raw.object_ref(&()), note)
+    let event = refusal.map(|refusal| ObjectNotice {
+        object: object.object_ref(&()),
+        notice: Notice::refused(refusal.text()),
     });
-    Some((conditions, note))
+    Some(Accepted { conditions, event })
 }
 
-/// What ConfigurationState `controller` is to say; `None` when it says so already.
-fn state(core: &Reconciler, now: Timestamp) -> Option<ConfigurationStateStatus> {
-    let current = core.state()?.and_then(|state| state.status.clone());
-    let refused = &core.config().refused;
+/// The status of ConfigurationState `controller`; `None` when it is up to date, or not known yet.
+fn state_status(reconciler: &Reconciler, now: Timestamp) -> Option<ConfigurationStateStatus> {
+    let current = match reconciler.configuration_state() {
+        Known::Unknown => return None,
+        Known::Absent => None,
+        Known::Present(state) => state.status.as_ref(),
+    };
     // The name is MetalLB's.
-    let wanted = configuration_condition("poolReconcilerValid", refused);
-    configuration_state::status(current.as_ref(), &[wanted], now)
+    let wanted = configuration_condition("poolReconcilerValid", &reconciler.config().refused);
+    configuration_state::status(current, &[wanted], now)
 }
 
-/// Writes a status. The ConfigurationState is made where there is none, owned by `owner`, so that it goes with Lodestone.
+/// Writes a status. A missing ConfigurationState is created with `owner` as its owner, so that it is
+/// deleted together with Lodestone.
 ///
 /// # Errors
 /// When the API server refuses.
-pub async fn write(
+pub(crate) async fn write(
     client: &Client,
     namespace: &str,
     owner: Option<&OwnerReference>,
@@ -228,7 +245,7 @@ pub async fn write(
         }
     };
     match answer {
-        // It went away meanwhile.
+        // The object was deleted, so it needs no status.
         Err(kube::Error::Api(status)) if status.is_not_found() => Ok(()),
         answer => answer,
     }

@@ -1,10 +1,14 @@
-//! Writing what was planned.
+//! Reads Services, and writes their statuses.
 
 use jiff::Timestamp;
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
+use k8s_openapi::{api::core::v1, apimachinery::pkg::apis::meta::v1::Condition};
 use kube::{
     Api, Client,
     api::{Patch, PatchParams},
+};
+use lodestone_controller_core::{
+    Job, ServiceView,
+    service_view::{POOL_ANNOTATION, PORT_IN_USE, PORTS_ERROR},
 };
 use lodestone_daemon::{
     client::answered,
@@ -14,22 +18,24 @@ use lodestone_daemon::{
 };
 use serde_json::json;
 
-use crate::{
-    reconciler::Job,
-    service_view::{POOL_ANNOTATION, PORT_IN_USE, PORTS_ERROR},
-};
+/// The view of a Service as the API server returned it.
+pub(crate) fn view(service: Service, class: &str) -> ServiceView {
+    let Service { metadata, spec, status } = service;
+    ServiceView::new(&v1::Service { metadata, spec, status }, class)
+}
 
-/// Writes a status, if the Service is still the one that the plan was made from (its resourceVersion). Gives back the Service as it is
-/// now.
+/// Writes a status, unless the Service has changed since the plan was made (its resourceVersion).
+/// Returns the Service after the write.
 ///
 /// # Errors
-/// When the API server refuses; a conflict means that the Service has changed meanwhile.
-pub async fn write(client: &Client, job: &Job) -> Result<Service, kube::Error> {
+/// When the API server refuses. A conflict means that the Service has changed.
+pub(crate) async fn write(client: &Client, job: &Job) -> Result<Service, kube::Error> {
     let api: Api<Service> = Api::namespaced(client.clone(), &job.key.namespace);
-    // A merge patch: an empty list takes away what another field manager wrote, which a server-side apply would leave.
+    // This is a merge patch because an empty list then removes the entries of another field manager.
+    // A server-side apply would leave them.
     let mut patch = json!({
-        "metadata": {"resourceVersion": job.resource_version, "annotations": {POOL_ANNOTATION: job.write.pool}},
-        "status": {"loadBalancer": {"ingress": job.write.ingress}},
+        "metadata": {"resourceVersion": job.resource_version, "annotations": {POOL_ANNOTATION: job.status.pool}},
+        "status": {"loadBalancer": {"ingress": job.status.ingress}},
     });
     if let Some(conditions) = conditions(job, clock::wall()) {
         patch["status"]["conditions"] = json!(conditions);
@@ -38,22 +44,19 @@ pub async fn write(client: &Client, job: &Job) -> Result<Service, kube::Error> {
     answered(api.patch_status(&job.key.name, &PatchParams::default(), &patch)).await
 }
 
-/// All conditions of the Service, if one of ours changes.
+/// All conditions of the Service, if the one that this controller sets changes.
 fn conditions(job: &Job, now: Timestamp) -> Option<Vec<Condition>> {
-    let is_there = job.conditions.iter().any(|condition| condition.type_ == PORTS_ERROR);
-    if job.write.ports_error.is_none() && !is_there {
+    let exists = job.conditions.iter().any(|condition| condition.type_ == PORTS_ERROR);
+    let error = job.status.ports_error.as_ref();
+    if error.is_none() && !exists {
         return None;
     }
+    let reason = if error.is_some() { PORT_IN_USE } else { "PortsServed" };
     let wanted = Wanted {
         type_: PORTS_ERROR,
-        holds: job.write.ports_error.is_some(),
-        reason: if job.write.ports_error.is_some() {
-            PORT_IN_USE
-        } else {
-            "PortsServed"
-        }
-        .to_owned(),
-        message: job.write.ports_error.clone().unwrap_or_default(),
+        holds: error.is_some(),
+        reason: reason.to_owned(),
+        message: error.cloned().unwrap_or_default(),
         observed_generation: None,
     };
     condition::with(&job.conditions, &wanted, now)

@@ -1,5 +1,13 @@
-//! Keeps the webhook's certificate: makes it, renews it in time, gives it to the server, and tells the API server whom to trust. Several
-//! replicas agree by means of the Secret: whoever writes first has made the certificate of all.
+//! Rotates the webhook's certificate: issues it, renews it in time, hands it to the server, and
+//! publishes its authority to the API server.
+//!
+//! Several replicas agree through the Secret: the first write decides the certificate of all.
+//!
+//! ```text
+//!  Secret empty or expiring ──issue──► Secret has a certificate ──publish──► authority trusted
+//!            ▲                                                        │ wait SPREAD if another
+//!            └──────────────── 90 days before expiry ──────── served ◄┘ certificate is served
+//! ```
 
 use std::{sync::Arc, time::Duration};
 
@@ -27,42 +35,45 @@ use tokio::{sync::watch, time::sleep};
 
 use super::certificates::Bundle;
 
-/// How often the wall clock is looked at.
+/// How often the expiry is compared with the wall clock.
 const ROUND: Duration = Duration::from_secs(3600);
 
-/// How long a step that failed waits for the next try.
+/// How long to wait before a failed step is retried.
 const RETRY: Duration = Duration::from_secs(2);
 
-/// Keeps the certificate.
-pub struct Keeper {
-    /// The API server.
-    pub client: Client,
+/// How long a new authority needs to reach every API server.
+const SPREAD: Duration = Duration::from_secs(3);
+
+/// Rotates the certificate.
+pub(super) struct CertificateRotation {
+    /// The connection to the API server.
+    pub(super) client: Client,
     /// The namespace of the Secret.
-    pub namespace: String,
-    /// The Secret that the chart has made, empty.
-    pub secret: String,
-    /// The ValidatingWebhookConfiguration that the chart has made.
-    pub configuration: String,
+    pub(super) namespace: String,
+    /// The Secret, which the chart creates empty.
+    pub(super) secret: String,
+    /// The ValidatingWebhookConfiguration, which the chart creates.
+    pub(super) configuration: String,
     /// The host names of the webhook.
-    pub names: Vec<String>,
+    pub(super) host_names: Vec<String>,
     /// Where the certificate goes.
-    pub serve: watch::Sender<Option<Arc<CertifiedKey>>>,
-    /// Opened when the API server can ask.
-    pub ready: Option<Gate>,
+    pub(super) serve: watch::Sender<Option<Arc<CertifiedKey>>>,
+    /// Opened once the API server can call the webhook.
+    pub(super) ready: Option<Gate>,
 }
 
-/// A ValidatingWebhookConfiguration, as far as it is looked at.
+/// The fields of a ValidatingWebhookConfiguration that the rotation uses.
 #[derive(Resource, Clone, Debug, Deserialize)]
 #[resource(inherit = "ValidatingWebhookConfiguration")]
-struct Configuration {
+struct WebhookConfiguration {
     metadata: ObjectMeta,
     #[serde(default)]
-    webhooks: Vec<Webhook>,
+    webhooks: Vec<WebhookEntry>,
 }
 
 #[derive(Clone, Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
-struct Webhook {
+struct WebhookEntry {
     name: String,
     client_config: ClientConfig,
 }
@@ -73,125 +84,120 @@ struct ClientConfig {
     ca_bundle: Option<ByteString>,
 }
 
-/// How long the word of a new authority takes to every API server.
-const SPREAD: Duration = Duration::from_secs(3);
-
-/// What the API server has.
+/// The objects as the API server has them.
 #[derive(Default)]
-struct Seen {
+struct Stored {
     secret: Option<Secret>,
-    configuration: Option<Configuration>,
+    configuration: Option<WebhookConfiguration>,
 }
 
-impl Keeper {
-    /// Keeps it for ever.
-    pub async fn run(mut self) {
+impl CertificateRotation {
+    /// Runs until it is dropped.
+    pub(super) async fn run(mut self) {
         let only = |name: &str| watcher::Config::default().fields(&format!("metadata.name={name}"));
         let secrets: Api<Guarded<Secret>> = Api::namespaced(self.client.clone(), &self.namespace);
-        let configurations: Api<Guarded<Configuration>> = Api::all(self.client.clone());
+        let configurations: Api<Guarded<WebhookConfiguration>> = Api::all(self.client.clone());
         let mut secrets = std::pin::pin!(changes(secrets, only(&self.secret)));
         let mut configurations = std::pin::pin!(changes(configurations, only(&self.configuration)));
-        let (mut seen, mut served) = (Seen::default(), None);
+        let (mut stored, mut served) = (Stored::default(), None);
         let mut wait = ROUND;
         loop {
             tokio::select! {
-                Some(change) = secrets.next() => match change {
-                    Change::Applied(secret) => seen.secret = Some(secret),
-                    Change::Gone(_) | Change::Undecodable(..) => seen.secret = None,
-                    Change::Synced => {}
-                },
-                Some(change) = configurations.next() => match change {
-                    Change::Applied(configuration) => seen.configuration = Some(configuration),
-                    Change::Gone(_) | Change::Undecodable(..) => seen.configuration = None,
-                    Change::Synced => {}
-                },
+                Some(change) = secrets.next() => update(&mut stored.secret, change),
+                Some(change) = configurations.next() => update(&mut stored.configuration, change),
                 () = sleep(wait) => {}
             }
-            wait = match self.step(&seen, &mut served).await {
-                Ok(done) => {
-                    if done && let Some(gate) = self.ready.take() {
+            wait = match self.step(&stored, &mut served).await {
+                Ok(is_ready) => {
+                    if is_ready && let Some(gate) = self.ready.take() {
                         gate.open();
                     }
                     ROUND
                 }
                 Err(error) => {
-                    tracing::warn!(
-                        error = format!("{error:#}"),
-                        "the webhook can't be set up; trying again"
-                    );
+                    let error = format!("{error:#}");
+                    tracing::warn!(error, "failed to set up the webhook; retrying");
                     RETRY
                 }
             };
         }
     }
 
-    /// One step towards what is to be. Gives back whether the API server can ask now.
-    async fn step(&self, seen: &Seen, served: &mut Option<Bundle>) -> Result<bool> {
-        let Some(secret) = &seen.secret else {
+    /// Takes the next step of the rotation. Returns whether the API server can call the webhook.
+    async fn step(&self, stored: &Stored, served: &mut Option<Bundle>) -> Result<bool> {
+        let Some(secret) = &stored.secret else {
             return Ok(false);
         };
         let now = clock::wall();
         let bundle = secret.data.as_ref().and_then(Bundle::read);
-        let Some(bundle) = bundle.as_ref().filter(|bundle| !bundle.is_due(&self.names, now)) else {
-            let new = Bundle::issue(&self.names, now, bundle.as_ref())?;
+        let Some(bundle) = bundle.as_ref().filter(|bundle| !bundle.is_due(&self.host_names, now)) else {
+            let new = Bundle::issue(&self.host_names, now, bundle.as_ref())?;
             self.store(secret, &new).await?;
-            // The watch tells of it, or of the one that another replica has made.
+            // The watch reports the new certificate, or one that another replica stored first.
             return Ok(false);
         };
         if served.as_ref() != Some(bundle) {
-            // First whom to trust, then the certificate: the present one is trusted all the time.
-            self.trust(seen, bundle).await?;
+            // The authority is published before the certificate is served, so that the API server
+            // trusts what is served at all times.
+            self.publish_authority(stored, bundle).await?;
             if served.is_some() {
-                // Until every API server has heard of it the one before is served on, whose authority stays trusted.
+                // Until every API server has the new authority, the old certificate stays in use. Its
+                // authority stays trusted.
                 sleep(SPREAD).await;
             }
             self.serve.send_replace(Some(bundle.certified()?));
-            tracing::info!(secret = self.secret, until = %bundle.expires, "the webhook serves this certificate");
+            tracing::info!(secret = self.secret, until = %bundle.expires, "serving the certificate of the webhook");
             *served = Some(bundle.clone());
         }
-        self.trust(seen, bundle).await
+        self.publish_authority(stored, bundle).await
     }
 
     async fn store(&self, secret: &Secret, bundle: &Bundle) -> Result<()> {
         let mut secret = secret.clone();
         secret.data.get_or_insert_default().extend(bundle.write());
         let api: Api<Secret> = Api::namespaced(self.client.clone(), &self.namespace);
-        // Its resourceVersion goes along: of two replicas only one makes the certificate.
+        // The write contains the resourceVersion, so only one of two replicas succeeds.
         match api.replace(&self.secret, &PostParams::default(), &secret).await {
             Err(kube::Error::Api(status)) if status.is_conflict() => Ok(()),
-            answer => answer.map(|_| ()).context("can't write the Secret of the webhook"),
+            answer => answer.map(|_| ()).context("cannot write the Secret of the webhook"),
         }
     }
 
-    /// Sees to it that the API server trusts the certificate. Gives back whether there is a configuration at all.
-    async fn trust(&self, seen: &Seen, bundle: &Bundle) -> Result<bool> {
-        let Some(configuration) = &seen.configuration else {
+    /// Ensures that the API server trusts the certificate. Returns whether the
+    /// ValidatingWebhookConfiguration exists.
+    async fn publish_authority(&self, stored: &Stored, bundle: &Bundle) -> Result<bool> {
+        let Some(configuration) = &stored.configuration else {
             return Ok(false);
         };
         let wanted = ByteString(bundle.ca.as_bytes().to_vec());
-        // Another replica may have put a newer one there, which trusts this one, too: that is not to be taken back.
+        // Another replica may have published a newer authority together with this one. That must not
+        // be reverted.
         let trusts = |authorities: &ByteString| {
             std::str::from_utf8(&authorities.0).is_ok_and(|authorities| bundle.is_trusted_by(authorities))
         };
-        let untrusting: Vec<&str> = configuration
+        let untrusting: Vec<_> = configuration
             .webhooks
             .iter()
             .filter(|webhook| !webhook.client_config.ca_bundle.as_ref().is_some_and(trusts))
-            .map(|webhook| webhook.name.as_str())
+            .map(|webhook| json!({"name": webhook.name, "clientConfig": {"caBundle": wanted}}))
             .collect();
         if untrusting.is_empty() {
             return Ok(true);
         }
-        let webhooks: Vec<_> = untrusting
-            .iter()
-            .map(|name| json!({"name": name, "clientConfig": {"caBundle": wanted}}))
-            .collect();
-        let api: Api<Configuration> = Api::all(self.client.clone());
-        // The list is merged by name: what the chart has put there stays.
-        let patch = Patch::Strategic(json!({"webhooks": webhooks}));
+        let api: Api<WebhookConfiguration> = Api::all(self.client.clone());
+        // The list is merged by name, so the other fields stay as the chart set them.
+        let patch = Patch::Strategic(json!({"webhooks": untrusting}));
         api.patch(&configuration.name_any(), &PatchParams::default(), &patch)
             .await
-            .context("can't tell the API server whom to trust")?;
+            .context("cannot publish the authority to the API server")?;
         Ok(true)
+    }
+}
+
+fn update<K>(stored: &mut Option<K>, change: Change<K>) {
+    match change {
+        Change::Applied(object) => *stored = Some(object),
+        Change::Gone(_) | Change::Undecodable(..) => *stored = None,
+        Change::Synced => {}
     }
 }

@@ -1,11 +1,10 @@
 use std::collections::BTreeSet;
 
+use lodestone_controller_core::{EventReason, OnPoolChange, ResourceChange, ServiceView};
 use lodestone_crds::Labels;
-use lodestone_daemon::watch::Change;
 use serde_json::json;
 
 use super::*;
-use crate::{plan::OnPoolChange, service_view::ServiceView};
 
 fn pool(name: &str, spec: Value, status: Value) -> IPAddressPool {
     serde_json::from_value(json!({
@@ -27,28 +26,28 @@ fn service(name: &str, ip: &str) -> ServiceView {
     ServiceView::new(&serde_json::from_value(object).unwrap(), "")
 }
 
-fn core(services: &[(&str, &str)], pools: Vec<IPAddressPool>, state: Option<Value>) -> Reconciler {
-    let mut core = Reconciler::new(OnPoolChange::Retain);
-    core.lead(true);
+fn reconciler(services: &[(&str, &str)], pools: Vec<IPAddressPool>, state: Option<Value>) -> Reconciler {
+    let mut reconciler = Reconciler::new(OnPoolChange::Retain);
+    reconciler.set_leader(true);
     for (name, ip) in services {
-        core.service(Change::Applied(service(name, ip)));
+        reconciler.on_service(ResourceChange::Applied(service(name, ip)));
     }
     for pool in pools {
-        core.pool(Change::Applied(pool));
+        reconciler.on_pool(ResourceChange::Applied(pool));
     }
     if let Some(status) = state {
         let object =
             json!({"apiVersion": "metallb.io/v1beta1", "kind": "ConfigurationState", "metadata": {}, "status": status});
-        core.configuration_state(Change::Applied(serde_json::from_value(object).unwrap()));
+        reconciler.on_configuration_state(ResourceChange::Applied(serde_json::from_value(object).unwrap()));
     }
-    core.service(Change::Synced);
-    core.namespace(Change::Applied(("n".to_owned(), Labels::new())));
-    core.namespace(Change::Synced);
-    core.l2_advertisement(Change::Synced);
-    core.pool(Change::Synced);
-    core.configuration_state(Change::Synced);
-    while core.next_job().is_some() {}
-    core
+    reconciler.on_service(ResourceChange::Synced);
+    reconciler.on_namespace(ResourceChange::Applied(("n".to_owned(), Labels::new())));
+    reconciler.on_namespace(ResourceChange::Synced);
+    reconciler.on_l2_advertisement(ResourceChange::Synced);
+    reconciler.on_pool(ResourceChange::Synced);
+    reconciler.on_configuration_state(ResourceChange::Synced);
+    while reconciler.pop_job().is_some() {}
+    reconciler
 }
 
 fn now() -> Timestamp {
@@ -67,7 +66,7 @@ fn condition<'a>(status: &'a Value, type_: &str) -> &'a Value {
 fn counters_conditions_and_the_state_are_written_once_and_not_again() {
     let spec = json!({"addresses": ["192.0.2.0/30", "2001:db8::/64"]});
     let first = outdated(
-        &core(&[("a", "192.0.2.1")], vec![pool("p", spec.clone(), Value::Null)], None),
+        &reconciler(&[("a", "192.0.2.1")], vec![pool("p", spec.clone(), Value::Null)], None),
         now(),
     );
     let names: BTreeSet<_> = first.iter().map(|write| write.name.as_str()).collect();
@@ -95,7 +94,7 @@ fn counters_conditions_and_the_state_are_written_once_and_not_again() {
     // With all that written there is nothing more to say.
     let mut written = state.clone();
     written.as_object_mut().unwrap().remove("errorSummary");
-    let again = core(
+    let again = reconciler(
         &[("a", "192.0.2.1")],
         vec![pool("p", spec, status.clone())],
         Some(written),
@@ -106,17 +105,20 @@ fn counters_conditions_and_the_state_are_written_once_and_not_again() {
 #[test]
 fn a_pool_that_is_refused_says_so_once_and_the_state_sums_it_up() {
     let spec = json!({"addresses": ["192.0.2.9-192.0.2.1"]});
-    let first = outdated(&core(&[], vec![pool("p", spec.clone(), Value::Null)], None), now());
+    let first = outdated(
+        &reconciler(&[], vec![pool("p", spec.clone(), Value::Null)], None),
+        now(),
+    );
     let write = first.iter().find(|write| write.name == "p").unwrap();
     let accepted = condition(&write.status, "Accepted");
     assert_eq!(
         (&accepted["status"], &accepted["reason"]),
         (&json!("False"), &json!("Invalid"))
     );
-    let (reference, note) = write.note.clone().unwrap();
+    let event = write.event.clone().unwrap();
     assert_eq!(
-        (reference.name.as_deref(), note.reason, note.warning),
-        (Some("p"), "Refused", true)
+        (event.object.name.as_deref(), event.notice.reason),
+        (Some("p"), EventReason::Refused)
     );
     let state = &first.iter().find(|write| write.name == "controller").unwrap().status;
     assert_eq!(state["result"], "Invalid");
@@ -128,25 +130,25 @@ fn a_pool_that_is_refused_says_so_once_and_the_state_sums_it_up() {
         "{state}"
     );
     // After a restart the condition says so already: nothing is written, and no event sent.
-    let again = core(&[], vec![pool("p", spec, write.status.clone())], Some(state.clone()));
+    let again = reconciler(&[], vec![pool("p", spec, write.status.clone())], Some(state.clone()));
     assert_eq!(outdated(&again, now()), []);
     // What was refused and is mended is taken out of the summary, which a merge patch has to say.
     let mended = pool("p", json!({"addresses": ["192.0.2.1-192.0.2.9"]}), write.status.clone());
-    let after = outdated(&core(&[], vec![mended], Some(state.clone())), now());
+    let after = outdated(&reconciler(&[], vec![mended], Some(state.clone())), now());
     let state = &after.iter().find(|write| write.name == "controller").unwrap().status;
     assert!(
         state.as_object().unwrap().contains_key("errorSummary") && state["errorSummary"].is_null(),
         "{state}"
     );
     assert_eq!(state["result"], "Valid");
-    assert_eq!(after.iter().find(|write| write.name == "p").unwrap().note, None);
+    assert_eq!(after.iter().find(|write| write.name == "p").unwrap().event, None);
 }
 
 #[test]
 fn retained_addresses_are_shown_on_their_pool_and_no_longer_when_they_are_gone() {
     let spec = json!({"addresses": ["192.0.2.4/30"]});
     let first = outdated(
-        &core(
+        &reconciler(
             &[("a", "192.0.2.1"), ("b", "192.0.2.5")],
             vec![pool("p", spec.clone(), Value::Null)],
             None,
@@ -158,7 +160,10 @@ fn retained_addresses_are_shown_on_their_pool_and_no_longer_when_they_are_gone()
     assert_eq!(retained["status"], "True");
     let message = retained["message"].as_str().unwrap();
     assert!(message.ends_with("n/a (192.0.2.1)"), "{message}");
-    let after = outdated(&core(&[("b", "192.0.2.5")], vec![pool("p", spec, status)], None), now());
+    let after = outdated(
+        &reconciler(&[("b", "192.0.2.5")], vec![pool("p", spec, status)], None),
+        now(),
+    );
     let status = &after.iter().find(|write| write.name == "p").unwrap().status;
     assert_eq!(condition(status, "Retained")["status"], "False");
 }

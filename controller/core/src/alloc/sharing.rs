@@ -1,19 +1,18 @@
-//! When two Services may have one address.
+//! Decides when two Services may hold one address.
 
 use std::{collections::BTreeMap, fmt, net::IpAddr};
 
 use jiff::Timestamp;
-use lodestone_daemon::ObjectKey;
-use serde::Serialize;
+use lodestone_crds::ObjectKey;
 
 use super::Taken;
 
-/// A transport protocol, as Services name it.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+/// A transport protocol, as a Service spells it.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Protocol(pub String);
 
 /// A port of a Service.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Port {
     /// Its protocol.
     pub protocol: Protocol,
@@ -27,8 +26,9 @@ impl fmt::Display for Port {
     }
 }
 
-/// Which nodes can serve a Service's traffic. Services that share an address must have the same, since one node answers for it.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize)]
+/// Which nodes can serve a Service's traffic. One node answers for an address, so Services that share
+/// it need the same nodes.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Backend {
     /// externalTrafficPolicy Cluster: every node.
     AnyNode,
@@ -41,25 +41,24 @@ pub enum Backend {
     },
 }
 
-/// How a Service holds its addresses.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Tenant {
-    /// The key under which it shares; `None`: it does not.
-    pub sharing: Option<String>,
+/// How a Service holds its addresses: everything that decides whether others may share them.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AddressHolder {
+    /// The key under which the Service shares; `None` when it does not share.
+    pub sharing_key: Option<String>,
     /// Which nodes can serve it.
     pub backend: Backend,
     /// Its ports.
     pub ports: Vec<Port>,
-    /// When the Service was made.
-    #[serde(skip)]
+    /// When the Service was created.
     pub since: Option<Timestamp>,
 }
 
-impl Tenant {
-    /// Whether this one may have `address` beside `other`, who has it.
-    pub(super) fn beside(&self, other: &Self, address: IpAddr, by: &ObjectKey) -> Result<(), Taken> {
+impl AddressHolder {
+    /// Checks whether this Service may hold `address` beside `other`, which is Service `by`.
+    pub(super) fn check_beside(&self, other: &Self, address: IpAddr, by: &ObjectKey) -> Result<(), Taken> {
         let by = || by.clone();
-        match (&self.sharing, &other.sharing) {
+        match (&self.sharing_key, &other.sharing_key) {
             (Some(mine), Some(theirs)) if mine == theirs => {}
             (Some(_), Some(_)) => return Err(Taken::OtherKey { address, by: by() }),
             _ => return Err(Taken::InUse { address, by: by() }),

@@ -28,18 +28,18 @@ fn port(number: i32) -> Port {
     }
 }
 
-fn alone() -> Tenant {
-    Tenant {
-        sharing: None,
+fn alone() -> AddressHolder {
+    AddressHolder {
+        sharing_key: None,
         backend: Backend::AnyNode,
         ports: vec![port(80)],
         since: None,
     }
 }
 
-fn sharing(sharing: &str, number: i32) -> Tenant {
-    Tenant {
-        sharing: Some(sharing.to_owned()),
+fn sharing(sharing: &str, number: i32) -> AddressHolder {
+    AddressHolder {
+        sharing_key: Some(sharing.to_owned()),
         ports: vec![port(number)],
         ..alone()
     }
@@ -60,13 +60,13 @@ fn an_address_has_one_owner_and_a_refused_change_changes_nothing() {
     allocator.take(&key("a"), &alone(), &[ip("192.0.2.3")]).unwrap();
     // Nobody gets what a leaves before its status says that it has left.
     assert!(allocator.take(&key("b"), &alone(), &[ip("192.0.2.1")]).is_err());
-    assert_eq!(allocator.left(&key("a")), [ip("192.0.2.1")]);
+    assert_eq!(allocator.finish_release(&key("a")), [ip("192.0.2.1")]);
     allocator.take(&key("b"), &alone(), &[ip("192.0.2.1")]).unwrap();
 }
 
 #[test]
 fn sharing_needs_the_same_key_the_same_backend_and_different_ports() {
-    let local = |namespace: &str, number| Tenant {
+    let local = |namespace: &str, number| AddressHolder {
         backend: Backend::NodesOf {
             namespace: namespace.to_owned(),
             selector: BTreeMap::from([("app".into(), "a".into())]),
@@ -101,9 +101,9 @@ fn the_only_user_may_change_its_key_and_a_shared_address_is_in_use_until_the_las
     allocator.take(&key("b"), &sharing("l", 81), &address).unwrap();
     assert!(allocator.check(&sharing("k", 80), &key("a"), address[0]).is_err());
     assert_eq!(allocator.in_use_of(&pool(&["192.0.2.0/24"], false), Family::V4), 1);
-    allocator.release(&key("a"));
+    allocator.release_all(&key("a"));
     assert!(allocator.check(&alone(), &key("c"), ip("192.0.2.1")).is_err());
-    allocator.release(&key("b"));
+    allocator.release_all(&key("b"));
     assert!(allocator.check(&alone(), &key("c"), ip("192.0.2.1")).is_ok());
 }
 
@@ -122,7 +122,7 @@ fn the_lowest_free_address_comes_first_range_by_range() {
         [ip("192.0.2.8"), ip("192.0.2.9"), ip("192.0.2.0"), ip("192.0.2.1")]
     );
     assert_eq!(allocator.first_fit(&pool, Family::V4, &key("e"), &alone()), None);
-    allocator.release(&key("b"));
+    allocator.release_all(&key("b"));
     assert_eq!(
         allocator.first_fit(&pool, Family::V4, &key("e"), &alone()),
         Some(ip("192.0.2.9"))
@@ -176,47 +176,47 @@ fn huge_pools_are_never_walked_through() {
 
 /// What the allocator is to do, spelled out without any index: a list of who holds what.
 #[derive(Default)]
-struct Model(Vec<(ObjectKey, Tenant, IpAddr)>);
+struct Model(Vec<(ObjectKey, AddressHolder, IpAddr)>);
 
 impl Model {
-    fn allows(&self, key: &ObjectKey, tenant: &Tenant, address: IpAddr) -> bool {
+    fn allows(&self, key: &ObjectKey, holder: &AddressHolder, address: IpAddr) -> bool {
         self.0
             .iter()
             .filter(|(holder, _, held)| holder != key && *held == address)
             .all(|(_, other, _)| {
-                tenant.sharing.is_some()
-                    && tenant.sharing == other.sharing
-                    && tenant.backend == other.backend
-                    && !tenant.ports.iter().any(|port| other.ports.contains(port))
+                holder.sharing_key.is_some()
+                    && holder.sharing_key == other.sharing_key
+                    && holder.backend == other.backend
+                    && !holder.ports.iter().any(|port| other.ports.contains(port))
             })
     }
 
-    fn take(&mut self, key: &ObjectKey, tenant: &Tenant, address: IpAddr) -> bool {
-        let allowed = self.allows(key, tenant, address);
+    fn take(&mut self, key: &ObjectKey, holder: &AddressHolder, address: IpAddr) -> bool {
+        let allowed = self.allows(key, holder, address);
         if allowed {
             // In the model nothing is ever on its way.
             self.0.retain(|(holder, ..)| holder != key);
-            self.0.push((key.clone(), tenant.clone(), address));
+            self.0.push((key.clone(), holder.clone(), address));
         }
         allowed
     }
 
-    fn first_fit(&self, pool: &Pool, key: &ObjectKey, tenant: &Tenant) -> Option<IpAddr> {
+    fn first_fit(&self, pool: &Pool, key: &ObjectKey, holder: &AddressHolder) -> Option<IpAddr> {
         let candidates = pool.ranges.iter().flat_map(|range| {
             let (first, last) = range.bits();
             (first..=last).map(|bits| range.family().address(bits))
         });
         let fits = |address: &IpAddr| {
             let free = !self.0.iter().any(|(_, _, held)| held == address);
-            pool.contains(*address) && (free || (tenant.sharing.is_some() && self.allows(key, tenant, *address)))
+            pool.contains(*address) && (free || (holder.sharing_key.is_some() && self.allows(key, holder, *address)))
         };
         candidates.into_iter().find(fits)
     }
 }
 
-fn tenants() -> impl Strategy<Value = Tenant> {
-    (proptest::option::of(0..2u8), 0..3i32, proptest::bool::ANY).prop_map(|(sharing, number, local)| Tenant {
-        sharing: sharing.map(|key| key.to_string()),
+fn holders() -> impl Strategy<Value = AddressHolder> {
+    (proptest::option::of(0..2u8), 0..3i32, proptest::bool::ANY).prop_map(|(sharing, number, local)| AddressHolder {
+        sharing_key: sharing.map(|key| key.to_string()),
         ports: vec![port(number)],
         since: None,
         backend: if local {
@@ -233,37 +233,37 @@ fn tenants() -> impl Strategy<Value = Tenant> {
 proptest! {
     #[test]
     fn the_allocator_does_what_the_naive_model_does(
-        steps in proptest::collection::vec((0..6u8, 0..3u8, 0..10u128, tenants()), 1..60)
+        steps in proptest::collection::vec((0..6u8, 0..3u8, 0..10u128, holders()), 1..60)
     ) {
         let pool = pool(&["192.0.2.252-192.0.3.2", "192.0.2.2/31"], true);
         let (mut allocator, mut model) = (Allocator::default(), Model::default());
-        for (who, what, which, tenant) in steps {
+        for (who, what, which, holder) in steps {
             let key = key(&who.to_string());
             match what {
                 0 => {
                     let address = Family::V4.address(Family::bits(ip("192.0.2.250")) + which);
                     // What it has already it may keep in any way: then the two are not the same, and nothing is asked.
                     if allocator.held(&key) != [address] {
-                        prop_assert_eq!(allocator.take(&key, &tenant, &[address]).is_ok(), model.take(&key, &tenant, address));
-                        allocator.left(&key);
+                        prop_assert_eq!(allocator.take(&key, &holder, &[address]).is_ok(), model.take(&key, &holder, address));
+                        allocator.finish_release(&key);
                     }
                 }
                 1 => {
-                    let held = allocator.release(&key);
+                    let held = allocator.release_all(&key);
                     prop_assert_eq!(held.len(), model.0.iter().filter(|(holder, ..)| *holder == key).count());
                     model.0.retain(|(holder, ..)| *holder != key);
                 }
                 _ => {
-                    let found = allocator.first_fit(&pool, Family::V4, &key, &tenant);
-                    let expected = model.first_fit(&pool, &key, &tenant);
+                    let found = allocator.first_fit(&pool, Family::V4, &key, &holder);
+                    let expected = model.first_fit(&pool, &key, &holder);
                     // The one that asks counts its own address as in use unless it may share it.
                     if allocator.held(&key).is_empty() {
                         prop_assert_eq!(found, expected);
                     }
                     if let Some(address) = found {
-                        prop_assert!(allocator.take(&key, &tenant, &[address]).is_ok());
-                        allocator.left(&key);
-                        model.take(&key, &tenant, address);
+                        prop_assert!(allocator.take(&key, &holder, &[address]).is_ok());
+                        allocator.finish_release(&key);
+                        model.take(&key, &holder, address);
                     }
                 }
             }
@@ -289,28 +289,28 @@ fn what_a_service_has_already_it_may_hold_in_another_way_and_the_index_follows()
         allocator.first_fit(&pool, Family::V4, &key("c"), &sharing("k", 82)),
         None
     );
-    allocator.release(&key("b"));
+    allocator.release_all(&key("b"));
     assert_eq!(
         allocator.first_fit(&pool, Family::V4, &key("c"), &sharing("k", 82)),
         Some(address[0])
     );
-    allocator.release(&key("a"));
+    allocator.release_all(&key("a"));
     assert!(allocator.shared.is_empty() && allocator.holders.is_empty());
 }
 
 #[test]
 fn of_two_that_found_themselves_with_one_address_the_younger_one_clashes() {
-    let at = |second: i64| Tenant {
+    let at = |second: i64| AddressHolder {
         since: Some(jiff::Timestamp::from_second(second).unwrap()),
         ..alone()
     };
     let mut allocator = Allocator::default();
     allocator.hold(&key("b-older"), &at(1), &[ip("192.0.2.1")]);
     allocator.hold(&key("a-younger"), &at(2), &[ip("192.0.2.1")]);
-    assert!(allocator.check_elders(&at(1), &key("b-older"), ip("192.0.2.1")).is_ok());
+    assert!(allocator.check_older(&at(1), &key("b-older"), ip("192.0.2.1")).is_ok());
     assert!(
         allocator
-            .check_elders(&at(2), &key("a-younger"), ip("192.0.2.1"))
+            .check_older(&at(2), &key("a-younger"), ip("192.0.2.1"))
             .is_err()
     );
 }

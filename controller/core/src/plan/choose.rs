@@ -1,26 +1,26 @@
-//! Choosing addresses for a Service.
+//! Chooses addresses for a Service.
 
 use std::net::IpAddr;
 
 use lodestone_crds::{Family, config::Pool};
 
-use super::{Facts, list};
+use super::{Input, list, list_families};
 use crate::{
     alloc::{Allocator, Taken},
     service_view::FamilyPolicy,
 };
 
-/// What the Service is to have.
+/// The addresses that a Service gets.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Pick {
     pub(super) addresses: Vec<IpAddr>,
     /// The pool that they are from.
     pub(super) pool: Option<String>,
-    /// What it does not get although it would like to.
-    pub(super) short: Option<String>,
+    /// What the Service prefers and does not get.
+    pub(super) missing: Option<String>,
 }
 
-/// Why there is nothing to pick.
+/// Why no addresses can be picked.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub(super) enum Refused {
     #[error("{0} is in no IPAddressPool")]
@@ -48,40 +48,53 @@ pub(super) enum Refused {
 }
 
 impl Refused {
-    /// Whether it is that another Service has one of the ports.
+    /// Whether the reason is that another Service has one of the ports.
     pub(super) const fn is_for_ports(&self) -> bool {
         matches!(self, Self::Taken(taken) if taken.is_for_ports())
     }
 }
 
-/// Looks for addresses for one Service.
+/// Searches for the addresses of one Service.
 pub(super) struct Chooser<'a> {
-    pub(super) facts: Facts<'a>,
+    pub(super) input: Input<'a>,
     pub(super) allocator: &'a Allocator,
+    /// Whether the Service holds its addresses on other terms than its present ones: its ports, its
+    /// sharing key or its backend have changed.
+    pub(super) holder_changed: bool,
+}
+
+impl<'a> Chooser<'a> {
+    pub(super) fn new(input: Input<'a>, allocator: &'a Allocator) -> Self {
+        Self {
+            input,
+            allocator,
+            holder_changed: allocator.holder(&input.service.key) != Some(&input.service.holder),
+        }
+    }
 }
 
 impl Chooser<'_> {
-    /// Whether the Service may use `pool`.
+    /// Whether `pool` serves the Service.
     pub(super) fn serves(&self, pool: &Pool) -> bool {
-        let service = self.facts.service;
-        pool.serves(&service.key.namespace, self.facts.namespace_labels, &service.labels)
+        let service = self.input.service;
+        pool.serves(&service.key.namespace, self.input.namespace_labels, &service.labels)
     }
 
-    /// The addresses that it asks for by name.
+    /// The addresses that the Service asks for by name.
     pub(super) fn requested(&self, addresses: &[IpAddr]) -> Result<Pick, Refused> {
-        let service = self.facts.service;
+        let service = self.input.service;
         let asked: Vec<Family> = addresses.iter().map(|address| Family::of(*address)).collect();
         let fits = asked.iter().all(|family| service.families.contains(family));
         if !fits || (service.family_policy == FamilyPolicy::RequireDual && asked.len() < 2) {
             return Err(Refused::Families {
-                asked: families(&asked),
-                has: families(&service.families),
+                asked: list_families(&asked),
+                has: list_families(&service.families),
             });
         }
         let mut from: Option<&Pool> = None;
         for address in addresses {
             let pool = self
-                .facts
+                .input
                 .config
                 .pool_of(*address)
                 .ok_or(Refused::NotInPools(*address))?;
@@ -103,19 +116,20 @@ impl Chooser<'_> {
             if !self.serves(pool) {
                 return Err(Refused::Closed(pool.name.clone()));
             }
-            self.allocator.check(&service.tenant, &service.key, *address)?;
+            self.allocator.check(&service.holder, &service.key, *address)?;
             from = Some(pool);
         }
         Ok(Pick {
             addresses: addresses.to_vec(),
             pool: from.map(|pool| pool.name.clone()),
-            short: None,
+            missing: None,
         })
     }
 
-    /// Any addresses: from the pool that the Service names, else from the first in rank that has some.
+    /// Any addresses: from the pool that the Service names, else from the first pool in rank that has
+    /// some.
     pub(super) fn any(&self, held: &[IpAddr]) -> Result<Pick, Refused> {
-        let service = self.facts.service;
+        let service = self.input.service;
         let require = service.family_policy == FamilyPolicy::RequireDual;
         if require && service.families.len() < 2 {
             return Err(Refused::OneClusterAddress);
@@ -123,7 +137,7 @@ impl Chooser<'_> {
         let pools = match &service.requested_pool {
             Some(name) => {
                 let pool = self
-                    .facts
+                    .input
                     .config
                     .pools
                     .get(name)
@@ -138,9 +152,10 @@ impl Chooser<'_> {
         if require && let Some(pick) = self.with_second(held, &pools) {
             return Ok(pick);
         }
-        // Pools that are set aside for some Services come before the common ones, even if those have both families.
-        let (set_aside, common): (Vec<&Pool>, Vec<&Pool>) = pools.iter().partition(|pool| pool.allocation.is_some());
-        let pick = [set_aside, common].into_iter().find_map(|pools| {
+        // Pools reserved for some Services come before the common ones, even if only the common ones
+        // have both families.
+        let (reserved, common): (Vec<&Pool>, Vec<&Pool>) = pools.iter().partition(|pool| pool.allocation.is_some());
+        let pick = [reserved, common].into_iter().find_map(|pools| {
             let both = || pools.iter().find_map(|pool| self.both(pool));
             // Of the two families of a Service that prefers both, the primary one first.
             let one = || {
@@ -158,7 +173,7 @@ impl Chooser<'_> {
         pick.ok_or_else(|| Refused::Exhausted(self.why_none(&pools)))
     }
 
-    /// The one address that a Service has, with one of the other family from the same pool.
+    /// The one address that a Service holds, with one of the other family from the same pool.
     fn with_second(&self, held: &[IpAddr], pools: &[&Pool]) -> Option<Pick> {
         let [have] = held else { return None };
         let pool = pools.iter().find(|pool| pool.contains(*have))?;
@@ -169,37 +184,38 @@ impl Chooser<'_> {
         })
     }
 
-    /// Adds the other family to a Service that prefers two and has one. It never moves to another pool for that.
-    pub(super) fn topped_up(&self, held: &[IpAddr], stay: Pick) -> Pick {
-        let service = self.facts.service;
-        let pool = stay.pool.as_ref().and_then(|name| self.facts.config.pools.get(name));
+    /// Adds the other family to a Service that prefers two and has one. The Service never moves to
+    /// another pool for that.
+    pub(super) fn topped_up(&self, held: &[IpAddr], kept: Pick) -> Pick {
+        let service = self.input.service;
+        let pool = kept.pool.as_ref().and_then(|name| self.input.config.pools.get(name));
         let ([have], Some(pool), 2) = (held, pool, service.families.len()) else {
-            return stay;
+            return kept;
         };
-        let missing = Family::of(*have).other();
-        match self.allocator.first_fit(pool, missing, &service.key, &service.tenant) {
+        let other = Family::of(*have).other();
+        match self.allocator.first_fit(pool, other, &service.key, &service.holder) {
             Some(more) => Pick {
                 addresses: vec![*have, more],
-                ..stay
+                ..kept
             },
-            None if pool.has_family(missing) => {
-                let short = format!(
-                    "no {missing} address of IPAddressPool {} is free to go with {have}",
+            None if pool.has_family(other) => {
+                let missing = format!(
+                    "no {other} address of IPAddressPool {} is free to go with {have}",
                     pool.name
                 );
                 Pick {
-                    short: Some(short),
-                    ..stay
+                    missing: Some(missing),
+                    ..kept
                 }
             }
-            None => stay,
+            None => kept,
         }
     }
 
-    /// The pools that serve this Service without being asked for, in the order in which they are tried.
+    /// The pools that serve this Service without a request, in the order in which they are tried.
     fn automatic_pools(&self) -> Vec<&Pool> {
         let mut pools: Vec<&Pool> = self
-            .facts
+            .input
             .config
             .pools
             .values()
@@ -210,12 +226,12 @@ impl Chooser<'_> {
     }
 
     fn one(&self, pool: &Pool, family: Family) -> Option<Pick> {
-        let service = self.facts.service;
-        let address = self.allocator.first_fit(pool, family, &service.key, &service.tenant)?;
+        let service = self.input.service;
+        let address = self.allocator.first_fit(pool, family, &service.key, &service.holder)?;
         Some(Pick {
             addresses: vec![address],
             pool: Some(pool.name.clone()),
-            short: None,
+            missing: None,
         })
     }
 
@@ -228,25 +244,17 @@ impl Chooser<'_> {
     }
 
     fn why_none(&self, pools: &[&Pool]) -> String {
-        let wanted = families(&self.facts.service.families);
+        let wanted = list_families(&self.input.service.families);
         let names = |pools: &mut dyn Iterator<Item = &Pool>| {
             pools.map(|pool| pool.name.as_str()).collect::<Vec<_>>().join(", ")
         };
-        if self.facts.config.pools.is_empty() {
+        if self.input.config.pools.is_empty() {
             return "there is no IPAddressPool".to_owned();
         }
         if pools.is_empty() {
-            let all = names(&mut self.facts.config.pools.values());
+            let all = names(&mut self.input.config.pools.values());
             return format!("no IPAddressPool serves this Service (autoAssign, serviceAllocation); there are {all}");
         }
         format!("no {wanted} address is free in {}", names(&mut pools.iter().copied()))
     }
-}
-
-fn families(families: &[Family]) -> String {
-    families
-        .iter()
-        .map(ToString::to_string)
-        .collect::<Vec<_>>()
-        .join(" and ")
 }

@@ -20,15 +20,15 @@ fn l2(spec: Value) -> L2Advertisement {
     serde_json::from_value(object).unwrap()
 }
 
-fn create<K>(new: K) -> Change<K> {
-    Change {
+fn create<K>(new: K) -> AdmissionEdit<K> {
+    AdmissionEdit {
         old: None,
         new: Some(new),
     }
 }
 
 /// In a cluster with pool `a` (192.0.2.0/28) and Services that have its first `used` addresses.
-fn verdict(edit: &Edit, used: u8, on_pool_change: OnPoolChange) -> Verdict {
+fn verdict(edit: &Edit, used: u8, on_pool_change: OnPoolChange) -> AdmissionVerdict {
     let resources = Resources {
         pools: vec![pool("a", Some(1), addresses(&["192.0.2.0/28"])), broken()],
         ..Resources::default()
@@ -44,7 +44,7 @@ fn verdict(edit: &Edit, used: u8, on_pool_change: OnPoolChange) -> Verdict {
     });
     review(
         edit,
-        &Known {
+        &ClusterView {
             resources: &resources,
             config: &Config::build(&resources),
             services: &services.collect(),
@@ -125,32 +125,36 @@ fn what_could_not_be_used_is_refused_with_the_path_of_the_field() {
 #[test]
 fn what_is_refused_already_does_not_stand_in_the_way_of_other_edits() {
     let good = Edit::Pool(create(pool("x", None, addresses(&["198.51.100.0/24"]))));
-    assert_eq!(verdict(&good, 0, OnPoolChange::Retain), Verdict::default());
+    assert_eq!(verdict(&good, 0, OnPoolChange::Retain), AdmissionVerdict::default());
     // Its finaliser, its labels: whatever leaves what it says alone.
     let mut labelled = broken();
-    labelled.labels_mut().insert("a".to_owned(), "b".to_owned());
-    let relabel = Edit::Pool(Change {
+    labelled
+        .metadata
+        .labels
+        .get_or_insert_default()
+        .insert("a".to_owned(), "b".to_owned());
+    let relabel = Edit::Pool(AdmissionEdit {
         old: Some(broken()),
         new: Some(labelled),
     });
-    assert_eq!(verdict(&relabel, 0, OnPoolChange::Retain), Verdict::default());
-    let delete = Edit::Pool(Change {
+    assert_eq!(verdict(&relabel, 0, OnPoolChange::Retain), AdmissionVerdict::default());
+    let delete = Edit::Pool(AdmissionEdit {
         old: Some(broken()),
         new: None,
     });
-    assert_eq!(verdict(&delete, 0, OnPoolChange::Retain), Verdict::default());
+    assert_eq!(verdict(&delete, 0, OnPoolChange::Retain), AdmissionVerdict::default());
 }
 
 #[test]
 fn an_old_pool_does_not_grow_over_a_younger_one() {
     let grown = |name| pool(name, Some(0), addresses(&["192.0.2.0/24"]));
-    let edit = Edit::Pool(Change {
+    let edit = Edit::Pool(AdmissionEdit {
         old: Some(pool("older", Some(0), addresses(&["198.51.100.0/24"]))),
         new: Some(grown("older")),
     });
     let text = denied(&edit);
     assert!(
-        text.contains("out of use: IPAddressPool a: spec.addresses[0]"),
+        text.contains("invalidate another object: IPAddressPool a: spec.addresses[0]"),
         "{text}"
     );
 }
@@ -159,7 +163,7 @@ fn an_old_pool_does_not_grow_over_a_younger_one() {
 fn an_edit_that_leaves_addresses_behind_is_taken_with_a_warning_that_names_the_services() {
     let old = pool("a", Some(1), addresses(&["192.0.2.0/28"]));
     let edit = |new: Option<Value>| {
-        Edit::Pool(Change {
+        Edit::Pool(AdmissionEdit {
             old: Some(old.clone()),
             new: new.map(|spec| pool("a", Some(1), spec)),
         })
@@ -188,7 +192,7 @@ fn an_edit_that_leaves_addresses_behind_is_taken_with_a_warning_that_names_the_s
     assert_eq!((told.denied, told.warnings.len()), (None, 11));
     assert_eq!(told.warnings[10], "and 2 more addresses in use");
     let kept = verdict(&edit(Some(addresses(&["192.0.2.0/24"]))), 12, OnPoolChange::Retain);
-    assert_eq!(kept, Verdict::default());
+    assert_eq!(kept, AdmissionVerdict::default());
 }
 
 #[test]
@@ -215,7 +219,7 @@ fn a_step_towards_repair_is_taken_although_others_are_refused_for_another_reason
         pools: vec![shared("p", 1), shared("q", 2), shared("r", 3)],
         ..Resources::default()
     };
-    let known = Known {
+    let cluster = ClusterView {
         resources: &resources,
         config: &Config::build(&resources),
         services: &HashMap::new(),
@@ -224,10 +228,10 @@ fn a_step_towards_repair_is_taken_although_others_are_refused_for_another_reason
     };
     let shrunk = pool("p", Some(1), addresses(&["10.0.0.0-10.0.0.200"]));
     for new in [None, Some(shrunk)] {
-        let edit = Edit::Pool(Change {
+        let edit = Edit::Pool(AdmissionEdit {
             old: Some(shared("p", 1)),
             new,
         });
-        assert_eq!(review(&edit, &known), Verdict::default());
+        assert_eq!(review(&edit, &cluster), AdmissionVerdict::default());
     }
 }

@@ -1,8 +1,8 @@
-use lodestone_crds::{IPAddressPool, Resources};
-use lodestone_daemon::ObjectKey;
+use lodestone_crds::{IPAddressPool, ObjectKey, Resources};
 use serde_json::{Value, json};
 
 use super::*;
+use crate::notice::EventReason;
 
 /// Pools by name, with their specifications.
 fn config(pools: &[(&str, Value)]) -> Config {
@@ -68,16 +68,28 @@ fn annotated(name: &str, value: &str) -> Value {
     json!({"metadata": {"annotations": {format!("metallb.io/{name}"): value}}})
 }
 
+/// Plans for `service` and applies the allocations; returns the rest of the plan.
 fn run_with(config: &Config, allocator: &mut Allocator, service: &ServiceView, on_pool_change: OnPoolChange) -> Plan {
-    plan(
-        Facts {
-            service,
-            namespace_labels: &Labels::new(),
-            config,
-            on_pool_change,
-        },
-        allocator,
-    )
+    let input = Input {
+        service,
+        namespace_labels: &Labels::new(),
+        config,
+        on_pool_change,
+    };
+    let mut plan = plan(input, allocator);
+    if let Some(assignment) = plan.allocate.take() {
+        allocator.apply(&service.key, &assignment);
+    }
+    plan
+}
+
+/// Adopts the addresses of `service`; returns whether there were any.
+fn adopt(service: &ServiceView, config: &Config, allocator: &mut Allocator) -> bool {
+    let assignment = super::adopt(service, config, allocator);
+    if let Some(assignment) = &assignment {
+        allocator.apply(&service.key, assignment);
+    }
+    assignment.is_some() && service.is_ours
 }
 
 fn run(config: &Config, allocator: &mut Allocator, service: &ServiceView) -> Plan {
@@ -90,9 +102,9 @@ fn written(plan: &Plan) -> Vec<String> {
     write.ingress.iter().filter_map(|entry| entry.ip.clone()).collect()
 }
 
-/// What the Service `a` gives up.
-fn leaving(allocator: &Allocator) -> Vec<IpAddr> {
-    allocator.leaving(&ObjectKey::new("n", "a")).to_vec()
+/// The addresses that the Service `a` is releasing.
+fn releasing(allocator: &Allocator) -> Vec<IpAddr> {
+    allocator.releasing(&ObjectKey::new("n", "a")).to_vec()
 }
 
 fn ports_error(plan: &Plan) -> &str {
@@ -113,8 +125,8 @@ fn a_new_service_gets_the_lowest_address_and_is_told_so_once() {
     assert_eq!(written(&first), ["192.0.2.0"]);
     assert_eq!(first.write.as_ref().unwrap().pool.as_deref(), Some("p"));
     assert_eq!(
-        (first.notes[0].reason, first.notes[0].text.as_str()),
-        ("IPAllocated", "Assigned IP [\"192.0.2.0\"]")
+        (first.events[0].reason, first.events[0].text.as_str()),
+        (EventReason::IpAllocated, "Assigned IP [\"192.0.2.0\"]")
     );
     let second = run(&v4(), &mut allocator, &service("a", has(&["192.0.2.0"])));
     assert_eq!(second, Plan::default());
@@ -202,7 +214,7 @@ fn requests_that_are_refused_say_why() {
     ] {
         let plan = run(&pools, &mut Allocator::default(), &service("a", more));
         assert_eq!(
-            (plan.write.clone(), plan.problem.as_ref().unwrap().warning),
+            (plan.write.clone(), plan.problem.as_ref().unwrap().reason.is_warning()),
             (None, true)
         );
         assert!(problem(&plan).contains(part), "{}", problem(&plan));
@@ -211,7 +223,7 @@ fn requests_that_are_refused_say_why() {
             "{}",
             problem(&plan)
         );
-        assert_eq!(plan.problem.unwrap().reason, "AllocationFailed");
+        assert_eq!(plan.problem.unwrap().reason, EventReason::AllocationFailed);
     }
 }
 
@@ -245,7 +257,7 @@ fn p7_a_request_that_cannot_be_met_keeps_the_old_address() {
         );
         adopt(&service("a", has(&["192.0.2.0"])), &dual(), &mut allocator);
         let plan = run(&pools, &mut allocator, &service("a", with(has(&["192.0.2.0"]), more)));
-        assert_eq!((plan.write.clone(), leaving(&allocator).len()), (None, 0));
+        assert_eq!((plan.write.clone(), releasing(&allocator).len()), (None, 0));
         assert!(problem(&plan).contains(part), "{}", problem(&plan));
         assert!(
             problem(&plan).ends_with("the Service keeps 192.0.2.0"),
@@ -278,7 +290,7 @@ fn p7_an_address_whose_pool_went_away_is_retained_or_replaced_by_flag() {
         let plan = run(&pools, &mut allocator, &holder);
         assert_eq!(
             (plan.write.clone(), plan.problem.as_ref().map(|note| note.reason)),
-            (None, Some("AddressRetained"))
+            (None, Some(EventReason::AddressRetained))
         );
         // Nobody else gets it.
         let other = run(
@@ -290,10 +302,10 @@ fn p7_an_address_whose_pool_went_away_is_retained_or_replaced_by_flag() {
         let moved = run_with(&pools, &mut allocator, &holder, OnPoolChange::Reassign);
         assert_eq!(written(&moved), ["198.51.100.0"]);
         assert_eq!(
-            moved.notes.iter().map(|note| note.reason).collect::<Vec<_>>(),
-            ["ClearAssignment", "IPAllocated"]
+            moved.events.iter().map(|note| note.reason).collect::<Vec<_>>(),
+            [EventReason::ClearAssignment, EventReason::IpAllocated]
         );
-        assert_eq!(leaving(&allocator), ["192.0.2.0".parse::<IpAddr>().unwrap()]);
+        assert_eq!(releasing(&allocator), ["192.0.2.0".parse::<IpAddr>().unwrap()]);
     }
 }
 
@@ -303,7 +315,7 @@ fn p7_even_with_reassign_the_old_address_stays_until_there_is_another() {
     let mut allocator = Allocator::default();
     adopt(&holder, &dual(), &mut allocator);
     let plan = run_with(&config(&[]), &mut allocator, &holder, OnPoolChange::Reassign);
-    assert_eq!((plan.write.clone(), leaving(&allocator).len()), (None, 0));
+    assert_eq!((plan.write.clone(), releasing(&allocator).len()), (None, 0));
     assert!(
         problem(&plan).contains("the Service keeps 192.0.2.0"),
         "{}",
@@ -367,7 +379,7 @@ fn a_service_that_is_no_longer_ours_is_released() {
             (
                 written(&plan).len(),
                 plan.write.as_ref().unwrap().pool.clone(),
-                leaving(&allocator).len()
+                releasing(&allocator).len()
             ),
             (0, None, 1)
         );
@@ -460,7 +472,7 @@ fn giving_up_a_family_keeps_the_other_address() {
     let single = service("a", has(&["192.0.2.1", "2001:db8::1"]));
     let plan = run(&dual(), &mut allocator, &single);
     assert_eq!(written(&plan), ["192.0.2.1"]);
-    assert_eq!(leaving(&allocator), ["2001:db8::1".parse::<IpAddr>().unwrap()]);
+    assert_eq!(releasing(&allocator), ["2001:db8::1".parse::<IpAddr>().unwrap()]);
 }
 
 /// Made in this second of 2026.
@@ -489,7 +501,7 @@ fn of_two_services_with_one_address_in_status_the_older_keeps_it_and_the_younger
                 "{}",
                 problem(&plan)
             );
-            assert_eq!(plan.notes[0].reason, "ClearAssignment");
+            assert_eq!(plan.events[0].reason, EventReason::ClearAssignment);
         }
     }
 }
@@ -589,7 +601,7 @@ fn a_status_edited_by_hand_is_followed_if_the_service_can_have_that_and_else_men
     adopt(&service("a", has(&["192.0.2.0"])), &dual(), &mut allocator);
     adopt(&service("b", has(&["192.0.2.1"])), &dual(), &mut allocator);
     let plan = run(&v4(), &mut allocator, &service("a", has(&["192.0.2.3"])));
-    assert_eq!((plan.write.clone(), leaving(&allocator).len()), (None, 1));
+    assert_eq!((plan.write.clone(), releasing(&allocator).len()), (None, 1));
     let plan = run(&v4(), &mut allocator, &service("a", has(&["192.0.2.1"])));
     assert_eq!(written(&plan), ["192.0.2.3"]);
     let plan = run(&v4(), &mut allocator, &service("a", has(&[])));
@@ -612,7 +624,7 @@ fn a_sharer_whose_port_collides_moves_when_it_can_and_yields_when_it_cannot() {
         let plan = run(&pools, &mut allocator, &shared("b", 80));
         if moves {
             assert_eq!(written(&plan), ["192.0.2.1"]);
-            assert_eq!(plan.notes[0].reason, "ClearAssignment");
+            assert_eq!(plan.events[0].reason, EventReason::ClearAssignment);
         } else {
             assert_eq!(written(&plan), [""; 0]);
             assert!(
@@ -661,8 +673,8 @@ fn a_deprecated_annotation_is_told_with_the_allocation() {
     let old = json!({"metadata": {"annotations": {"metallb.universe.tf/address-pool": "p"}}});
     let plan = run(&v4(), &mut Allocator::default(), &service("a", old));
     assert_eq!(
-        plan.notes.iter().map(|note| note.reason).collect::<Vec<_>>(),
-        ["IPAllocated", "deprecatedAnnotation"]
+        plan.events.iter().map(|note| note.reason).collect::<Vec<_>>(),
+        [EventReason::IpAllocated, EventReason::DeprecatedAnnotation]
     );
 }
 
@@ -688,7 +700,7 @@ fn a_port_that_another_service_has_is_told_as_a_condition_until_it_is_free() {
     };
     assert_eq!(run(&v4(), &mut allocator, &conditioned("PortInUse")).write, None);
     assert_eq!(conditioned("LoadBalancerMixedProtocolNotSupported").ports_error, None);
-    allocator.release(&ObjectKey::new("n", "a"));
+    allocator.release_all(&ObjectKey::new("n", "a"));
     let plan = run(&v4(), &mut allocator, &conditioned("PortInUse"));
     assert_eq!((written(&plan), ports_error(&plan)), (vec!["192.0.2.0".to_owned()], ""));
 }
@@ -711,7 +723,7 @@ fn an_address_that_another_load_balancer_has_given_out_is_given_to_nobody() {
     );
     // It moves there: the one that was there before stays, and the address that it left is free.
     assert_eq!(run(&v4(), &mut allocator, &foreign("192.0.2.1")), Plan::default());
-    allocator.left(&ObjectKey::new("n", "foreign"));
+    allocator.finish_release(&ObjectKey::new("n", "foreign"));
     assert_eq!(
         run(&v4(), &mut allocator, &service("a", has(&["192.0.2.1"]))),
         Plan::default()
@@ -741,14 +753,14 @@ fn the_condition_of_a_port_stays_for_as_long_as_the_service_waits_for_it() {
     let text = ports_error(&first).to_owned();
     assert!(text.contains("port TCP/80"), "{text}");
     // The echo of that write: it has nothing now, and says why.
-    allocator.left(&ObjectKey::new("n", "b"));
+    allocator.finish_release(&ObjectKey::new("n", "b"));
     let condition = json!([{
         "type": "LoadBalancerPortsError", "status": "True", "reason": "PortInUse", "message": text,
         "lastTransitionTime": "2026-01-01T00:00:00Z",
     }]);
     let echo = shared("b", 80, json!({"status": {"conditions": condition}}));
     assert_eq!(run(&only_one, &mut allocator, &echo).write, None);
-    allocator.release(&ObjectKey::new("n", "a"));
+    allocator.release_all(&ObjectKey::new("n", "a"));
     let last = run(&only_one, &mut allocator, &echo);
     assert_eq!((written(&last), ports_error(&last)), (vec!["192.0.2.0".to_owned()], ""));
 }
@@ -766,8 +778,8 @@ fn another_load_balancers_service_that_becomes_an_ordinary_one_is_left_as_it_is(
     let mut allocator = Allocator::default();
     adopt(&foreign("LoadBalancer"), &v4(), &mut allocator);
     assert_eq!(run(&v4(), &mut allocator, &foreign("ClusterIP")), Plan::default());
-    assert_eq!(leaving(&allocator).len(), 0);
-    allocator.left(&ObjectKey::new("n", "foreign"));
+    assert_eq!(releasing(&allocator).len(), 0);
+    allocator.finish_release(&ObjectKey::new("n", "foreign"));
     assert_eq!(
         written(&run(&v4(), &mut allocator, &service("a", json!({})))),
         ["192.0.2.0"]
