@@ -3,6 +3,8 @@
 //!
 //! Writes run in the background, up to [`IN_FLIGHT`] at once. Each ends as an event of this loop.
 
+mod flush;
+mod handlers;
 mod watches;
 mod writes;
 
@@ -12,7 +14,7 @@ use std::{
 };
 
 use futures::{
-    FutureExt, StreamExt,
+    StreamExt,
     future::{BoxFuture, Shared},
     stream::{BoxStream, FuturesUnordered, SelectAll},
 };
@@ -27,7 +29,7 @@ use lodestone_daemon::{
 };
 use tokio::sync::{mpsc, watch};
 
-use crate::{debug_state::debug_state, metrics::Metrics, webhook::ReviewRequest};
+use crate::{metrics::Metrics, webhook::ReviewRequest};
 use watches::WatchReport;
 use writes::Completion;
 
@@ -169,157 +171,6 @@ impl EventLoop {
         }
     }
 
-    fn handle(&mut self, event: LoopEvent) {
-        match event {
-            LoopEvent::LeadershipChanged => self.on_leadership_changed(),
-            LoopEvent::ServiceChanged(change) => self.on_service_changed(change),
-            LoopEvent::WatchReported(report) => self.on_watch_report(report),
-            LoopEvent::Completed(completion) => self.on_completion(completion),
-            LoopEvent::Asked(question) => self.answer(question),
-            // `flush` sends the events.
-            LoopEvent::EventsHaveRoom => {}
-            LoopEvent::ReviewRequested(ReviewRequest { edit, answer }) => {
-                // The client may have closed the connection.
-                let _ = answer.send(self.reconciler.review(&edit));
-            }
-        }
-    }
-
-    fn on_leadership_changed(&mut self) {
-        let was_leader = self.leader_until.is_some();
-        self.leader_until = *self.leadership.borrow_and_update();
-        let is_leader = self.leader_until.is_some();
-        if is_leader == was_leader {
-            return;
-        }
-        // Everything that is running belongs to the previous term.
-        self.running.clear();
-        self.writes = 0;
-        self.statuses_pending = false;
-        self.reconciler.set_leader(false);
-        if is_leader {
-            // A list that begins now contains the last writes of the previous leader.
-            self.reconciler.begin_relist();
-            self.services = watches::services(&self.client, &self.class);
-            self.reconciler.set_leader(true);
-        }
-    }
-
-    fn on_service_changed(&mut self, change: ResourceChange<ServiceView>) {
-        self.metrics.count_update();
-        match &change {
-            ResourceChange::Applied(service) => self.metrics.observe_service(service, clock::now()),
-            ResourceChange::Gone(key) => self.metrics.forget_service(key),
-            ResourceChange::Undecodable(..) | ResourceChange::Synced => {}
-        }
-        self.reconciler.on_service(change);
-    }
-
-    fn on_watch_report(&mut self, report: WatchReport) {
-        self.metrics.count_update();
-        match report {
-            WatchReport::Namespace(change) => self.reconciler.on_namespace(change),
-            WatchReport::Pool(change) => self.reconciler.on_pool(change),
-            WatchReport::L2Advertisement(change) => self.reconciler.on_l2_advertisement(change),
-            WatchReport::ConfigurationState(change) => self.reconciler.on_configuration_state(change),
-        }
-    }
-
-    fn on_completion(&mut self, completion: Completion) {
-        match completion {
-            Completion::Written(view) => {
-                self.writes -= 1;
-                self.metrics.observe_write(&view, clock::now());
-                self.reconciler.on_write_succeeded(*view);
-            }
-            Completion::WriteFailed(key, error) => {
-                self.writes -= 1;
-                self.metrics.count_write_failure();
-                let wait = self.reconciler.on_write_failed(&key);
-                writes::log_failure(&key, &error, wait);
-                self.run_after(wait, Completion::RetryDue(key));
-            }
-            Completion::RetryDue(key) => self.reconciler.on_retry_due(&key),
-            // The Lease may have run out only for now. The statuses stay due until this replica
-            // learns that it is a standby.
-            Completion::StatusesDue if !self.is_leader_now() => self.run_after(STATUS_DELAY, Completion::StatusesDue),
-            Completion::StatusesDue => self.start_status_writes(),
-            Completion::StatusesWritten { events, is_complete } => self.on_statuses_written(events, is_complete),
-        }
-    }
-
-    fn on_statuses_written(&mut self, events: Vec<ObjectNotice>, is_complete: bool) {
-        for event in events {
-            if self.reconciler.note_if_new(&event) {
-                self.events.send(event.object, "Configure", &note(&event.notice));
-            }
-        }
-        if !is_complete {
-            self.run_after(STATUS_RETRY, Completion::StatusesDue);
-        }
-        self.statuses_pending = !is_complete;
-    }
-
-    fn answer(&self, question: Question) {
-        // The client may have closed the connection.
-        match question {
-            Question::State(answer) => {
-                let _ = answer.send(debug_state(&self.reconciler));
-            }
-            Question::Metrics(answer) => {
-                let _ = answer.send(self.metrics.encode(&self.reconciler));
-            }
-        }
-    }
-
-    /// Starts everything that the last event made possible.
-    fn flush(&mut self) {
-        while self.may_start_write()
-            && self.is_leader_now()
-            && let Some(job) = self.reconciler.pop_job()
-        {
-            self.writes += 1;
-            let write = writes::write_service(self.client.clone(), self.class.clone(), job);
-            self.running.push(write.boxed());
-        }
-        self.send_events();
-        if !self.statuses_pending && self.reconciler.take_statuses_outdated() {
-            self.statuses_pending = true;
-            self.run_after(STATUS_DELAY, Completion::StatusesDue);
-        }
-        if self.reconciler.is_synced()
-            && let Some(gate) = self.ready.take()
-        {
-            gate.open();
-        }
-    }
-
-    fn send_events(&mut self) {
-        self.unsent.extend(self.reconciler.take_events());
-        // A flood of events must not fill the memory.
-        let too_many = self.unsent.len().saturating_sub(MAX_UNSENT);
-        self.unsent.drain(..too_many);
-        // Addresses come first: while writes wait, the API server has no time for events.
-        while self.may_start_write()
-            && self.events.capacity() > 0
-            && let Some(event) = self.unsent.pop_front()
-        {
-            self.events.send(event.object, "Allocate", &note(&event.notice));
-        }
-    }
-
-    fn start_status_writes(&self) {
-        let outdated = crate::status::desired::outdated(&self.reconciler, clock::wall());
-        let (client, namespace) = (self.client.clone(), self.namespace.clone());
-        let write = writes::write_statuses(client, namespace, self.owner.clone(), outdated);
-        self.running.push(write.boxed());
-    }
-
-    fn run_after(&self, wait: Duration, completion: Completion) {
-        let wait = tokio::time::sleep(wait).map(|()| completion);
-        self.running.push(wait.boxed());
-    }
-
     const fn may_start_write(&self) -> bool {
         self.writes < IN_FLIGHT
     }
@@ -331,6 +182,7 @@ impl EventLoop {
     }
 }
 
+/// The event in the form of the event sender.
 fn note(notice: &Notice) -> Note {
     Note {
         warning: notice.reason.is_warning(),

@@ -51,7 +51,7 @@ fn has(text: &str, line: &str) {
 }
 
 #[test]
-fn addresses_are_counted_under_the_names_that_metallb_uses() {
+fn addresses_are_counted_under_metallbs_metric_names() {
     let services = vec![
         service("a", Some("192.0.2.1"), "p"),
         service("b", Some("2001:db8::1"), "p"),
@@ -100,12 +100,12 @@ fn addresses_are_counted_under_the_names_that_metallb_uses() {
     }
     assert!(
         !text.contains(r#"pool="q""#),
-        "a pool that is not in use has no addresses:\n{text}"
+        "a refused pool has no addresses:\n{text}"
     );
 }
 
 #[test]
-fn the_series_of_a_pool_go_with_it_and_a_replica_that_stands_by_has_none() {
+fn a_deleted_pool_has_no_series_and_a_standby_has_none_of_any_pool() {
     let metrics = Metrics::default();
     let mut leading = reconciler(vec![], vec![pool("p", &["192.0.2.0/28"])], true);
     assert!(metrics.encode(&leading).contains(r#"pool="p""#));

@@ -27,7 +27,8 @@ fn create<K>(new: K) -> AdmissionEdit<K> {
     }
 }
 
-/// In a cluster with pool `a` (192.0.2.0/28) and Services that have its first `used` addresses.
+/// The verdict in a cluster with pool `a` (192.0.2.0/28) and Services that have its first `used`
+/// addresses.
 fn verdict(edit: &Edit, used: u8, on_pool_change: OnPoolChange) -> AdmissionVerdict {
     let resources = Resources {
         pools: vec![pool("a", Some(1), addresses(&["192.0.2.0/28"])), broken()],
@@ -54,7 +55,7 @@ fn verdict(edit: &Edit, used: u8, on_pool_change: OnPoolChange) -> AdmissionVerd
     )
 }
 
-/// A pool that is refused already.
+/// A pool that is already refused.
 fn broken() -> IPAddressPool {
     pool("broken", Some(2), addresses(&["192.0.2.3-192.0.2.1"]))
 }
@@ -64,7 +65,7 @@ fn denied(edit: &Edit) -> String {
 }
 
 #[test]
-fn what_could_not_be_used_is_refused_with_the_path_of_the_field() {
+fn an_invalid_object_is_denied_with_the_path_of_the_field() {
     let selector = json!({"matchLabels": {"a": "b"}});
     let doubled = json!({"matchExpressions": [{"key": "a", "operator": "In", "values": ["b", "b"]}]});
     let allocation = |more: Value| {
@@ -123,10 +124,10 @@ fn what_could_not_be_used_is_refused_with_the_path_of_the_field() {
 }
 
 #[test]
-fn what_is_refused_already_does_not_stand_in_the_way_of_other_edits() {
+fn an_object_that_is_already_refused_does_not_block_other_edits() {
     let good = Edit::Pool(create(pool("x", None, addresses(&["198.51.100.0/24"]))));
     assert_eq!(verdict(&good, 0, OnPoolChange::Retain), AdmissionVerdict::default());
-    // Its finaliser, its labels: whatever leaves what it says alone.
+    // An edit of its finalizers or labels leaves the specification alone.
     let mut labelled = broken();
     labelled
         .metadata
@@ -146,7 +147,7 @@ fn what_is_refused_already_does_not_stand_in_the_way_of_other_edits() {
 }
 
 #[test]
-fn an_old_pool_does_not_grow_over_a_younger_one() {
+fn an_older_pool_cannot_grow_over_a_younger_one() {
     let grown = |name| pool(name, Some(0), addresses(&["192.0.2.0/24"]));
     let edit = Edit::Pool(AdmissionEdit {
         old: Some(pool("older", Some(0), addresses(&["198.51.100.0/24"]))),
@@ -160,7 +161,7 @@ fn an_old_pool_does_not_grow_over_a_younger_one() {
 }
 
 #[test]
-fn an_edit_that_leaves_addresses_behind_is_taken_with_a_warning_that_names_the_services() {
+fn an_edit_that_leaves_addresses_behind_warns_and_names_the_services() {
     let old = pool("a", Some(1), addresses(&["192.0.2.0/28"]));
     let edit = |new: Option<Value>| {
         Edit::Pool(AdmissionEdit {
@@ -169,42 +170,42 @@ fn an_edit_that_leaves_addresses_behind_is_taken_with_a_warning_that_names_the_s
         })
     };
     let shrunk = edit(Some(addresses(&["192.0.2.1-192.0.2.15"])));
-    let told = verdict(&shrunk, 2, OnPoolChange::Retain);
-    assert_eq!(told.denied, None);
+    let answer = verdict(&shrunk, 2, OnPoolChange::Retain);
+    assert_eq!(answer.denied, None);
     assert_eq!(
-        told.warnings,
+        answer.warnings,
         ["Service n/s0 has 192.0.2.0, which leaves the pool: the Service keeps it, and no other one gets it"]
     );
-    let told = verdict(&shrunk, 2, OnPoolChange::Reassign);
+    let answer = verdict(&shrunk, 2, OnPoolChange::Reassign);
     assert_eq!(
-        told.warnings,
+        answer.warnings,
         ["Service n/s0 has 192.0.2.0, which leaves the pool: the Service gets another one, if there is one"]
     );
     let closed = edit(Some(
         json!({"addresses": ["192.0.2.0/28"], "serviceAllocation": {"namespaces": ["other"]}}),
     ));
-    let told = verdict(&closed, 1, OnPoolChange::Retain);
+    let answer = verdict(&closed, 1, OnPoolChange::Retain);
     assert!(
-        told.warnings[0].contains("IPAddressPool a does not serve it"),
-        "{told:?}"
+        answer.warnings[0].contains("IPAddressPool a does not serve it"),
+        "{answer:?}"
     );
-    let told = verdict(&edit(None), 12, OnPoolChange::Retain);
-    assert_eq!((told.denied, told.warnings.len()), (None, 11));
-    assert_eq!(told.warnings[10], "and 2 more addresses in use");
+    let answer = verdict(&edit(None), 12, OnPoolChange::Retain);
+    assert_eq!((answer.denied, answer.warnings.len()), (None, 11));
+    assert_eq!(answer.warnings[10], "and 2 more addresses in use");
     let kept = verdict(&edit(Some(addresses(&["192.0.2.0/24"]))), 12, OnPoolChange::Retain);
     assert_eq!(kept, AdmissionVerdict::default());
 }
 
 #[test]
-fn an_advertisement_of_pools_that_are_not_there_is_taken_with_a_warning() {
-    let told = verdict(
+fn an_advertisement_of_unknown_pools_is_allowed_with_a_warning() {
+    let answer = verdict(
         &Edit::L2Advertisement(create(l2(json!({"ipAddressPools": ["a", "b", "broken"]})))),
         0,
         OnPoolChange::Retain,
     );
-    assert_eq!(told.denied, None);
+    assert_eq!(answer.denied, None);
     assert_eq!(
-        told.warnings,
+        answer.warnings,
         [
             "there is no IPAddressPool b that is in use",
             "there is no IPAddressPool broken that is in use"
@@ -213,7 +214,7 @@ fn an_advertisement_of_pools_that_are_not_there_is_taken_with_a_warning() {
 }
 
 #[test]
-fn a_step_towards_repair_is_taken_although_others_are_refused_for_another_reason_then() {
+fn a_repair_is_allowed_although_other_refusals_change_their_reason() {
     let shared = |name: &str, second: u8| pool(name, Some(second), addresses(&["10.0.0.0/24"]));
     let resources = Resources {
         pools: vec![shared("p", 1), shared("q", 2), shared("r", 3)],

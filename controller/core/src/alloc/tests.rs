@@ -50,7 +50,7 @@ fn ip(text: &str) -> IpAddr {
 }
 
 #[test]
-fn an_address_has_one_owner_and_a_refused_change_changes_nothing() {
+fn an_address_has_one_holder_and_a_refused_change_does_nothing() {
     let mut allocator = Allocator::default();
     allocator.take(&key("a"), &alone(), &[ip("192.0.2.1")]).unwrap();
     allocator.take(&key("b"), &alone(), &[ip("192.0.2.2")]).unwrap();
@@ -58,7 +58,7 @@ fn an_address_has_one_owner_and_a_refused_change_changes_nothing() {
     assert_eq!(refused.to_string(), "192.0.2.1 is in use by Service n/a");
     assert_eq!(allocator.held(&key("b")), [ip("192.0.2.2")]);
     allocator.take(&key("a"), &alone(), &[ip("192.0.2.3")]).unwrap();
-    // Nobody gets what a leaves before its status says that it has left.
+    // No Service gets the address that a releases before the status of a is written.
     assert!(allocator.take(&key("b"), &alone(), &[ip("192.0.2.1")]).is_err());
     assert_eq!(allocator.finish_release(&key("a")), [ip("192.0.2.1")]);
     allocator.take(&key("b"), &alone(), &[ip("192.0.2.1")]).unwrap();
@@ -85,15 +85,15 @@ fn sharing_needs_the_same_key_the_same_backend_and_different_ports() {
     ] {
         let mut allocator = Allocator::default();
         allocator.take(&key("a"), &first, &[ip("192.0.2.1")]).unwrap();
-        let told = allocator
+        let answer = allocator
             .take(&key("b"), &second, &[ip("192.0.2.1")])
             .map_or_else(|taken| taken.to_string(), |_| "ok".into());
-        assert!(told.contains(wanted), "{told}");
+        assert!(answer.contains(wanted), "{answer}");
     }
 }
 
 #[test]
-fn the_only_user_may_change_its_key_and_a_shared_address_is_in_use_until_the_last_goes() {
+fn a_shared_address_is_in_use_until_its_last_holder_is_released() {
     let mut allocator = Allocator::default();
     let address = [ip("192.0.2.1")];
     allocator.take(&key("a"), &sharing("k", 80), &address).unwrap();
@@ -130,7 +130,7 @@ fn the_lowest_free_address_comes_first_range_by_range() {
 }
 
 #[test]
-fn a_lower_free_address_beats_a_higher_shared_one_and_a_lower_shared_one_a_higher_free_one() {
+fn first_fit_takes_the_lowest_address_whether_free_or_shared() {
     let mut allocator = Allocator::default();
     let pool = pool(&["192.0.2.0/30"], false);
     allocator
@@ -152,7 +152,7 @@ fn a_lower_free_address_beats_a_higher_shared_one_and_a_lower_shared_one_a_highe
 }
 
 #[test]
-fn huge_pools_are_never_walked_through() {
+fn first_fit_does_not_walk_through_huge_pools() {
     let mut allocator = Allocator::default();
     let pool = pool(&["10.0.0.0/8", "2001:db8::/32"], true);
     for number in 0..2000 {
@@ -163,7 +163,7 @@ fn huge_pools_are_never_walked_through() {
         }
     }
     assert_eq!(allocator.in_use_of(&pool, Family::V4), 2000);
-    // 2000 addresses with two left out in 256 each.
+    // 2000 addresses are in use, and two of each 256 are left out.
     assert_eq!(
         allocator.first_fit(&pool, Family::V4, &key("x"), &alone()),
         Some(ip("10.0.7.223"))
@@ -174,7 +174,7 @@ fn huge_pools_are_never_walked_through() {
     );
 }
 
-/// What the allocator is to do, spelled out without any index: a list of who holds what.
+/// The specification of the allocator, without any index: a list of Services and addresses.
 #[derive(Default)]
 struct Model(Vec<(ObjectKey, AddressHolder, IpAddr)>);
 
@@ -194,7 +194,7 @@ impl Model {
     fn take(&mut self, key: &ObjectKey, holder: &AddressHolder, address: IpAddr) -> bool {
         let allowed = self.allows(key, holder, address);
         if allowed {
-            // In the model nothing is ever on its way.
+            // The model releases addresses at once.
             self.0.retain(|(holder, ..)| holder != key);
             self.0.push((key.clone(), holder.clone(), address));
         }
@@ -232,7 +232,7 @@ fn holders() -> impl Strategy<Value = AddressHolder> {
 
 proptest! {
     #[test]
-    fn the_allocator_does_what_the_naive_model_does(
+    fn the_allocator_agrees_with_the_naive_model(
         steps in proptest::collection::vec((0..6u8, 0..3u8, 0..10u128, holders()), 1..60)
     ) {
         let pool = pool(&["192.0.2.252-192.0.3.2", "192.0.2.2/31"], true);
@@ -242,7 +242,7 @@ proptest! {
             match what {
                 0 => {
                     let address = Family::V4.address(Family::bits(ip("192.0.2.250")) + which);
-                    // What it has already it may keep in any way: then the two are not the same, and nothing is asked.
+                    // The allocator lets a Service keep its address on any terms; the model checks them.
                     if allocator.held(&key) != [address] {
                         prop_assert_eq!(allocator.take(&key, &holder, &[address]).is_ok(), model.take(&key, &holder, address));
                         allocator.finish_release(&key);
@@ -256,7 +256,7 @@ proptest! {
                 _ => {
                     let found = allocator.first_fit(&pool, Family::V4, &key, &holder);
                     let expected = model.first_fit(&pool, &key, &holder);
-                    // The one that asks counts its own address as in use unless it may share it.
+                    // A Service's own address counts as in use, unless the Service may share it.
                     if allocator.held(&key).is_empty() {
                         prop_assert_eq!(found, expected);
                     }
@@ -277,14 +277,14 @@ proptest! {
 }
 
 #[test]
-fn what_a_service_has_already_it_may_hold_in_another_way_and_the_index_follows() {
+fn the_index_follows_a_service_that_changes_how_it_holds_an_address() {
     let mut allocator = Allocator::default();
     let address = [ip("192.0.2.1")];
     allocator.take(&key("a"), &sharing("k", 80), &address).unwrap();
     allocator.take(&key("b"), &sharing("k", 81), &address).unwrap();
     allocator.hold(&key("b"), &alone(), &address);
     let pool = pool(&["192.0.2.1/32"], false);
-    // One of the two no longer shares: nobody joins them.
+    // One of the two no longer shares, so no Service can join them.
     assert_eq!(
         allocator.first_fit(&pool, Family::V4, &key("c"), &sharing("k", 82)),
         None
@@ -299,7 +299,7 @@ fn what_a_service_has_already_it_may_hold_in_another_way_and_the_index_follows()
 }
 
 #[test]
-fn of_two_that_found_themselves_with_one_address_the_younger_one_clashes() {
+fn of_two_services_with_one_address_only_the_younger_conflicts() {
     let at = |second: i64| AddressHolder {
         since: Some(jiff::Timestamp::from_second(second).unwrap()),
         ..alone()

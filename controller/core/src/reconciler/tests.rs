@@ -43,13 +43,13 @@ fn started(services: Vec<ServiceView>) -> Reconciler {
     assert_eq!(
         reconciler.pop_job(),
         None,
-        "nothing is planned before the last watch has told everything"
+        "nothing is planned before the last watch has synced"
     );
     reconciler.on_pool(ResourceChange::Synced);
     reconciler
 }
 
-/// Does every job that there is, as the API server would, and gives the addresses written.
+/// Does every job as the API server would. Returns the addresses written.
 fn settle(reconciler: &mut Reconciler) -> Vec<(String, String)> {
     let mut written = Vec::new();
     while let Some(job) = reconciler.pop_job() {
@@ -66,7 +66,7 @@ fn pairs(pairs: &[(&str, &str)]) -> Vec<(String, String)> {
 }
 
 #[test]
-fn what_is_in_use_is_adopted_before_anything_is_given_out_and_the_oldest_is_served_first() {
+fn all_addresses_are_adopted_first_and_the_oldest_service_is_served_first() {
     let mut reconciler = started(vec![
         service("young", 1, 3, json!({})),
         service("old", 2, 2, json!({})),
@@ -77,7 +77,7 @@ fn what_is_in_use_is_adopted_before_anything_is_given_out_and_the_oldest_is_serv
 }
 
 #[test]
-fn a_service_that_waits_gets_an_address_when_one_is_freed() {
+fn a_waiting_service_gets_an_address_when_one_is_released() {
     let mut reconciler = started(vec![
         service("a", 1, 1, json!({"has": "192.0.2.0"})),
         service("b", 2, 2, json!({"has": "192.0.2.1"})),
@@ -90,16 +90,16 @@ fn a_service_that_waits_gets_an_address_when_one_is_freed() {
 }
 
 #[test]
-fn a_problem_is_told_once() {
+fn a_problem_is_reported_once() {
     let mut reconciler = started(vec![
         service("a", 1, 1, json!({"has": "192.0.2.0"})),
         service("b", 1, 2, json!({"has": "192.0.2.1"})),
     ]);
     reconciler.on_service(ResourceChange::Applied(service("c", 3, 3, json!({}))));
     assert_eq!(settle(&mut reconciler), []);
-    let told = reconciler.take_events();
+    let events = reconciler.take_events();
     assert_eq!(
-        told.iter().map(|event| event.notice.reason).collect::<Vec<_>>(),
+        events.iter().map(|event| event.notice.reason).collect::<Vec<_>>(),
         [EventReason::AllocationFailed]
     );
     reconciler.on_service(ResourceChange::Applied(service("c", 4, 3, json!({}))));
@@ -107,20 +107,20 @@ fn a_problem_is_told_once() {
 }
 
 #[test]
-fn while_a_status_is_being_written_the_service_is_not_planned_again() {
+fn a_service_is_not_planned_while_its_status_is_being_written() {
     let mut reconciler = started(vec![service("a", 1, 1, json!({}))]);
     let job = reconciler.pop_job().unwrap();
     reconciler.on_service(ResourceChange::Applied(service("a", 2, 1, json!({}))));
     assert_eq!(reconciler.pop_job(), None);
     reconciler.on_write_succeeded(service("a", 3, 1, json!({"has": "192.0.2.0"})));
     assert_eq!((reconciler.pop_job(), job.resource_version.as_str()), (None, "1"));
-    // What the watch tells late is older than the answer to the write.
+    // A late report of the watch is older than the answer to the write.
     reconciler.on_service(ResourceChange::Applied(service("a", 2, 1, json!({}))));
     assert_eq!(reconciler.pop_job(), None);
 }
 
 #[test]
-fn a_write_that_failed_is_planned_anew_after_a_growing_wait() {
+fn a_failed_write_is_planned_again_after_a_growing_wait() {
     let mut reconciler = started(vec![service("a", 1, 1, json!({}))]);
     let first = reconciler.pop_job().unwrap();
     let waits = [
@@ -141,7 +141,7 @@ fn a_write_that_failed_is_planned_anew_after_a_growing_wait() {
 }
 
 #[test]
-fn a_new_pool_serves_those_who_wait_and_a_refused_one_changes_nothing() {
+fn a_new_pool_serves_waiting_services_and_a_refused_one_does_nothing() {
     let mut reconciler = started(vec![
         service("a", 1, 1, json!({"has": "192.0.2.0"})),
         service("b", 1, 2, json!({"has": "192.0.2.1"})),
@@ -158,7 +158,7 @@ fn a_new_pool_serves_those_who_wait_and_a_refused_one_changes_nothing() {
 }
 
 #[test]
-fn a_pool_that_can_no_longer_be_decoded_takes_nothing_away() {
+fn an_undecodable_pool_takes_no_address_away() {
     let mut reconciler = started(vec![service("a", 1, 1, json!({"has": "192.0.2.0"}))]);
     reconciler.on_pool(ResourceChange::Undecodable(key("p"), "not a pool".to_owned()));
     assert_eq!(
@@ -171,14 +171,14 @@ fn a_pool_that_can_no_longer_be_decoded_takes_nothing_away() {
 }
 
 #[test]
-fn an_address_is_free_only_when_the_status_of_its_holder_no_longer_says_it() {
+fn an_address_is_free_only_after_the_status_no_longer_lists_it() {
     let mut reconciler = started(vec![
         service("a", 1, 1, json!({"has": "192.0.2.0"})),
         service("b", 1, 2, json!({"has": "192.0.2.1"})),
         service("waits", 3, 3, json!({})),
     ]);
     assert_eq!(settle(&mut reconciler), []);
-    // The pool is another one now, and a asks for an address in it.
+    // A second pool appears, and Service a asks for an address of it.
     reconciler.on_pool(ResourceChange::Applied(pool("q", "198.51.100.1/32")));
     let asks = |version: u64, has: &str| {
         let mut view = service("a", version, 1, json!({"has": has}));
@@ -190,12 +190,12 @@ fn an_address_is_free_only_when_the_status_of_its_holder_no_longer_says_it() {
     while let Some(job) = reconciler.pop_job() {
         jobs.push((job.key.name.clone(), job.status.ingress[0].ip.clone().unwrap()));
     }
-    assert_eq!(jobs, pairs(&[("a", "198.51.100.1")]), "nobody gets 192.0.2.0 yet");
+    assert_eq!(jobs, pairs(&[("a", "198.51.100.1")]), "192.0.2.0 is not free yet");
     reconciler.take_events();
     reconciler.on_write_failed(&key("a"));
     reconciler.on_retry_due(&key("a"));
     assert_eq!(reconciler.pop_job().unwrap().key, key("a"));
-    assert_eq!(reconciler.take_events(), [], "nothing is told before it is written");
+    assert_eq!(reconciler.take_events(), [], "no event is sent before the write");
     reconciler.on_write_succeeded(asks(6, "198.51.100.1"));
     assert_eq!(
         reconciler
@@ -220,7 +220,7 @@ fn a_service_waits_for_its_namespace_to_be_known() {
 }
 
 #[test]
-fn another_object_under_the_same_name_inherits_nothing() {
+fn a_new_object_of_the_same_name_inherits_nothing() {
     let mut reconciler = started(vec![service("a", 1, 1, json!({"has": "192.0.2.1"}))]);
     assert_eq!(settle(&mut reconciler), []);
     let mut another = service("a", 9, 2, json!({}));
@@ -231,7 +231,7 @@ fn another_object_under_the_same_name_inherits_nothing() {
 }
 
 #[test]
-fn one_that_waits_for_a_shared_address_is_woken_when_its_holder_begins_to_share() {
+fn a_service_gets_a_shared_address_when_its_holder_begins_to_share() {
     let mut reconciler = started(vec![service("a", 1, 1, json!({"has": "192.0.2.0"}))]);
     settle(&mut reconciler);
     let sharing = |name: &str, version: u64, second: u8, port: i32, more: Value| {
@@ -255,11 +255,12 @@ fn one_that_waits_for_a_shared_address_is_woken_when_its_holder_begins_to_share(
 }
 
 #[test]
-fn a_standby_watches_and_gives_out_nothing_and_goes_on_where_the_other_stopped() {
+fn a_standby_allocates_nothing_and_continues_where_the_leader_stopped() {
     let mut reconciler = started(vec![service("a", 1, 1, json!({})), service("b", 1, 2, json!({}))]);
     reconciler.set_leader(false);
     assert_eq!((reconciler.pop_job(), reconciler.is_synced()), (None, true));
-    // The other one has given a the first address meanwhile, and this one does not know what it had planned itself.
+    // The other leader has allocated the first address to Service a. This replica no longer knows
+    // what it had planned.
     reconciler.on_service(ResourceChange::Applied(service("a", 5, 1, json!({"has": "192.0.2.0"}))));
     reconciler.on_service(ResourceChange::Applied(service("c", 6, 3, json!({"has": "192.0.2.1"}))));
     reconciler.on_service(ResourceChange::Gone(key("c")));
@@ -268,7 +269,7 @@ fn a_standby_watches_and_gives_out_nothing_and_goes_on_where_the_other_stopped()
 }
 
 #[test]
-fn an_address_that_another_load_balancers_service_leaves_wakes_those_who_wait() {
+fn a_waiting_service_gets_an_address_that_a_foreign_service_releases() {
     let foreign = |version: u64, ip: &str| {
         let object = json!({
             "metadata": {"name": "foreign", "namespace": "n", "uid": "foreign", "resourceVersion": version.to_string()},
@@ -288,7 +289,7 @@ fn an_address_that_another_load_balancers_service_leaves_wakes_those_who_wait() 
 }
 
 #[test]
-fn a_replica_that_comes_to_lead_begins_with_what_is_read_from_then_on() {
+fn a_new_leader_starts_from_a_list_made_after_it_became_leader() {
     let mut reconciler = started(vec![
         service("a", 1, 1, json!({"has": "192.0.2.0"})),
         service("gone", 2, 2, json!({"has": "192.0.2.1"})),
@@ -297,10 +298,14 @@ fn a_replica_that_comes_to_lead_begins_with_what_is_read_from_then_on() {
     reconciler.set_leader(false);
     reconciler.begin_relist();
     reconciler.set_leader(true);
-    // One of the two has been deleted meanwhile, and another one made.
+    // In the meantime one of the two was deleted, and a new Service was created.
     reconciler.on_service(ResourceChange::Applied(service("a", 1, 1, json!({"has": "192.0.2.0"}))));
     reconciler.on_service(ResourceChange::Applied(service("new", 7, 3, json!({}))));
-    assert_eq!(reconciler.pop_job(), None, "not before everything has been told");
+    assert_eq!(
+        reconciler.pop_job(),
+        None,
+        "nothing is planned before the new list is complete"
+    );
     reconciler.on_service(ResourceChange::Synced);
     assert_eq!(settle(&mut reconciler), pairs(&[("new", "192.0.2.1")]));
 }

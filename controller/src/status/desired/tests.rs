@@ -63,7 +63,7 @@ fn condition<'a>(status: &'a Value, type_: &str) -> &'a Value {
 }
 
 #[test]
-fn counters_conditions_and_the_state_are_written_once_and_not_again() {
+fn counters_conditions_and_the_state_are_written_only_once() {
     let spec = json!({"addresses": ["192.0.2.0/30", "2001:db8::/64"]});
     let first = outdated(
         &reconciler(&[("a", "192.0.2.1")], vec![pool("p", spec.clone(), Value::Null)], None),
@@ -91,7 +91,7 @@ fn counters_conditions_and_the_state_are_written_once_and_not_again() {
         (&state["result"], &condition(state, "poolReconcilerValid")["status"]),
         (&json!("Valid"), &json!("True"))
     );
-    // With all that written there is nothing more to say.
+    // Once all of it is written, every status is up to date.
     let mut written = state.clone();
     written.as_object_mut().unwrap().remove("errorSummary");
     let again = reconciler(
@@ -103,7 +103,7 @@ fn counters_conditions_and_the_state_are_written_once_and_not_again() {
 }
 
 #[test]
-fn a_pool_that_is_refused_says_so_once_and_the_state_sums_it_up() {
+fn a_refused_pool_is_reported_once_and_summed_up_in_the_state() {
     let spec = json!({"addresses": ["192.0.2.9-192.0.2.1"]});
     let first = outdated(
         &reconciler(&[], vec![pool("p", spec.clone(), Value::Null)], None),
@@ -129,12 +129,12 @@ fn a_pool_that_is_refused_says_so_once_and_the_state_sums_it_up() {
             .starts_with("IPAddressPool p: spec.addresses[0]"),
         "{state}"
     );
-    // After a restart the condition says so already: nothing is written, and no event sent.
+    // After a restart the condition is up to date, so nothing is written and no event is sent.
     let again = reconciler(&[], vec![pool("p", spec, write.status.clone())], Some(state.clone()));
     assert_eq!(outdated(&again, now()), []);
-    // What was refused and is mended is taken out of the summary, which a merge patch has to say.
-    let mended = pool("p", json!({"addresses": ["192.0.2.1-192.0.2.9"]}), write.status.clone());
-    let after = outdated(&reconciler(&[], vec![mended], Some(state.clone())), now());
+    // A repaired pool leaves the summary. A merge patch needs an explicit null for that.
+    let repaired = pool("p", json!({"addresses": ["192.0.2.1-192.0.2.9"]}), write.status.clone());
+    let after = outdated(&reconciler(&[], vec![repaired], Some(state.clone())), now());
     let state = &after.iter().find(|write| write.name == "controller").unwrap().status;
     assert!(
         state.as_object().unwrap().contains_key("errorSummary") && state["errorSummary"].is_null(),
@@ -145,7 +145,7 @@ fn a_pool_that_is_refused_says_so_once_and_the_state_sums_it_up() {
 }
 
 #[test]
-fn retained_addresses_are_shown_on_their_pool_and_no_longer_when_they_are_gone() {
+fn the_pool_status_shows_retained_addresses_until_they_are_released() {
     let spec = json!({"addresses": ["192.0.2.4/30"]});
     let first = outdated(
         &reconciler(
