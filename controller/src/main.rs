@@ -121,8 +121,8 @@ impl Candidate {
         Self { name, lease, election }
     }
 
-    /// Releases the Lease, so that another replica can become leader at once. Nothing may be written
-    /// any more.
+    /// Releases the Lease, so that another replica can become leader at once. Nothing may be
+    /// written any more.
     async fn release(self) {
         drop(self.election);
         self.lease.release(&self.name).await;

@@ -1,6 +1,6 @@
 //! The validating webhook. `kubectl apply` of a pool or an advertisement that is not valid fails at
-//! once and names the field. An edit that leaves addresses behind succeeds with a warning that names
-//! the Services.
+//! once and names the field. An edit that leaves addresses behind succeeds with a warning that
+//! names the Services.
 //!
 //! ```text
 //!  API server ──TLS──► server ──► admission review (pure, by the task that owns the state)

@@ -1,7 +1,7 @@
 //! Reviews an edit of the configuration before the API server stores it. Pure.
 //!
-//! An edit is denied when the object would not be valid, or when it would invalidate another object.
-//! An edit that leaves addresses of Services without a pool is allowed, with warnings.
+//! An edit is denied when the object would not be valid, or when it would invalidate another
+//! object. An edit that leaves addresses of Services without a pool is allowed, with warnings.
 
 mod repetition;
 mod warnings;
@@ -145,7 +145,8 @@ fn denial(edit: &Edit, name: &str, after: &Config, before: &Config) -> Option<St
     if edit.is_deletion() {
         return None;
     }
-    // An object that was refused before the edit is no reason to deny it, even if the refusal changes.
+    // An object that was refused before the edit is no reason to deny it, even if the refusal
+    // changes.
     let place = |refusal: &Refusal| (refusal.kind, refusal.name.clone());
     let refused_before: HashSet<_> = before.refused.iter().map(place).collect();
     let refusal = after

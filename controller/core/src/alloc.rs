@@ -76,10 +76,11 @@ pub struct Allocator {
     holders: BTreeMap<IpAddr, BTreeMap<ObjectKey, AddressHolder>>,
     /// The addresses of a Service, in the order of its status.
     held: HashMap<ObjectKey, Vec<IpAddr>>,
-    /// The addresses that a Service is releasing. No other Service gets one before the status of the
-    /// releasing Service no longer lists it.
+    /// The addresses that a Service is releasing. No other Service gets one before the status of
+    /// the releasing Service no longer lists it.
     releasing: HashMap<ObjectKey, Vec<IpAddr>>,
-    /// The addresses in use, as numbers, so that the lowest free one is found without visiting each.
+    /// The addresses in use, as numbers, so that the lowest free one is found without visiting
+    /// each.
     used: [RangeInclusiveSet<u128>; 2],
     /// The addresses that are shared under a key.
     shared: BTreeMap<String, BTreeSet<IpAddr>>,
@@ -110,7 +111,8 @@ impl Allocator {
         self.holders.iter().map(|(address, holders)| (*address, holders.keys()))
     }
 
-    /// How many addresses of `family` that `pool` can allocate are in use. A shared one counts once.
+    /// How many addresses of `family` that `pool` can allocate are in use. A shared one counts
+    /// once.
     #[must_use]
     pub fn in_use_of(&self, pool: &Pool, family: Family) -> u64 {
         let ranges = pool.ranges.iter().filter(|range| range.family() == family);
@@ -133,8 +135,8 @@ impl Allocator {
         Ok(())
     }
 
-    /// Checks whether Service `key` may hold `address` beside the holders that are older than it. Of
-    /// two Services that are found with one address, only the younger one has to give way.
+    /// Checks whether Service `key` may hold `address` beside the holders that are older than it.
+    /// Of two Services that are found with one address, only the younger one has to give way.
     ///
     /// # Errors
     /// When it may not; the error names a Service that conflicts.
@@ -192,7 +194,8 @@ impl Allocator {
         }
     }
 
-    /// Frees and returns the addresses that a Service was releasing: its status no longer lists them.
+    /// Frees and returns the addresses that a Service was releasing: its status no longer lists
+    /// them.
     pub fn finish_release(&mut self, key: &ObjectKey) -> Vec<IpAddr> {
         let addresses = self.releasing.remove(key).unwrap_or_default();
         for address in &addresses {

@@ -11,6 +11,7 @@ mod choose;
 mod decide;
 mod keep;
 mod outcome;
+mod refused;
 
 use std::net::IpAddr;
 

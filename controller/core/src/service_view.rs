@@ -14,12 +14,13 @@ use lodestone_crds::{DEPRECATED_ANNOTATION_PREFIX, Family, Labels, ObjectKey, an
 use crate::alloc::{AddressHolder, Backend, Port, Protocol};
 pub use request::Request;
 
-/// The annotation with the name of the pool that a Service's addresses are from. Only the controller
-/// writes it.
+/// The annotation with the name of the pool that a Service's addresses are from. Only the
+/// controller writes it.
 pub const POOL_ANNOTATION: &str = "metallb.io/ip-allocated-from-pool";
 
-/// The condition of a Service whose ports cannot be served (Kubernetes: `v1.LoadBalancerPortsError`):
-/// at the address that it asks for or holds, another Service has one of its ports.
+/// The condition of a Service whose ports cannot be served (Kubernetes:
+/// `v1.LoadBalancerPortsError`): at the address that it asks for or holds, another Service has one
+/// of its ports.
 pub const PORTS_ERROR: &str = "LoadBalancerPortsError";
 
 /// The reason of [`PORTS_ERROR`] that this controller sets.

@@ -18,8 +18,8 @@ use lodestone_daemon::{
 
 use crate::status::{desired::STATE_NAME, service::view};
 
-/// How long the first list of Services waits for the Lease. A replica that becomes leader lists them
-/// again, so a list before that would be wasted.
+/// How long the first list of Services waits for the Lease. A replica that becomes leader lists
+/// them again, so a list before that would be wasted.
 const LEASE_WAIT: Duration = Duration::from_secs(1);
 
 /// A change of anything but a Service.

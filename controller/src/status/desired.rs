@@ -1,8 +1,8 @@
 //! The statuses that configuration objects must have.
 //!
 //! A pool's status says whether the pool is in use, how full it is, and which Services retain
-//! addresses of it. An advertisement's says whether it is in use. The ConfigurationState `controller`
-//! sums up what was refused. Everything here is pure, except for [`write()`].
+//! addresses of it. An advertisement's says whether it is in use. The ConfigurationState
+//! `controller` sums up what was refused. Everything here is pure, except for [`write()`].
 
 use std::{collections::BTreeMap, net::IpAddr};
 
@@ -36,7 +36,7 @@ const RETAINED: &str = "Retained";
 
 /// The object of a status.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Target {
+pub(crate) enum StatusTarget {
     /// A pool or an advertisement.
     Object(ObjectKind),
     /// The controller's ConfigurationState.
@@ -47,7 +47,7 @@ pub(crate) enum Target {
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct StatusWrite {
     /// The kind of the object.
-    pub(crate) target: Target,
+    pub(crate) target: StatusTarget,
     /// The name of the object.
     pub(crate) name: String,
     /// The whole status.
@@ -67,7 +67,7 @@ pub(crate) fn outdated(reconciler: &Reconciler, now: Timestamp) -> Vec<StatusWri
         .l2_advertisements()
         .filter_map(|advertisement| advertisement_status(reconciler, advertisement, now));
     let state = state_status(reconciler, now).map(|status| StatusWrite {
-        target: Target::State,
+        target: StatusTarget::State,
         name: STATE_NAME.to_owned(),
         status: configuration_state::patch(&status),
         event: None,
@@ -120,7 +120,7 @@ fn pool_status(
     }
     let is_changed = object.status.is_none() || status != current;
     is_changed.then(|| StatusWrite {
-        target: Target::Object(kind),
+        target: StatusTarget::Object(kind),
         name: object.name_any(),
         status: to_json(&status),
         event,
@@ -165,7 +165,7 @@ fn advertisement_status(reconciler: &Reconciler, object: &L2Advertisement, now: 
     let current = object.status.clone().unwrap_or_default();
     let Accepted { conditions, event } = accepted(reconciler, kind, object, &current.conditions, now)?;
     Some(StatusWrite {
-        target: Target::Object(kind),
+        target: StatusTarget::Object(kind),
         name: object.name_any(),
         status: to_json(&L2AdvertisementStatus { conditions }),
         event,
@@ -221,8 +221,8 @@ fn state_status(reconciler: &Reconciler, now: Timestamp) -> Option<Configuration
     configuration_state::status(current, &[wanted], now)
 }
 
-/// Writes a status. A missing ConfigurationState is created with `owner` as its owner, so that it is
-/// deleted together with Lodestone.
+/// Writes a status. A missing ConfigurationState is created with `owner` as its owner, so that it
+/// is deleted together with Lodestone.
 ///
 /// # Errors
 /// When the API server refuses.
@@ -233,9 +233,9 @@ pub(crate) async fn write(
     write: &StatusWrite,
 ) -> Result<(), kube::Error> {
     let answer = match write.target {
-        Target::Object(ObjectKind::IPAddressPool) => patch::<IPAddressPool>(client, namespace, write).await,
-        Target::Object(ObjectKind::L2Advertisement) => patch::<L2Advertisement>(client, namespace, write).await,
-        Target::State => {
+        StatusTarget::Object(ObjectKind::IPAddressPool) => patch::<IPAddressPool>(client, namespace, write).await,
+        StatusTarget::Object(ObjectKind::L2Advertisement) => patch::<L2Advertisement>(client, namespace, write).await,
+        StatusTarget::State => {
             let component = Component {
                 name: write.name.clone(),
                 labels: [("metallb.io/component-type".to_owned(), "controller".to_owned())].into(),

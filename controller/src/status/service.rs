@@ -31,8 +31,8 @@ pub(crate) fn view(service: Service, class: &str) -> ServiceView {
 /// When the API server refuses. A conflict means that the Service has changed.
 pub(crate) async fn write(client: &Client, job: &Job) -> Result<Service, kube::Error> {
     let api: Api<Service> = Api::namespaced(client.clone(), &job.key.namespace);
-    // This is a merge patch because an empty list then removes the entries of another field manager.
-    // A server-side apply would leave them.
+    // This is a merge patch because an empty list then removes the entries of another field
+    // manager. A server-side apply would leave them.
     let mut patch = json!({
         "metadata": {"resourceVersion": job.resource_version, "annotations": {POOL_ANNOTATION: job.status.pool}},
         "status": {"loadBalancer": {"ingress": job.status.ingress}},

@@ -32,8 +32,8 @@ const SKEW: Duration = Duration::from_secs(3600);
 /// The line that ends each certificate in a list.
 const PEM_END: &str = "-----END CERTIFICATE-----\n";
 
-/// A certificate, its key and the authorities to trust, as the Secret contains them. The entries have
-/// the names of type `kubernetes.io/tls`; `names` and `expires` are additions.
+/// A certificate, its key and the authorities to trust, as the Secret contains them. The entries
+/// have the names of type `kubernetes.io/tls`; `names` and `expires` are additions.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Bundle {
     /// The authorities to trust, the present one first, in PEM.

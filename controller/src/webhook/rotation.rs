@@ -141,8 +141,8 @@ impl CertificateRotation {
             // trusts what is served at all times.
             self.publish_authority(stored, bundle).await?;
             if served.is_some() {
-                // Until every API server has the new authority, the old certificate stays in use. Its
-                // authority stays trusted.
+                // Until every API server has the new authority, the old certificate stays in use.
+                // Its authority stays trusted.
                 sleep(SPREAD).await;
             }
             self.serve.send_replace(Some(bundle.certified()?));
@@ -170,8 +170,8 @@ impl CertificateRotation {
             return Ok(false);
         };
         let wanted = ByteString(bundle.ca.as_bytes().to_vec());
-        // Another replica may have published a newer authority together with this one. That must not
-        // be reverted.
+        // Another replica may have published a newer authority together with this one. That must
+        // not be reverted.
         let trusts = |authorities: &ByteString| {
             std::str::from_utf8(&authorities.0).is_ok_and(|authorities| bundle.is_trusted_by(authorities))
         };

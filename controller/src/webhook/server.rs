@@ -44,8 +44,8 @@ const CONNECTIONS: usize = 32;
 /// The time limit of a TLS handshake, and of one answer. The API server waits 5 s.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(4);
 
-/// The largest request in bytes. The API server accepts objects up to 1.5 MiB, and a request contains
-/// the old object and the new one.
+/// The largest request in bytes. The API server accepts objects up to 1.5 MiB, and a request
+/// contains the old object and the new one.
 const MAX_REQUEST: usize = 4 << 20;
 
 /// How long a connection may wait for the headers of the next request.
@@ -133,7 +133,8 @@ fn router(namespace: String, reviews: mpsc::Sender<ReviewRequest>) -> Router {
 }
 
 async fn serve_connection(stream: TcpStream, tls: &TlsAcceptor, router: Router) {
-    // A client that speaks no TLS, or does not trust the certificate, learns that from the protocol.
+    // A client that speaks no TLS, or does not trust the certificate, learns that from the
+    // protocol.
     let Ok(Ok(stream)) = timeout(ANSWER_TIMEOUT, tls.accept(stream)).await else {
         return;
     };

@@ -1,4 +1,5 @@
-//! Finds list items that repeat an earlier one. A repetition says that the user meant something else.
+//! Finds list items that repeat an earlier one. A repetition says that the user meant something
+//! else.
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
 use lodestone_crds::{IPAddressPool, L2Advertisement};

@@ -11,8 +11,9 @@ use super::{AddressHolder, Allocator};
 pub struct Assignment {
     /// How the Service holds them.
     pub holder: AddressHolder,
-    /// Addresses that somebody else wrote into the status and that the Service may hold. It holds
-    /// them first. Those that are not in `addresses` then stay occupied until the status is written.
+    /// Addresses that another writer put into the status and that the Service may hold. It holds
+    /// them first. Those that are not in `addresses` then stay occupied until the status is
+    /// written.
     pub followed: Option<Vec<IpAddr>>,
     /// What the Service holds in the end.
     pub addresses: Vec<IpAddr>,

@@ -7,8 +7,8 @@ use lodestone_crds::{Family, IpRange, ObjectKey, config::Pool};
 use super::{AddressHolder, Allocator, index};
 
 impl Allocator {
-    /// The first address of `family` in `pool` that the Service may hold: range by range in the order
-    /// of the pool, the lowest in each. An address that the Service may share counts.
+    /// The first address of `family` in `pool` that the Service may hold: range by range in the
+    /// order of the pool, the lowest in each. An address that the Service may share counts.
     #[must_use]
     pub fn first_fit(&self, pool: &Pool, family: Family, key: &ObjectKey, holder: &AddressHolder) -> Option<IpAddr> {
         pool.ranges

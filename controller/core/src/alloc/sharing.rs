@@ -26,8 +26,8 @@ impl fmt::Display for Port {
     }
 }
 
-/// Which nodes can serve a Service's traffic. One node answers for an address, so Services that share
-/// it need the same nodes.
+/// Which nodes can serve a Service's traffic. One node answers for an address, so Services that
+/// share it need the same nodes.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Backend {
     /// externalTrafficPolicy Cluster: every node.

@@ -242,7 +242,8 @@ proptest! {
             match what {
                 0 => {
                     let address = Family::V4.address(Family::bits(ip("192.0.2.250")) + which);
-                    // The allocator lets a Service keep its address on any terms; the model checks them.
+                    // The allocator lets a Service keep its address on any terms; the model checks
+                    // them.
                     if allocator.held(&key) != [address] {
                         prop_assert_eq!(allocator.take(&key, &holder, &[address]).is_ok(), model.take(&key, &holder, address));
                         allocator.finish_release(&key);

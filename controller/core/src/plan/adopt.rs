@@ -14,8 +14,8 @@ use crate::{
     service_view::ServiceView,
 };
 
-/// The age of another load balancer's Service in the allocator. A Service of ours that has one of its
-/// addresses counts as older.
+/// The age of another load balancer's Service in the allocator. A Service of ours that has one of
+/// its addresses counts as older.
 const FOREIGN: Option<Timestamp> = Some(Timestamp::MAX);
 
 /// Plans for a Service of another type or class.
@@ -91,9 +91,11 @@ fn withdraw(service: &ServiceView, allocator: &Allocator) -> Plan {
     }
 }
 
-/// The addresses that a Service's status lists as its own, before the first new one is allocated.
-/// `None` when there are none. Two Services with one address both hold it, and the younger one moves
-/// later. An address that this controller did not allocate is adopted only if it is free.
+/// The addresses in use by a Service, before the first new one is allocated; `None` when there are
+/// none.
+///
+/// Two Services whose statuses list one address both hold it, and the younger one moves later. An
+/// address that this controller did not allocate is adopted only if it is free.
 #[must_use]
 pub fn adopt(service: &ServiceView, config: &Config, allocator: &Allocator) -> Option<Assignment> {
     if !service.is_load_balancer {

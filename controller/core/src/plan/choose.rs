@@ -4,11 +4,8 @@ use std::net::IpAddr;
 
 use lodestone_crds::{Family, config::Pool};
 
-use super::{Input, list, list_families};
-use crate::{
-    alloc::{Allocator, Taken},
-    service_view::FamilyPolicy,
-};
+use super::{Input, list, list_families, refused::Refused};
+use crate::{alloc::Allocator, service_view::FamilyPolicy};
 
 /// The addresses that a Service gets.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -18,40 +15,6 @@ pub(super) struct Pick {
     pub(super) pool: Option<String>,
     /// What the Service prefers and does not get.
     pub(super) missing: Option<String>,
-}
-
-/// Why no addresses can be picked.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub(super) enum Refused {
-    #[error("{0} is in no IPAddressPool")]
-    NotInPools(IpAddr),
-    #[error("{0} are in different IPAddressPools; both addresses of a Service must be from one")]
-    TwoPools(String),
-    #[error("IPAddressPool {0} does not serve this Service (its serviceAllocation)")]
-    Closed(String),
-    #[error("{address} is in IPAddressPool {pool}, and the Service asks for pool {requested}")]
-    OtherPool {
-        address: IpAddr,
-        pool: String,
-        requested: String,
-    },
-    #[error("there is no IPAddressPool {0}")]
-    UnknownPool(String),
-    #[error("the Service asks for {asked} and its cluster addresses are {has}")]
-    Families { asked: String, has: String },
-    #[error(transparent)]
-    Taken(#[from] Taken),
-    #[error("no available IPs: {0}")]
-    Exhausted(String),
-    #[error("the Service requires two address families and has one cluster address")]
-    OneClusterAddress,
-}
-
-impl Refused {
-    /// Whether the reason is that another Service has one of the ports.
-    pub(super) const fn is_for_ports(&self) -> bool {
-        matches!(self, Self::Taken(taken) if taken.is_for_ports())
-    }
 }
 
 /// Searches for the addresses of one Service.
@@ -126,38 +89,24 @@ impl Chooser<'_> {
         })
     }
 
-    /// Any addresses: from the pool that the Service names, else from the first pool in rank that has
-    /// some.
+    /// Any addresses: from the pool that the Service names, else from the first pool in rank that
+    /// has some.
     pub(super) fn any(&self, held: &[IpAddr]) -> Result<Pick, Refused> {
         let service = self.input.service;
         let require = service.family_policy == FamilyPolicy::RequireDual;
         if require && service.families.len() < 2 {
             return Err(Refused::OneClusterAddress);
         }
-        let pools = match &service.requested_pool {
-            Some(name) => {
-                let pool = self
-                    .input
-                    .config
-                    .pools
-                    .get(name)
-                    .ok_or_else(|| Refused::UnknownPool(name.clone()))?;
-                if !self.serves(pool) {
-                    return Err(Refused::Closed(name.clone()));
-                }
-                vec![pool]
-            }
-            None => self.automatic_pools(),
-        };
+        let pools = self.candidate_pools()?;
         if require && let Some(pick) = self.with_second(held, &pools) {
             return Ok(pick);
         }
-        // Pools reserved for some Services come before the common ones, even if only the common ones
-        // have both families.
+        // Pools reserved for some Services come before the common ones, even if only the common
+        // ones have both families.
         let (reserved, common): (Vec<&Pool>, Vec<&Pool>) = pools.iter().partition(|pool| pool.allocation.is_some());
         let pick = [reserved, common].into_iter().find_map(|pools| {
             let both = || pools.iter().find_map(|pool| self.both(pool));
-            // Of the two families of a Service that prefers both, the primary one first.
+            // A Service that prefers both families gets its primary one first.
             let one = || {
                 service
                     .families
@@ -209,6 +158,18 @@ impl Chooser<'_> {
                 }
             }
             None => kept,
+        }
+    }
+
+    /// The pools to choose from: the one that the Service asks for, else the automatic ones.
+    fn candidate_pools(&self) -> Result<Vec<&Pool>, Refused> {
+        let Some(name) = &self.input.service.requested_pool else {
+            return Ok(self.automatic_pools());
+        };
+        match self.input.config.pools.get(name) {
+            None => Err(Refused::UnknownPool(name.clone())),
+            Some(pool) if !self.serves(pool) => Err(Refused::Closed(name.clone())),
+            Some(pool) => Ok(vec![pool]),
         }
     }
 

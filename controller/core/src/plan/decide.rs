@@ -5,9 +5,11 @@ use std::net::IpAddr;
 use lodestone_crds::Family;
 
 use super::{
-    choose::{Chooser, Pick, Refused},
+    choose::{Chooser, Pick},
     keep::Keep,
-    list, same_set,
+    list,
+    refused::Refused,
+    same_set,
 };
 use crate::{
     notice::{EventReason, Notice},

@@ -23,8 +23,8 @@ pub(super) enum Keep {
     },
     /// No; it keeps them only until there is a replacement.
     No(String),
-    /// No, and it loses them at once: another Service has one of them, and the two must not share it.
-    /// Two Services on one port would take each other's traffic.
+    /// No, and it loses them at once: another Service has one of them, and the two must not share
+    /// it. Two Services on one port would take each other's traffic.
     Clash(Taken),
 }
 
@@ -58,8 +58,8 @@ impl Chooser<'_> {
         }
     }
 
-    /// The conflict with another holder of one of the addresses. A Service that changed its ports or
-    /// its key has to fit in with all others; otherwise only the younger one has to give way.
+    /// The conflict with another holder of one of the addresses. A Service that changed its ports
+    /// or its key has to fit in with all others; otherwise only the younger one has to give way.
     fn clash(&self, held: &[IpAddr]) -> Option<Taken> {
         let service = self.input.service;
         held.iter().find_map(|address| {
@@ -84,8 +84,8 @@ impl Chooser<'_> {
             None => format!("no IPAddressPool holds {} any more", list(held)),
         };
         match (&self.input.service.recorded_pool, self.input.on_pool_change) {
-            // Without our annotation this controller did not allocate the addresses. They may be left
-            // over from another load balancer, so the Service does not retain them.
+            // Without our annotation this controller did not allocate the addresses. They may be
+            // left over from another load balancer, so the Service does not retain them.
             (Some(recorded), OnPoolChange::Retain) => Keep::Retained {
                 pool: Some(recorded.clone()),
                 why,

@@ -19,7 +19,7 @@ use crate::{
 
 /// What a Service has after the plan.
 #[derive(Default)]
-pub(super) struct Outcome {
+pub(super) struct PlanOutcome {
     addresses: Vec<IpAddr>,
     pool: Option<String>,
     ports_error: Option<String>,
@@ -28,7 +28,7 @@ pub(super) struct Outcome {
 }
 
 impl Situation<'_> {
-    pub(super) fn outcome(&self) -> Outcome {
+    pub(super) fn outcome(&self) -> PlanOutcome {
         match self.decide() {
             Ok(pick) => self.after_pick(pick),
             Err(failure) if matches!(self.keep, Keep::Clash(_)) => self.after_clash(failure),
@@ -37,19 +37,20 @@ impl Situation<'_> {
     }
 
     /// The Service gets what was picked.
-    fn after_pick(&self, pick: Pick) -> Outcome {
+    fn after_pick(&self, pick: Pick) -> PlanOutcome {
         let service = self.chooser.input.service;
         let allocator = self.chooser.allocator;
         if let Err(taken) = allocator.check_new(&service.holder, &service.key, &pick.addresses, &self.all) {
-            // Every pick was checked before, so this would be a defect. The Service stays as it was.
-            return Outcome {
+            // Every pick was checked before, so this would be a defect. The Service stays as it
+            // was.
+            return PlanOutcome {
                 addresses: self.all.clone(),
                 pool: pick.pool,
                 problem: Some(Notice::new(EventReason::InternalError, taken.to_string())),
-                ..Outcome::default()
+                ..PlanOutcome::default()
             };
         }
-        Outcome {
+        PlanOutcome {
             events: self.events_of(&pick.addresses),
             problem: self.problem_of(&pick),
             addresses: pick.addresses,
@@ -59,16 +60,17 @@ impl Situation<'_> {
     }
 
     /// The Service loses its addresses at once: another one has them, and the two must not share.
-    fn after_clash(&self, failure: Failure) -> Outcome {
-        Outcome {
+    fn after_clash(&self, failure: Failure) -> PlanOutcome {
+        PlanOutcome {
             ports_error: failure.is_for_ports.then(|| failure.notice.text.clone()),
             problem: Some(failure.notice),
             ..self.after_pick(Pick::default())
         }
     }
 
-    /// The Service keeps its addresses, on its present terms: its ports or its key may have changed.
-    fn after_failure(&self, failure: Failure) -> Outcome {
+    /// The Service keeps its addresses, on its present terms: its ports or its key may have
+    /// changed.
+    fn after_failure(&self, failure: Failure) -> PlanOutcome {
         let service = self.chooser.input.service;
         let mut ports_error = failure.is_for_ports.then(|| failure.notice.text.clone());
         if self.held.is_empty() && service.request == Request::Any {
@@ -76,7 +78,7 @@ impl Situation<'_> {
             ports_error = ports_error.or_else(|| service.ports_error.clone());
         }
         let pool = self.keep.pool().or_else(|| service.recorded_pool.clone());
-        Outcome {
+        PlanOutcome {
             addresses: self.all.clone(),
             pool: pool.filter(|_| !self.held.is_empty()),
             ports_error,
@@ -126,7 +128,7 @@ impl Situation<'_> {
     }
 }
 
-impl Outcome {
+impl PlanOutcome {
     pub(super) fn into_plan(self, situation: &Situation<'_>) -> Plan {
         let (service, allocator) = (situation.chooser.input.service, situation.chooser.allocator);
         let retained = match &situation.keep {

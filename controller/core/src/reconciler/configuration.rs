@@ -22,8 +22,8 @@ impl Reconciler {
         self.on_configuration_object(kind, stored);
     }
 
-    /// Handles a change of an L2Advertisement. The controller announces nothing, but it reports what
-    /// is wrong with advertisements.
+    /// Handles a change of an L2Advertisement. The controller announces nothing, but it reports
+    /// what is wrong with advertisements.
     pub fn on_l2_advertisement(&mut self, change: ResourceChange<L2Advertisement>) {
         if change == ResourceChange::Synced {
             return self.set_synced(WatchKind::L2Advertisement);
@@ -60,7 +60,7 @@ impl Reconciler {
         self.last_events.insert(place, event.notice.clone()).as_ref() != Some(&event.notice)
     }
 
-    fn on_configuration_object(&mut self, kind: ObjectKind, stored: Stored) {
+    fn on_configuration_object(&mut self, kind: ObjectKind, stored: StoredObject) {
         let place = (kind, stored.name);
         match stored.error {
             Some(message) => {
@@ -121,7 +121,7 @@ impl Reconciler {
 
 /// What became of a changed object.
 #[derive(Default)]
-struct Stored {
+struct StoredObject {
     name: String,
     /// Why the object cannot be decoded, if so.
     error: Option<String>,
@@ -131,29 +131,29 @@ fn store<K>(
     objects: &mut BTreeMap<String, K>,
     change: ResourceChange<K>,
     metadata: impl Fn(&mut K) -> &mut ObjectMeta,
-) -> Stored {
+) -> StoredObject {
     match change {
         ResourceChange::Applied(mut object) => {
             let metadata = metadata(&mut object);
             metadata.managed_fields = None;
             let name = metadata.name.clone().unwrap_or_default();
             objects.insert(name.clone(), object);
-            Stored { name, error: None }
+            StoredObject { name, error: None }
         }
         ResourceChange::Gone(key) => {
             objects.remove(&key.name);
-            Stored {
+            StoredObject {
                 name: key.name,
                 error: None,
             }
         }
         ResourceChange::Undecodable(key, error) => {
             objects.remove(&key.name);
-            Stored {
+            StoredObject {
                 name: key.name,
                 error: Some(error),
             }
         }
-        ResourceChange::Synced => Stored::default(),
+        ResourceChange::Synced => StoredObject::default(),
     }
 }
