@@ -21,10 +21,10 @@ use futures::{
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
 use kube::Client;
 use lodestone_controller_core::{Notice, ObjectNotice, Reconciler, ResourceChange, ServiceView};
-use lodestone_daemon::{
-    admin::Question,
+use lodestone_runtime::{
+    admin::Query,
     clock,
-    events::{Events, Note},
+    k8s::events::{Events, Note},
     readiness::Gate,
 };
 use tokio::sync::{mpsc, watch};
@@ -59,7 +59,7 @@ pub struct Connections {
     /// The sender of Kubernetes events.
     pub events: Events,
     /// Requests for `/debug/state` and `/metrics`.
-    pub questions: mpsc::Receiver<Question>,
+    pub questions: mpsc::Receiver<Query>,
     /// Edits for the webhook to review.
     pub reviews: mpsc::Receiver<ReviewRequest>,
     /// The owner of the ConfigurationState.
@@ -77,7 +77,7 @@ pub struct EventLoop {
     class: String,
     owner: OwnerLookup,
     events: Events,
-    questions: mpsc::Receiver<Question>,
+    questions: mpsc::Receiver<Query>,
     reviews: mpsc::Receiver<ReviewRequest>,
     leadership: watch::Receiver<Option<Instant>>,
     services: BoxStream<'static, ResourceChange<ServiceView>>,
@@ -105,7 +105,7 @@ enum LoopEvent {
     ServiceChanged(ResourceChange<ServiceView>),
     WatchReported(WatchReport),
     Completed(Completion),
-    Asked(Question),
+    Asked(Query),
     EventsHaveRoom,
     ReviewRequested(ReviewRequest),
 }
@@ -166,7 +166,7 @@ impl EventLoop {
             Some(report) = self.watches.next() => LoopEvent::WatchReported(report),
             Some(completion) = self.running.next() => LoopEvent::Completed(completion),
             Some(question) = self.questions.recv() => LoopEvent::Asked(question),
-            () = self.events.room(), if events_wait => LoopEvent::EventsHaveRoom,
+            () = self.events.wait_for_room(), if events_wait => LoopEvent::EventsHaveRoom,
             Some(review) = self.reviews.recv() => LoopEvent::ReviewRequested(review),
         }
     }

@@ -2,14 +2,14 @@
 
 use clap::{Parser, ValueEnum};
 use lodestone_controller_core::OnPoolChange;
-use lodestone_daemon::flags::Common;
+use lodestone_runtime::flags::CommonFlags;
 
 /// Allocates addresses of IPAddressPools to Services of type LoadBalancer.
 #[derive(Parser, Debug)]
 #[command(name = "controller", version)]
 pub(crate) struct ControllerArgs {
     #[command(flatten)]
-    pub(crate) common: Common,
+    pub(crate) common: CommonFlags,
 
     /// Name of this pod, for events
     #[arg(long, env = "METALLB_POD_NAME")]

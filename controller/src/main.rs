@@ -15,10 +15,13 @@ use k8s_openapi::{api::apps::v1::Deployment, apimachinery::pkg::apis::meta::v1::
 use kube::{Api, Client, Resource};
 use lodestone_controller::{Connections, EventLoop, ReviewRequest, Webhook, peer_key};
 use lodestone_controller_core::Reconciler;
-use lodestone_daemon::{
-    admin, client, clock,
-    events::Events,
-    lease::{self, Elector, LeaseClient, Timing},
+use lodestone_runtime::{
+    admin, clock,
+    k8s::{
+        client,
+        events::Events,
+        lease::{self, Elector, LeaseClient, Timing},
+    },
     log,
     readiness::Readiness,
     shutdown,
@@ -117,7 +120,7 @@ impl Candidate {
         let name = pod_name.unwrap_or_else(|| format!("controller-{}", clock::wall_nanoseconds()));
         let lease = LeaseClient::new(client.clone(), &args.common.namespace, &args.lease_name);
         let elector = Elector::new(name.clone(), Timing::default());
-        let election = spawn(lease::hold(lease.clone(), elector, leadership));
+        let election = spawn(lease::run_election(lease.clone(), elector, leadership));
         Self { name, lease, election }
     }
 

@@ -8,10 +8,8 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 use k8s_openapi::{ByteString, api::core::v1::Secret};
 use kube::{Api, Client, api::PostParams};
+use lodestone_crds::PEER_KEY_ENTRY;
 use rand::{TryRng, rngs::SysRng};
-
-/// The entry of the Secret. The name is MetalLB's.
-const ENTRY: &str = "secretkey";
 
 /// The length of the key in bytes.
 const LENGTH: usize = 32;
@@ -44,12 +42,12 @@ async fn try_ensure(client: &Client, namespace: &str, name: &str) -> Result<Ensu
     let api: Api<Secret> = Api::namespaced(client.clone(), namespace);
     let mut secret = api.get(name).await.context("cannot read the Secret")?;
     let data = secret.data.get_or_insert_default();
-    if data.get(ENTRY).is_some_and(|key| !key.0.is_empty()) {
+    if data.get(PEER_KEY_ENTRY).is_some_and(|key| !key.0.is_empty()) {
         return Ok(Ensured::Existed);
     }
     let mut key = vec![0; LENGTH];
     SysRng.try_fill_bytes(&mut key).context("no randomness")?;
-    data.insert(ENTRY.to_owned(), ByteString(key));
+    data.insert(PEER_KEY_ENTRY.to_owned(), ByteString(key));
     // The write contains the resourceVersion, so only one of two controllers succeeds.
     api.replace(name, &PostParams::default(), &secret)
         .await

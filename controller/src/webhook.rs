@@ -19,7 +19,7 @@ use std::net::Ipv6Addr;
 
 use anyhow::{Context, Result};
 use kube::Client;
-use lodestone_daemon::{
+use lodestone_runtime::{
     admin,
     readiness::Gate,
     task::{Task, spawn},

@@ -1,14 +1,15 @@
-//! The annotations on Services.
+//! Annotations on Services.
 
 use std::collections::BTreeMap;
 
-/// Prefix of every annotation that Lodestone reads or writes.
+/// The prefix of all annotations that Lodestone reads or writes on Services.
 pub const ANNOTATION_PREFIX: &str = "metallb.io/";
-/// The older prefix; read where the newer one is absent, never written.
+/// The older prefix. Lodestone reads it where the newer one is absent, and never writes it.
 pub const DEPRECATED_ANNOTATION_PREFIX: &str = "metallb.universe.tf/";
 
-/// The value of annotation `name` under the prefix in use, else under the deprecated one. A key that is present with an empty
-/// value wins over the deprecated key: it is how a user switches the older one off.
+/// Returns the value of annotation `name`, under the current prefix or else under the deprecated
+/// one. An empty value under the current prefix counts as present: it overrides the deprecated
+/// annotation.
 #[must_use]
 pub fn annotation<'a>(annotations: &'a BTreeMap<String, String>, name: &str) -> Option<&'a str> {
     [ANNOTATION_PREFIX, DEPRECATED_ANNOTATION_PREFIX]
@@ -22,7 +23,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_newer_prefix_wins_even_when_empty() {
+    fn current_prefix_wins_even_when_empty() {
         let both = BTreeMap::from([
             ("metallb.io/address-pool".to_owned(), String::new()),
             ("metallb.universe.tf/address-pool".to_owned(), "old".to_owned()),

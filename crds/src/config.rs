@@ -1,7 +1,8 @@
-//! All objects of a cluster turned into one validated model.
+//! All configuration objects of a cluster as one validated model.
 //!
-//! [`Config::build`] is what the controller and every speaker use, so that they agree on what is in force. Nothing that is
-//! wrong with one object reaches another: an object that can't be used is left out by itself, with a [`Refusal`] that says why.
+//! The controller, its webhook and all speakers use [`Config::build`], so that they agree on the
+//! configuration in use. One invalid object does not affect the others: it is left out, and a
+//! [`Refusal`] gives the reason.
 
 mod advertisement;
 mod pool;
@@ -9,37 +10,39 @@ mod refusal;
 
 use std::collections::BTreeMap;
 
-pub use advertisement::{Advertisement, Preference};
+pub use advertisement::Advertisement;
 pub use pool::{Allocation, Pool};
 pub use refusal::{ObjectKind, Refusal, RefusalReason};
 
 use crate::{IPAddressPool, L2Advertisement};
 
-/// The objects as the API server has them.
+/// The configuration objects at the API server.
 #[derive(Clone, Debug, Default)]
 pub struct Resources {
     /// All pools, in any order.
     pub pools: Vec<IPAddressPool>,
     /// All advertisements, in any order.
     pub l2_advertisements: Vec<L2Advertisement>,
-    /// Objects that could not even be decoded.
+    /// Refusals of objects that cannot be decoded.
     pub undecodable: Vec<Refusal>,
 }
 
-/// The configuration in force.
+/// The configuration in use.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Config {
-    /// The pools that are in use, by name.
+    /// The pools in use, by name.
     pub pools: BTreeMap<String, Pool>,
-    /// The advertisements that are in use, by name.
+    /// The advertisements in use, by name.
     pub l2_advertisements: BTreeMap<String, Advertisement>,
-    /// What is not in use, and why.
+    /// The objects that are not in use, and why. They are sorted by kind and name.
     pub refused: Vec<Refusal>,
 }
 
 impl Config {
-    /// Checks every object by itself and against the others. Of two pools that overlap the older one stays in force (of two of
-    /// the same second the one whose name comes first), so that a new object never takes addresses from one that works.
+    /// Validates every object by itself and against the others.
+    ///
+    /// Of two pools that overlap, the older one stays in use: a new pool must not take addresses
+    /// from a working one. If both were created in the same second, the first by name stays.
     #[must_use]
     pub fn build(resources: &Resources) -> Self {
         let mut config = Self {
@@ -49,7 +52,7 @@ impl Config {
         let mut pools: Vec<&IPAddressPool> = resources.pools.iter().collect();
         pools.sort_by_key(|pool| (pool.metadata.creation_timestamp.clone(), pool.metadata.name.clone()));
         for raw in pools {
-            match Pool::build(raw).and_then(|pool| config.without_overlap(pool, raw)) {
+            match Pool::build(raw).and_then(|pool| config.check_overlap(pool, raw)) {
                 Ok(pool) => {
                     config.pools.insert(pool.name.clone(), pool);
                 }
@@ -70,13 +73,14 @@ impl Config {
         config
     }
 
-    /// The pool that holds `address`, if any.
+    /// Returns the pool that contains `address`.
     #[must_use]
     pub fn pool_of(&self, address: std::net::IpAddr) -> Option<&Pool> {
         self.pools.values().find(|pool| pool.contains(address))
     }
 
-    fn without_overlap(&self, pool: Pool, raw: &IPAddressPool) -> Result<Pool, Refusal> {
+    /// Returns `pool` if it overlaps neither with itself nor with a pool in use.
+    fn check_overlap(&self, pool: Pool, raw: &IPAddressPool) -> Result<Pool, Refusal> {
         for (index, range) in pool.ranges.iter().enumerate() {
             let field = format!("spec.addresses[{index}]");
             let earlier = pool.ranges.iter().take(index).find(|earlier| earlier.overlaps(range));

@@ -1,12 +1,15 @@
-//! `ConfigurationState`.
-#![expect(clippy::duplicated_attributes, reason = "kube takes a derive or a column a time")]
+//! `ConfigurationState`: which configuration a component could not use.
+#![expect(
+    clippy::duplicated_attributes,
+    reason = "kube accepts one derive and one column per attribute"
+)]
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use kube::CustomResource;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-/// The fields of a [`ConfigurationState`] beside its metadata and status: there are none.
+/// The fields of a [`ConfigurationState`] besides metadata and status. It has none.
 #[derive(CustomResource, JsonSchema, Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[kube(
     group = "metallb.io",
@@ -19,38 +22,39 @@ use serde::{Deserialize, Serialize};
     status = "ConfigurationStateStatus",
     derive = "PartialEq",
     derive = "Default",
-    doc = "ConfigurationState says whether one component (the controller, or the speaker of one node) could use the configuration as it stands. Components write it; it is not for editing.",
+    doc = "ConfigurationState reports whether one component (the controller, or the speaker of one node) can use the whole configuration. Components write it; do not edit it.",
     printcolumn(name = "Result", type_ = "string", json_path = ".status.result"),
     printcolumn(name = "ErrorSummary", type_ = "string", json_path = ".status.errorSummary"),
     printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp")
 )]
 pub struct ConfigurationStateFields {}
 
-/// Whether a component could use the configuration.
+/// Whether the component can use the whole configuration.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct ConfigurationStateStatus {
-    /// Valid, Invalid where something was refused, Unknown before the configuration was looked at.
+    /// Valid: all of the configuration is in use. Invalid: the component refused a part of it.
+    /// Unknown: the component has not checked the configuration yet.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub result: Option<ConfigurationResult>,
 
-    /// What was refused and why, a line each.
+    /// What the component refused, and why. One line for each problem.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub error_summary: Option<String>,
 
-    /// One condition for each part of the component that reads configuration.
+    /// One condition for each check of the component.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["type"]))]
     pub conditions: Vec<Condition>,
 }
 
-/// The verdict on the configuration.
+/// Whether the configuration is in use.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub enum ConfigurationResult {
-    /// Everything is in use.
+    /// All of the configuration is in use.
     Valid,
-    /// Something was refused; the rest is in use.
+    /// A part of the configuration was refused; the rest is in use.
     Invalid,
-    /// Not looked at yet.
+    /// The configuration has not been checked yet.
     Unknown,
 }

@@ -1,12 +1,16 @@
-//! `IPAddressPool`.
-#![expect(clippy::duplicated_attributes, reason = "kube takes a derive or a column a time")]
+//! `IPAddressPool`: addresses for Services.
+#![expect(
+    clippy::duplicated_attributes,
+    reason = "kube accepts one derive and one column per attribute"
+)]
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, LabelSelector};
 use kube::CustomResource;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Serialize};
 
-/// IPAddressPool is a set of addresses that the controller may give to Services of type LoadBalancer.
+/// IPAddressPool is a set of addresses that the controller can assign to Services of type
+/// LoadBalancer.
 #[derive(CustomResource, JsonSchema, Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[kube(
     group = "metallb.io",
@@ -18,7 +22,7 @@ use serde::{Deserialize, Serialize};
     status = "IPAddressPoolStatus",
     derive = "PartialEq",
     derive = "Default",
-    doc = "IPAddressPool is a set of addresses that the controller may give to Services of type LoadBalancer.",
+    doc = "IPAddressPool is a set of addresses that the controller can assign to Services of type LoadBalancer.",
     printcolumn(name = "Auto Assign", type_ = "boolean", json_path = ".spec.autoAssign"),
     printcolumn(name = "Avoid Buggy IPs", type_ = "boolean", json_path = ".spec.avoidBuggyIPs"),
     printcolumn(name = "Addresses", type_ = "string", json_path = ".spec.addresses"),
@@ -30,20 +34,24 @@ use serde::{Deserialize, Serialize};
 )]
 #[serde(rename_all = "camelCase")]
 pub struct IPAddressPoolSpec {
-    /// The addresses: each entry is a CIDR ("192.0.2.0/24", "2001:db8::/120") or a range from a first to a last address
-    /// ("192.0.2.10-192.0.2.20"). Both families may stand in one pool; a dual-stack Service needs one that has both.
+    /// The addresses of the pool. Each entry is a CIDR ("192.0.2.0/24", "2001:db8::/120") or a
+    /// range from the first to the last address ("192.0.2.10-192.0.2.20"). A pool may have
+    /// addresses of both families; a dual-stack Service needs a pool that has both.
     #[schemars(schema_with = "addresses")]
     pub addresses: Vec<String>,
 
-    /// Whether the pool serves Services that do not ask for it. A Service can always name the pool, or an address in it.
+    /// Whether the controller assigns addresses of the pool to Services that do not request it. If
+    /// false, a Service must request the pool, or an address of the pool.
     #[serde(default = "default_auto_assign")]
     pub auto_assign: bool,
 
-    /// Leaves out IPv4 addresses that end in .0 or .255: some old clients drop their traffic as if it were a smurf attack.
+    /// Excludes IPv4 addresses that end in .0 or .255. Some old clients drop traffic of such
+    /// addresses, because they take it for a smurf attack.
     #[serde(rename = "avoidBuggyIPs", default)]
     pub avoid_buggy_ips: bool,
 
-    /// Which Services may use the pool, and its rank among the pools that a Service may use. Absent: any Service, last rank.
+    /// Restricts the pool to some Services, and ranks it among the pools that a Service may use.
+    /// Absent: all Services may use the pool, and it has the last rank.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub service_allocation: Option<ServiceAllocation>,
 }
@@ -52,8 +60,9 @@ const fn default_auto_assign() -> bool {
     true
 }
 
-/// What the API server itself can tell of an address range: that it looks like one. The rest is for the webhook and the controller to
-/// say. A pattern and not CEL, whose cost would need a limit on the number of ranges, which MetalLB does not have.
+/// The schema by which the API server itself checks that an entry looks like a range. The webhook
+/// and the controller check the rest. The schema has a pattern instead of a CEL rule, because the
+/// cost of CEL would require a limit on the number of entries. MetalLB has no such limit.
 fn addresses(_: &mut SchemaGenerator) -> Schema {
     json_schema!({
         "type": "array",
@@ -62,11 +71,14 @@ fn addresses(_: &mut SchemaGenerator) -> Schema {
     })
 }
 
-/// Which Services may use a pool. A Service has to pass both the namespaces and the serviceSelectors, where they are given.
+/// Which Services may use the pool. A Service must match both its namespace restrictions
+/// (namespaces, namespaceSelectors) and serviceSelectors. An empty restriction matches every
+/// Service.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct ServiceAllocation {
-    /// Rank of the pool: a lower number is used first, 0 (or none) last. Pools of one rank are used by name.
+    /// The rank of the pool. Pools with lower numbers are used first, pools with 0 or no number
+    /// last. Pools of equal rank are used in the order of their names.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub priority: Option<i64>,
 
@@ -74,36 +86,38 @@ pub struct ServiceAllocation {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub namespaces: Vec<String>,
 
-    /// Selects further namespaces by label; a namespace that any one of them matches counts.
+    /// Selects further namespaces by label. A namespace is selected if at least one selector
+    /// matches it.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub namespace_selectors: Vec<LabelSelector>,
 
-    /// Selects Services by their own labels (not by those of their pods); any one of them has to match.
+    /// Selects Services by their own labels, not by those of their pods. A Service is selected if
+    /// at least one selector matches it.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub service_selectors: Vec<LabelSelector>,
 }
 
-/// What the controller knows of a pool.
+/// The state of the pool.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct IPAddressPoolStatus {
-    /// How many IPv4 addresses of the pool are in use; one that several Services share counts once.
+    /// Number of IPv4 addresses of the pool that are in use. A shared address counts once.
     #[serde(rename = "assignedIPv4")]
     pub assigned_ipv4: i64,
 
-    /// How many IPv6 addresses of the pool are in use; one that several Services share counts once.
+    /// Number of IPv6 addresses of the pool that are in use. A shared address counts once.
     #[serde(rename = "assignedIPv6")]
     pub assigned_ipv6: i64,
 
-    /// How many IPv4 addresses of the pool are free.
+    /// Number of free IPv4 addresses of the pool.
     #[serde(rename = "availableIPv4")]
     pub available_ipv4: i64,
 
-    /// How many IPv6 addresses of the pool are free; the largest int64 where there are more.
+    /// Number of free IPv6 addresses of the pool, at most the largest int64.
     #[serde(rename = "availableIPv6")]
     pub available_ipv6: i64,
 
-    /// Accepted: whether the pool is in use as it stands, and why not.
+    /// The condition Accepted reports whether the pool is in use, and otherwise why not.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["type"]))]
     pub conditions: Vec<Condition>,

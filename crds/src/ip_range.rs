@@ -1,4 +1,4 @@
-//! Runs of addresses, as pools spell them.
+//! Ranges of addresses, as pools spell them.
 
 use std::{
     fmt,
@@ -29,7 +29,7 @@ impl Family {
         }
     }
 
-    /// The other one.
+    /// The other family.
     #[must_use]
     pub const fn other(self) -> Self {
         match self {
@@ -38,6 +38,7 @@ impl Family {
         }
     }
 
+    /// The length of an address, in bits.
     const fn width(self) -> u32 {
         match self {
             Self::V4 => 32,
@@ -45,7 +46,8 @@ impl Family {
         }
     }
 
-    /// `address` as a number; IPv4 uses the low 32 bits. Only numbers of one family may be compared.
+    /// Returns `address` as a number. IPv4 uses the low 32 bits. Compare only numbers of one
+    /// family.
     #[must_use]
     pub fn bits(address: IpAddr) -> u128 {
         match address {
@@ -54,7 +56,8 @@ impl Family {
         }
     }
 
-    /// The address of this family that [`Self::bits`] turns into `bits`; higher bits than the family has are cut off.
+    /// Returns the address of this family with the number `bits`, the inverse of [`Self::bits`].
+    /// IPv4 ignores all but the low 32 bits.
     #[must_use]
     #[expect(clippy::cast_possible_truncation, reason = "an IPv4 address is the low 32 bits")]
     pub const fn address(self, bits: u128) -> IpAddr {
@@ -77,31 +80,31 @@ impl fmt::Display for Family {
 /// Why a string is not an address range.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum RangeError {
-    /// Neither `address/length` nor `first-last`.
+    /// A single address, without a prefix length.
     #[error(
         "{0:?} is neither a CIDR (192.0.2.0/24) nor a range (192.0.2.10-192.0.2.20); write a single address as {0}/{1}"
     )]
     Bare(String, u32),
-    /// No spelling that we know at all.
+    /// Neither a CIDR nor a range nor an address.
     #[error("{0:?} is neither a CIDR (192.0.2.0/24) nor a range (192.0.2.10-192.0.2.20)")]
     Unknown(String),
-    /// One side is not an address.
+    /// An address of the CIDR or range does not parse.
     #[error("{address:?} in {range:?} is not an IP address")]
     Address {
-        /// The side that does not parse.
+        /// The address that does not parse.
         address: String,
         /// The whole entry.
         range: String,
     },
-    /// The prefix length is not a number, or longer than an address of the family.
+    /// The prefix length is not a number, or it exceeds the length of an address.
     #[error("the prefix length of {range:?} must be a number from 0 to {longest}")]
     Length {
         /// The whole entry.
         range: String,
-        /// The longest length of the family.
+        /// The length of an address of the family, in bits.
         longest: u32,
     },
-    /// The two ends of a range are of different families.
+    /// The ends of a range belong to different families.
     #[error("{0:?} starts in one address family and ends in the other")]
     Mixed(String),
     /// The range ends before it starts.
@@ -109,7 +112,7 @@ pub enum RangeError {
     Reversed(String),
 }
 
-/// An inclusive run of addresses of one family: `first <= last`.
+/// A range of addresses of one family. Both ends are included, and `first <= last`.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct IpRange {
     family: Family,
@@ -118,7 +121,8 @@ pub struct IpRange {
 }
 
 impl IpRange {
-    /// The run from `first` to `last`, both included; `None` for two families or a reversed run.
+    /// Creates the range from `first` to `last`, both included. Returns `None` if they belong to
+    /// different families or if `last` comes first.
     #[must_use]
     pub fn new(first: IpAddr, last: IpAddr) -> Option<Self> {
         let family = Family::of(first);
@@ -130,7 +134,7 @@ impl IpRange {
         })
     }
 
-    /// The family of all its addresses.
+    /// The family of the addresses.
     #[must_use]
     pub const fn family(&self) -> Family {
         self.family
@@ -154,19 +158,19 @@ impl IpRange {
         (self.first, self.last)
     }
 
-    /// How many addresses it holds; a whole IPv6 space is one more than fits, and counts as `u128::MAX`.
+    /// The number of addresses. It saturates: the whole IPv6 space counts as `u128::MAX`.
     #[must_use]
     pub const fn size(&self) -> u128 {
         (self.last - self.first).saturating_add(1)
     }
 
-    /// Whether `address` is in it.
+    /// Whether the range contains `address`.
     #[must_use]
     pub fn contains(&self, address: IpAddr) -> bool {
         Family::of(address) == self.family && (self.first..=self.last).contains(&Family::bits(address))
     }
 
-    /// Whether the two share an address.
+    /// Whether the two ranges have an address in common.
     #[must_use]
     pub fn overlaps(&self, other: &Self) -> bool {
         self.family == other.family && self.first <= other.last && other.first <= self.last
@@ -181,7 +185,7 @@ impl FromStr for IpRange {
             return cidr(text, address.trim(), length.trim());
         }
         if let Some((first, last)) = text.split_once('-') {
-            let (first, last) = (side(text, first)?, side(text, last)?);
+            let (first, last) = (range_end(text, first)?, range_end(text, last)?);
             if Family::of(first) != Family::of(last) {
                 return Err(RangeError::Mixed(text.to_owned()));
             }
@@ -194,9 +198,9 @@ impl FromStr for IpRange {
     }
 }
 
-fn side(range: &str, address: &str) -> Result<IpAddr, RangeError> {
+fn range_end(range: &str, address: &str) -> Result<IpAddr, RangeError> {
     let address = address.trim();
-    // An IPv4 address in IPv6 clothes (::ffff:192.0.2.1) means the IPv4 one.
+    // An IPv4-mapped IPv6 address (::ffff:192.0.2.1) stands for the IPv4 address.
     address
         .parse::<IpAddr>()
         .map(|ip| ip.to_canonical())
@@ -212,18 +216,18 @@ fn cidr(range: &str, address: &str, length: &str) -> Result<IpRange, RangeError>
         range: range.to_owned(),
     })?;
     let family = Family::of(address);
-    let wrong = || RangeError::Length {
+    let bad_length = || RangeError::Length {
         range: range.to_owned(),
         longest: family.width(),
     };
-    // `parse` alone would take "+24".
+    // `parse` alone would accept "+24".
     if !length.bytes().all(|byte| byte.is_ascii_digit()) {
-        return Err(wrong());
+        return Err(bad_length());
     }
-    let length: u32 = length.parse().map_err(|_| wrong())?;
-    let host_bits = family.width().checked_sub(length).ok_or_else(wrong)?;
+    let length: u32 = length.parse().map_err(|_| bad_length())?;
+    let host_bits = family.width().checked_sub(length).ok_or_else(bad_length)?;
     let host_mask = 1u128.checked_shl(host_bits).map_or(u128::MAX, |power| power - 1);
-    // Host bits are masked off: 192.0.2.40/24 is 192.0.2.0/24.
+    // Host bits are ignored: 192.0.2.40/24 is 192.0.2.0/24.
     let first = Family::bits(address) & !host_mask;
     Ok(IpRange {
         family,

@@ -1,13 +1,16 @@
-//! `L2Advertisement`.
-#![expect(clippy::duplicated_attributes, reason = "kube takes a derive or a column a time")]
+//! `L2Advertisement`: which addresses are announced by ARP and NDP, and from where.
+#![expect(
+    clippy::duplicated_attributes,
+    reason = "kube accepts one derive and one column per attribute"
+)]
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, LabelSelector};
 use kube::CustomResource;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-/// The fields of an [`L2Advertisement`] beside its metadata: the specification may be left out altogether, and then everything
-/// is announced everywhere.
+/// The fields of an [`L2Advertisement`] besides metadata and status. Without a specification, all
+/// addresses are announced from all nodes and interfaces.
 #[derive(CustomResource, JsonSchema, Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[kube(
     group = "metallb.io",
@@ -20,7 +23,7 @@ use serde::{Deserialize, Serialize};
     status = "L2AdvertisementStatus",
     derive = "PartialEq",
     derive = "Default",
-    doc = "L2Advertisement says which addresses are announced on the LAN by ARP and NDP, from which nodes and interfaces.",
+    doc = "L2Advertisement selects addresses to announce on the LAN by ARP and NDP, and the nodes and interfaces that may announce them.",
     printcolumn(name = "IPAddressPools", type_ = "string", json_path = ".spec.ipAddressPools"),
     printcolumn(
         name = "IPAddressPool Selectors",
@@ -36,37 +39,42 @@ use serde::{Deserialize, Serialize};
     )
 )]
 pub struct L2AdvertisementFields {
-    /// What is announced, and from where.
+    /// Which addresses are announced, and from where. Absent: all addresses, from all nodes and
+    /// interfaces.
     #[serde(default, skip_serializing_if = "L2AdvertisementSpec::is_empty")]
     pub spec: L2AdvertisementSpec,
 }
 
-/// What an [`L2Advertisement`] announces, and from where.
+/// Which addresses are announced, and from where.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct L2AdvertisementSpec {
-    /// Names of the pools whose addresses are announced. With neither these nor ipAddressPoolSelectors: all pools.
+    /// Names of the pools whose addresses are announced. If this and ipAddressPoolSelectors are
+    /// empty: all pools.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub ip_address_pools: Vec<String>,
 
-    /// Selects further pools by label; a pool that any one of them matches counts.
+    /// Selects further pools by label. A pool is selected if at least one selector matches it.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub ip_address_pool_selectors: Vec<LabelSelector>,
 
-    /// The nodes that may announce; a node that any one of them matches counts. None: all nodes.
+    /// Selects the nodes that may announce the addresses. A node is selected if at least one
+    /// selector matches it. Empty: all nodes.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub node_selectors: Vec<LabelSelector>,
 
-    /// Names of the interfaces that are announced on. None: every interface that is not excluded.
+    /// Names of the interfaces on which the addresses are announced. Empty: every interface that is
+    /// not excluded.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub interfaces: Vec<String>,
 
-    /// Restricts the advertisement to Services whose labels any one of them matches. None: all Services. It can't be combined
-    /// with Services that share an address.
+    /// Restricts the advertisement to Services. A Service is selected if at least one selector
+    /// matches its labels. Empty: all Services. Do not use it for Services that share an address.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub service_selectors: Vec<LabelSelector>,
 
-    /// The nodes that had better announce: of those that may, the ones with the highest sum of weights are chosen from.
+    /// Nodes that are preferred among the selected ones. The owner is chosen from the nodes with
+    /// the highest sum of weights.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub preferred_node_selectors: Vec<PreferredNodeSelector>,
 }
@@ -77,23 +85,24 @@ impl L2AdvertisementSpec {
     }
 }
 
-/// A preference for some nodes over others.
+/// A preference for some nodes.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct PreferredNodeSelector {
-    /// How strong the preference is, from 1 to 100; the weights of all selectors that match a node add up.
+    /// The weight of the preference, from 1 to 100. The weights of all selectors that match a node
+    /// are added up.
     #[schemars(range(min = 1, max = 100))]
     pub weight: i32,
 
-    /// Selects the nodes.
+    /// Selects the preferred nodes.
     pub preference: LabelSelector,
 }
 
-/// What Lodestone knows of an advertisement.
+/// The state of the advertisement.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct L2AdvertisementStatus {
-    /// Accepted: whether the advertisement is in use as it stands, and why not.
+    /// The condition Accepted reports whether the advertisement is in use, and otherwise why not.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["type"]))]
     pub conditions: Vec<Condition>,

@@ -1,16 +1,22 @@
-//! The API of Lodestone, and what it means.
+//! The API of Lodestone: the types of group `metallb.io`, and the validated configuration.
 //!
-//! - The types of group `metallb.io`, from which `crdgen` derives the CustomResourceDefinitions that the chart ships.
-//! - [`IpRange`]: runs of addresses of either family, as pools spell them.
-//! - [`Config`]: all objects of a cluster turned into one validated model, plus a list of what was refused and why. One bad
-//!   object is refused by itself and harms nothing else.
+//! | Item | Purpose |
+//! |---|---|
+//! | [`IPAddressPool`], [`L2Advertisement`] | what users configure |
+//! | [`ServiceL2Status`], [`ConfigurationState`] | what Lodestone reports |
+//! | [`to_yaml`] | the CustomResourceDefinitions of these types, for the chart |
+//! | [`Config`], [`mod@config`] | all objects as one validated model, and the [`Refusal`]s |
+//! | [`IpRange`], [`Family`] | ranges of addresses, as pools spell them |
+//! | [`ObjectKey`] | the namespace and the name of an object |
+//! | [`annotation`], constants | names of annotations, labels and entries that both programs use |
 //!
-//! Nothing here does I/O, asks a clock or knows a client.
+//! This crate does no I/O, reads no clock and has no Kubernetes client.
 #![forbid(unsafe_code)]
 
 mod annotations;
 pub mod config;
 mod configuration_state;
+mod constants;
 mod crd;
 mod ip_address_pool;
 mod ip_range;
@@ -24,21 +30,17 @@ pub use config::{Config, Refusal, Resources};
 pub use configuration_state::{
     ConfigurationResult, ConfigurationState, ConfigurationStateFields, ConfigurationStateStatus,
 };
-pub use crd::{custom_resource_definitions, to_yaml};
+pub use constants::{
+    COMPONENT_TYPE_LABEL, NODE_LABEL, PEER_KEY_ENTRY, POOL_ANNOTATION, SERVICE_NAME_LABEL, SERVICE_NAMESPACE_LABEL,
+};
+pub use crd::to_yaml;
 pub use ip_address_pool::{IPAddressPool, IPAddressPoolSpec, IPAddressPoolStatus, ServiceAllocation};
 pub use ip_range::{Family, IpRange, RangeError};
 pub use l2_advertisement::{
     L2Advertisement, L2AdvertisementFields, L2AdvertisementSpec, L2AdvertisementStatus, PreferredNodeSelector,
 };
 pub use object_key::ObjectKey;
-pub use selector::{Labels, Selector, SelectorError};
+pub use selector::Labels;
 pub use service_l2_status::{
     InterfaceInfo, ServiceL2Status, ServiceL2StatusFields, ServiceL2StatusSpec, ServiceL2StatusStatus,
 };
-
-/// The label, and the finaliser-free owner mark, by which the objects of one node are found.
-pub const NODE_LABEL: &str = "metallb.io/node";
-/// The label with the name of the Service that a status object is about.
-pub const SERVICE_NAME_LABEL: &str = "metallb.io/service-name";
-/// The label with the namespace of the Service that a status object is about.
-pub const SERVICE_NAMESPACE_LABEL: &str = "metallb.io/service-namespace";

@@ -1,21 +1,21 @@
-//! Names of objects.
+//! Identifies an object within its kind.
 
 use std::fmt;
 
 use kube::{Resource, ResourceExt};
 use serde::{Deserialize, Serialize};
 
-/// The namespace and the name of an object; the namespace of a cluster-wide one is empty.
+/// The namespace and the name of an object. It is displayed as `namespace/name`.
 #[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct ObjectKey {
-    /// Its namespace.
+    /// The namespace; empty for cluster-scoped objects.
     pub namespace: String,
-    /// Its name.
+    /// The name, which is unique within the namespace and the kind.
     pub name: String,
 }
 
 impl ObjectKey {
-    /// The key of `name` in `namespace`.
+    /// Creates the key of object `name` in `namespace`.
     #[must_use]
     pub fn new(namespace: &str, name: &str) -> Self {
         Self {
@@ -24,7 +24,7 @@ impl ObjectKey {
         }
     }
 
-    /// The key of an object.
+    /// Returns the key of `object`.
     #[must_use]
     pub fn of<K: Resource>(object: &K) -> Self {
         Self {

@@ -1,4 +1,4 @@
-//! Label selectors, checked once.
+//! Label selectors, validated once and then matched often.
 
 use std::collections::BTreeMap;
 
@@ -8,19 +8,21 @@ use kube::core::{Selector as KubeSelector, SelectorExt};
 /// The labels of an object.
 pub type Labels = BTreeMap<String, String>;
 
-/// A label selector that is not one.
+/// Why a label selector is invalid.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("not a label selector: {0}")]
-pub struct SelectorError(String);
+pub(crate) struct SelectorError(String);
 
-/// A label selector that has been checked. An empty one matches everything; its terms are AND-ed.
+/// A valid label selector. All its terms must match. An empty selector matches everything.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Selector(KubeSelector);
+pub(crate) struct Selector(KubeSelector);
 
 impl Selector {
+    /// Validates `selector`.
+    ///
     /// # Errors
-    /// When an expression names an operator that does not exist, or one whose values do not fit it.
-    pub fn new(selector: &LabelSelector) -> Result<Self, SelectorError> {
+    /// When an expression has an unknown operator, or values that do not fit its operator.
+    pub(crate) fn new(selector: &LabelSelector) -> Result<Self, SelectorError> {
         for expression in selector.match_expressions.iter().flatten() {
             let has_values = expression.values.as_ref().is_some_and(|values| !values.is_empty());
             let key = &expression.key;
@@ -49,15 +51,13 @@ impl Selector {
             .map_err(|error| SelectorError(error.to_string()))
     }
 
-    /// Whether an object with `labels` is selected.
-    #[must_use]
-    pub fn matches(&self, labels: &Labels) -> bool {
+    /// Whether the selector matches an object with `labels`.
+    pub(crate) fn matches(&self, labels: &Labels) -> bool {
         self.0.matches(labels)
     }
 }
 
-/// Whether any of `selectors` matches `labels`: a list of selectors is OR-ed.
-#[must_use]
+/// Whether at least one of `selectors` matches `labels`.
 pub(crate) fn any_matches(selectors: &[Selector], labels: &Labels) -> bool {
     selectors.iter().any(|selector| selector.matches(labels))
 }
@@ -71,7 +71,7 @@ mod tests {
     }
 
     #[test]
-    fn terms_are_anded_and_empty_matches_everything() {
+    fn all_terms_must_match_and_empty_matches_everything() {
         let labels = Labels::from([("a".to_owned(), "1".to_owned())]);
         let both =
             serde_json::json!({"matchLabels": {"a": "1"}, "matchExpressions": [{"key": "b", "operator": "Exists"}]});
@@ -88,7 +88,7 @@ mod tests {
     }
 
     #[test]
-    fn expressions_that_are_refused_say_why() {
+    fn invalid_expressions_are_refused_with_a_reason() {
         for (operator, values, part) in [
             ("Like", vec!["x"], "none of In"),
             ("In", vec![], "needs values"),

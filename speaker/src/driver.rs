@@ -4,7 +4,7 @@ use std::{collections::BTreeSet, net::IpAddr, sync::Arc, thread, time::Duration}
 
 use anyhow::{Context, Result};
 use futures::FutureExt;
-use lodestone_daemon::{admin::Question, clock, task::spawn};
+use lodestone_runtime::{admin::Query, clock, task::spawn};
 use tokio::{
     sync::{mpsc, oneshot, watch},
     time::{Instant, sleep_until},
@@ -54,7 +54,7 @@ pub struct Driver {
     /// Where it is told what is wrong with the node.
     pub problems: watch::Sender<Option<BTreeSet<Problem>>>,
     /// Questions for `/debug/state`.
-    pub questions: mpsc::Receiver<Question>,
+    pub questions: mpsc::Receiver<Query>,
     /// Ends the driver: others take over first.
     pub end: oneshot::Receiver<()>,
 }
@@ -141,8 +141,8 @@ impl Driver {
                 Some(question) = self.questions.recv() => {
                     // Whoever asked may have gone.
                     match question {
-                        Question::State(answer) => { let _ = answer.send(core.describe(clock::now())); }
-                        Question::Metrics(answer) => { let _ = answer.send(metrics::text(&core, peers.refused(), clock::now())); }
+                        Query::State(answer) => { let _ = answer.send(core.describe(clock::now())); }
+                        Query::Metrics(answer) => { let _ = answer.send(metrics::text(&core, peers.refused(), clock::now())); }
                     }
                 }
                 _ = &mut self.end, if farewell.is_none() => {

@@ -10,8 +10,14 @@ use std::{
 use anyhow::{Context, Result};
 use clap::Parser;
 use kube::Client;
-use lodestone_daemon::{
-    admin, client, events::Events, flags::Common, log, readiness::Readiness, shutdown, task::spawn,
+use lodestone_runtime::{
+    admin,
+    flags::CommonFlags,
+    k8s::{client, events::Events},
+    log,
+    readiness::Readiness,
+    shutdown,
+    task::spawn,
 };
 use lodestone_speaker::{
     cluster::{
@@ -36,7 +42,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 #[command(name = "speaker", version)]
 struct Args {
     #[command(flatten)]
-    common: Common,
+    common: CommonFlags,
 
     /// Name of the node that this speaker is for
     #[arg(long, env = "METALLB_NODE_NAME")]

@@ -223,7 +223,7 @@ mod tests {
 
     #[test]
     fn a_speaker_that_knows_nothing_says_so() {
-        let now = lodestone_daemon::clock::now();
+        let now = lodestone_runtime::clock::now();
         let text = text(&Speaker::new(now, "a".into(), Settings::default()), 0, now);
         assert!(
             text.contains("metallb_k8s_client_config_loaded_bool 0") && !text.contains("metallb_speaker_announced{")

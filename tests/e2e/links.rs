@@ -8,7 +8,7 @@
 
 use std::time::Duration;
 
-use lodestone_daemon::task::spawn;
+use lodestone_runtime::task::spawn;
 use lodestone_speaker::{
     core::{
         Interface,

@@ -9,14 +9,10 @@ use k8s_openapi::{
     api::core::v1::{LoadBalancerIngress, ObjectReference, Service, ServiceSpec},
     apimachinery::pkg::apis::meta::v1::Condition,
 };
-use lodestone_crds::{DEPRECATED_ANNOTATION_PREFIX, Family, Labels, ObjectKey, annotation};
+use lodestone_crds::{DEPRECATED_ANNOTATION_PREFIX, Family, Labels, ObjectKey, POOL_ANNOTATION, annotation};
 
 use crate::alloc::{AddressHolder, Backend, Port, Protocol};
 pub use request::Request;
-
-/// The annotation with the name of the pool that a Service's addresses are from. Only the
-/// controller writes it.
-pub const POOL_ANNOTATION: &str = "metallb.io/ip-allocated-from-pool";
 
 /// The condition of a Service whose ports cannot be served (Kubernetes:
 /// `v1.LoadBalancerPortsError`): at the address that it asks for or holds, another Service has one

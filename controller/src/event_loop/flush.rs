@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use futures::FutureExt;
-use lodestone_daemon::clock;
+use lodestone_runtime::clock;
 
 use super::{
     EventLoop, MAX_UNSENT, STATUS_DELAY, note,

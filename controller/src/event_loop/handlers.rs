@@ -1,7 +1,7 @@
 //! Reacts to one event.
 
 use lodestone_controller_core::{ObjectNotice, ResourceChange, ServiceView};
-use lodestone_daemon::{admin::Question, clock};
+use lodestone_runtime::{admin::Query, clock};
 
 use super::{
     EventLoop, LoopEvent, STATUS_DELAY, STATUS_RETRY, note,
@@ -102,13 +102,13 @@ impl EventLoop {
         self.statuses_pending = !is_complete;
     }
 
-    fn answer(&self, question: Question) {
+    fn answer(&self, question: Query) {
         // The client may have closed the connection.
         match question {
-            Question::State(answer) => {
+            Query::State(answer) => {
                 let _ = answer.send(debug_state(&self.reconciler));
             }
-            Question::Metrics(answer) => {
+            Query::Metrics(answer) => {
                 let _ = answer.send(self.metrics.encode(&self.reconciler));
             }
         }

@@ -10,10 +10,10 @@ use k8s_openapi::api::core::v1::Namespace;
 use kube::{Api, Client, ResourceExt, runtime::watcher};
 use lodestone_controller_core::{ResourceChange, ServiceView};
 use lodestone_crds::{ConfigurationState, IPAddressPool, L2Advertisement, Labels};
-use lodestone_daemon::{
-    guarded::Guarded,
-    service::Service,
-    watch::{Change, changes},
+use lodestone_runtime::k8s::{
+    decode_guard::Guarded,
+    service::SlimService,
+    watch::{WatchEvent, changes},
 };
 
 use crate::status::{desired::STATE_NAME, service::view};
@@ -33,9 +33,12 @@ pub(super) enum WatchReport {
 /// The changes of all Services, beginning with a list.
 pub(super) fn services(client: &Client, class: &str) -> BoxStream<'static, ResourceChange<ServiceView>> {
     let class: Arc<str> = class.into();
-    changes(Api::<Guarded<Service>>::all(client.clone()), watcher::Config::default())
-        .map(move |change| resource_change(change.map(|service| view(service, &class))))
-        .boxed()
+    changes(
+        Api::<Guarded<SlimService>>::all(client.clone()),
+        watcher::Config::default(),
+    )
+    .map(move |change| resource_change(change.map(|service| view(service, &class))))
+    .boxed()
 }
 
 /// As [`services`], after [`LEASE_WAIT`].
@@ -77,11 +80,11 @@ pub(super) fn others(client: &Client, namespace: &str) -> SelectAll<BoxStream<'s
     all
 }
 
-fn resource_change<K>(change: Change<K>) -> ResourceChange<K> {
+fn resource_change<K>(change: WatchEvent<K>) -> ResourceChange<K> {
     match change {
-        Change::Applied(object) => ResourceChange::Applied(object),
-        Change::Gone(key) => ResourceChange::Gone(key),
-        Change::Undecodable(key, error) => ResourceChange::Undecodable(key, error),
-        Change::Synced => ResourceChange::Synced,
+        WatchEvent::Applied(object) => ResourceChange::Applied(object),
+        WatchEvent::Gone(key) => ResourceChange::Gone(key),
+        WatchEvent::Undecodable(key, error) => ResourceChange::Undecodable(key, error),
+        WatchEvent::Synced => ResourceChange::Synced,
     }
 }

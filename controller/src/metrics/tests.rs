@@ -68,7 +68,7 @@ fn addresses_are_counted_under_metallbs_metric_names() {
     let mut metrics = Metrics::default();
     metrics.count_update();
     metrics.count_write_failure();
-    let start = lodestone_daemon::clock::now();
+    let start = lodestone_runtime::clock::now();
     metrics.observe_service(&service("new", None, ""), start);
     metrics.observe_write(
         &service("new", Some("192.0.2.2"), "p"),

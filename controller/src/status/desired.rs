@@ -14,12 +14,13 @@ use kube::{
 };
 use lodestone_controller_core::{Known, Notice, ObjectNotice, Reconciler, alloc::Allocator};
 use lodestone_crds::{
-    ConfigurationStateStatus, Family, IPAddressPool, IPAddressPoolStatus, L2Advertisement, L2AdvertisementStatus,
+    COMPONENT_TYPE_LABEL, ConfigurationStateStatus, Family, IPAddressPool, IPAddressPoolStatus, L2Advertisement,
+    L2AdvertisementStatus,
     config::{ObjectKind, Pool},
 };
-use lodestone_daemon::{
-    client::answered,
-    condition::{self, Wanted},
+use lodestone_runtime::k8s::{
+    client::with_time_limit,
+    condition::{self, DesiredCondition},
     configuration_state::{self, Component, configuration_condition},
 };
 use serde::{Serialize, de::DeserializeOwned};
@@ -69,7 +70,7 @@ pub(crate) fn outdated(reconciler: &Reconciler, now: Timestamp) -> Vec<StatusWri
     let state = state_status(reconciler, now).map(|status| StatusWrite {
         target: StatusTarget::State,
         name: STATE_NAME.to_owned(),
-        status: configuration_state::patch(&status),
+        status: configuration_state::status_patch(&status),
         event: None,
     });
     pools.chain(advertisements).chain(state).collect()
@@ -114,7 +115,7 @@ fn pool_status(
     let has_condition = status.conditions.iter().any(|condition| condition.type_ == RETAINED);
     if has_condition || !retained.is_empty() {
         let wanted = retained_condition(retained, object.metadata.generation);
-        if let Some(conditions) = condition::with(&status.conditions, &wanted, now) {
+        if let Some(conditions) = condition::updated(&status.conditions, &wanted, now) {
             status.conditions = conditions;
         }
     }
@@ -127,13 +128,13 @@ fn pool_status(
     })
 }
 
-fn retained_condition(retained: &[String], observed_generation: Option<i64>) -> Wanted {
+fn retained_condition(retained: &[String], observed_generation: Option<i64>) -> DesiredCondition {
     let holds = !retained.is_empty();
     let mut services = retained.iter().take(MAX_NAMED).cloned().collect::<Vec<_>>().join(", ");
     if retained.len() > MAX_NAMED {
         services.push_str(&format!(" and {} more", retained.len() - MAX_NAMED));
     }
-    Wanted {
+    DesiredCondition {
         type_: RETAINED,
         holds,
         reason: if holds { "InUse" } else { "NothingRetained" }.to_owned(),
@@ -191,7 +192,7 @@ fn accepted<K: Resource<DynamicType = ()>>(
     let name = object.name_any();
     let mut refusals = reconciler.config().refused.iter();
     let refusal = refusals.find(|refusal| refusal.kind == kind && refusal.name == name);
-    let wanted = Wanted {
+    let wanted = DesiredCondition {
         type_: "Accepted",
         holds: refusal.is_none(),
         reason: refusal.map_or_else(|| "Accepted".to_owned(), |refusal| refusal.reason.to_string()),
@@ -201,7 +202,7 @@ fn accepted<K: Resource<DynamicType = ()>>(
         ),
         observed_generation: object.meta().generation,
     };
-    let conditions = condition::with(current, &wanted, now)?;
+    let conditions = condition::updated(current, &wanted, now)?;
     let event = refusal.map(|refusal| ObjectNotice {
         object: object.object_ref(&()),
         notice: Notice::refused(refusal.text()),
@@ -218,7 +219,7 @@ fn state_status(reconciler: &Reconciler, now: Timestamp) -> Option<Configuration
     };
     // The name is MetalLB's.
     let wanted = configuration_condition("poolReconcilerValid", &reconciler.config().refused);
-    configuration_state::status(current, &[wanted], now)
+    configuration_state::updated_status(current, &[wanted], now)
 }
 
 /// Writes a status. A missing ConfigurationState is created with `owner` as its owner, so that it
@@ -238,10 +239,10 @@ pub(crate) async fn write(
         StatusTarget::State => {
             let component = Component {
                 name: write.name.clone(),
-                labels: [("metallb.io/component-type".to_owned(), "controller".to_owned())].into(),
+                labels: [(COMPONENT_TYPE_LABEL.to_owned(), "controller".to_owned())].into(),
                 owner: owner.cloned(),
             };
-            configuration_state::write(client, namespace, &component, &write.status).await
+            configuration_state::write_status(client, namespace, &component, &write.status).await
         }
     };
     match answer {
@@ -260,7 +261,7 @@ where
 {
     let api: Api<K> = Api::namespaced(client.clone(), namespace);
     let patch = Patch::Merge(json!({"status": write.status}));
-    answered(api.patch_status(&write.name, &PatchParams::default(), &patch))
+    with_time_limit(api.patch_status(&write.name, &PatchParams::default(), &patch))
         .await
         .map(|_| ())
 }

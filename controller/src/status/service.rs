@@ -8,19 +8,22 @@ use kube::{
 };
 use lodestone_controller_core::{
     Job, ServiceView,
-    service_view::{POOL_ANNOTATION, PORT_IN_USE, PORTS_ERROR},
+    service_view::{PORT_IN_USE, PORTS_ERROR},
 };
-use lodestone_daemon::{
-    client::answered,
+use lodestone_crds::POOL_ANNOTATION;
+use lodestone_runtime::{
     clock,
-    condition::{self, Wanted},
-    service::Service,
+    k8s::{
+        client::with_time_limit,
+        condition::{self, DesiredCondition},
+        service::SlimService,
+    },
 };
 use serde_json::json;
 
 /// The view of a Service as the API server returned it.
-pub(crate) fn view(service: Service, class: &str) -> ServiceView {
-    let Service { metadata, spec, status } = service;
+pub(crate) fn view(service: SlimService, class: &str) -> ServiceView {
+    let SlimService { metadata, spec, status } = service;
     ServiceView::new(&v1::Service { metadata, spec, status }, class)
 }
 
@@ -29,8 +32,8 @@ pub(crate) fn view(service: Service, class: &str) -> ServiceView {
 ///
 /// # Errors
 /// When the API server refuses. A conflict means that the Service has changed.
-pub(crate) async fn write(client: &Client, job: &Job) -> Result<Service, kube::Error> {
-    let api: Api<Service> = Api::namespaced(client.clone(), &job.key.namespace);
+pub(crate) async fn write(client: &Client, job: &Job) -> Result<SlimService, kube::Error> {
+    let api: Api<SlimService> = Api::namespaced(client.clone(), &job.key.namespace);
     // This is a merge patch because an empty list then removes the entries of another field
     // manager. A server-side apply would leave them.
     let mut patch = json!({
@@ -41,7 +44,7 @@ pub(crate) async fn write(client: &Client, job: &Job) -> Result<Service, kube::E
         patch["status"]["conditions"] = json!(conditions);
     }
     let patch = Patch::Merge(&patch);
-    answered(api.patch_status(&job.key.name, &PatchParams::default(), &patch)).await
+    with_time_limit(api.patch_status(&job.key.name, &PatchParams::default(), &patch)).await
 }
 
 /// All conditions of the Service, if the one that this controller sets changes.
@@ -52,12 +55,12 @@ fn conditions(job: &Job, now: Timestamp) -> Option<Vec<Condition>> {
         return None;
     }
     let reason = if error.is_some() { PORT_IN_USE } else { "PortsServed" };
-    let wanted = Wanted {
+    let wanted = DesiredCondition {
         type_: PORTS_ERROR,
         holds: error.is_some(),
         reason: reason.to_owned(),
         message: error.cloned().unwrap_or_default(),
         observed_generation: None,
     };
-    condition::with(&job.conditions, &wanted, now)
+    condition::updated(&job.conditions, &wanted, now)
 }

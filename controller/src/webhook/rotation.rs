@@ -22,11 +22,13 @@ use kube::{
     api::{ObjectMeta, Patch, PatchParams, PostParams},
     runtime::watcher,
 };
-use lodestone_daemon::{
+use lodestone_runtime::{
     clock,
-    guarded::Guarded,
+    k8s::{
+        decode_guard::Guarded,
+        watch::{WatchEvent, changes},
+    },
     readiness::Gate,
-    watch::{Change, changes},
 };
 use rustls::sign::CertifiedKey;
 use serde::Deserialize;
@@ -194,10 +196,10 @@ impl CertificateRotation {
     }
 }
 
-fn update<K>(stored: &mut Option<K>, change: Change<K>) {
+fn update<K>(stored: &mut Option<K>, change: WatchEvent<K>) {
     match change {
-        Change::Applied(object) => *stored = Some(object),
-        Change::Gone(_) | Change::Undecodable(..) => *stored = None,
-        Change::Synced => {}
+        WatchEvent::Applied(object) => *stored = Some(object),
+        WatchEvent::Gone(_) | WatchEvent::Undecodable(..) => *stored = None,
+        WatchEvent::Synced => {}
     }
 }

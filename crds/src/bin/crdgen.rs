@@ -1,4 +1,5 @@
-//! Writes the CustomResourceDefinitions as YAML to standard output, or to the file that is named.
+//! Writes the CustomResourceDefinitions as YAML to the file given as the argument, or to standard
+//! output.
 
 use std::{env, error::Error, fs, io::Write};
 

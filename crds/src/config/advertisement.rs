@@ -1,4 +1,4 @@
-//! An advertisement that is in use.
+//! A validated L2Advertisement.
 
 use std::collections::BTreeSet;
 
@@ -11,23 +11,23 @@ use crate::{
     selector::{Labels, Selector, any_matches},
 };
 
-/// An advertisement by ARP and NDP that is in use.
+/// An L2Advertisement in use.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Advertisement {
-    /// Its name.
+    /// The name of the object.
     pub name: String,
     pools: BTreeSet<String>,
     pool_selectors: Vec<Selector>,
     node_selectors: Vec<Selector>,
-    /// Names of the interfaces that it is restricted to; empty: all.
+    /// The names of the interfaces to announce on; empty: all.
     pub interfaces: BTreeSet<String>,
     service_selectors: Vec<Selector>,
     preferences: Vec<Preference>,
 }
 
-/// A preference for some nodes.
+/// A weighted preference for some nodes.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Preference {
+struct Preference {
     weight: u32,
     nodes: Selector,
 }
@@ -72,49 +72,50 @@ impl Advertisement {
         })
     }
 
-    /// Whether it covers every pool there is.
+    /// Whether the advertisement covers all pools.
     #[must_use]
     pub fn covers_all_pools(&self) -> bool {
         self.pools.is_empty() && self.pool_selectors.is_empty()
     }
 
-    /// Whether it names the pool `name`; one that is gone may still be named, and its addresses still be in use.
+    /// Whether the advertisement names the pool `name`. That pool may have been deleted, although
+    /// its addresses are still in use.
     #[must_use]
     pub fn names_pool(&self, name: &str) -> bool {
         self.pools.contains(name)
     }
 
-    /// Whether it covers the addresses of `pool`.
+    /// Whether the advertisement covers the addresses of `pool`.
     #[must_use]
     pub fn covers_pool(&self, pool: &Pool) -> bool {
         self.covers_all_pools() || self.names_pool(&pool.name) || any_matches(&self.pool_selectors, &pool.labels)
     }
 
-    /// Whether it covers a Service with these labels.
+    /// Whether the advertisement covers a Service with `labels`.
     #[must_use]
     pub fn covers_service(&self, labels: &Labels) -> bool {
         self.service_selectors.is_empty() || any_matches(&self.service_selectors, labels)
     }
 
-    /// Whether it is restricted to some Services at all.
+    /// Whether the advertisement is restricted to some Services.
     #[must_use]
     pub fn selects_services(&self) -> bool {
         !self.service_selectors.is_empty()
     }
 
-    /// Whether a node with these labels may announce under it.
+    /// Whether a node with `labels` may announce the addresses.
     #[must_use]
     pub fn covers_node(&self, labels: &Labels) -> bool {
         self.node_selectors.is_empty() || any_matches(&self.node_selectors, labels)
     }
 
-    /// The sum of the weights of all preferences that a node with these labels meets.
+    /// Returns the sum of the weights of all preferences that match a node with `labels`.
     #[must_use]
     pub fn weight(&self, labels: &Labels) -> u32 {
-        let met = self
+        let matching = self
             .preferences
             .iter()
             .filter(|preference| preference.nodes.matches(labels));
-        met.map(|preference| preference.weight).sum()
+        matching.map(|preference| preference.weight).sum()
     }
 }

@@ -1,4 +1,4 @@
-//! A pool that is in use.
+//! A validated IPAddressPool.
 
 use std::{
     collections::BTreeSet,
@@ -13,27 +13,27 @@ use crate::{
     selector::{Labels, Selector, any_matches},
 };
 
-/// A pool that is in use.
+/// An IPAddressPool in use.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Pool {
-    /// Its name.
+    /// The name of the object.
     pub name: String,
-    /// Its labels, by which advertisements select it.
+    /// The labels of the object, by which advertisements select it.
     pub labels: Labels,
-    /// Its addresses, in the order of the object: that is the order in which they are given out.
+    /// The ranges of addresses in the order of the object. Addresses are assigned in this order.
     pub ranges: Vec<IpRange>,
-    /// Whether it serves Services that do not ask for it.
+    /// Whether Services that do not request the pool may get its addresses.
     pub auto_assign: bool,
-    /// Whether IPv4 addresses that end in .0 or .255 are left out.
+    /// Whether IPv4 addresses that end in .0 or .255 are excluded.
     pub avoid_buggy_ips: bool,
-    /// Which Services may use it; `None`: all.
+    /// The Services that may use the pool; `None`: all.
     pub allocation: Option<Allocation>,
 }
 
-/// Which Services may use a pool.
+/// Which Services may use a pool, and its rank.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Allocation {
-    /// The lower, the earlier; 0 is last.
+    /// The rank: lower numbers come first, 0 comes last.
     pub priority: i64,
     namespaces: BTreeSet<String>,
     namespace_selectors: Vec<Selector>,
@@ -82,17 +82,19 @@ impl Pool {
         })
     }
 
-    /// Whether the pool can give out `address`.
+    /// Whether `address` can be assigned from the pool.
     #[must_use]
     pub fn contains(&self, address: IpAddr) -> bool {
         self.ranges.iter().any(|range| range.contains(address)) && !(self.avoid_buggy_ips && is_buggy(address))
     }
 
-    /// Whether a Service may use the pool, by its namespace, the labels of that, and its own labels.
+    /// Whether a Service may use the pool, given its namespace, the labels of the namespace, and
+    /// its own labels.
     #[must_use]
     pub fn serves(&self, namespace: &str, namespace_labels: &Labels, service_labels: &Labels) -> bool {
         self.allocation.as_ref().is_none_or(|allocation| {
-            // A selector that matches no namespace closes the pool; it does not open it to all.
+            // A selector that matches no namespace closes the pool. Only the absence of
+            // restrictions opens it to all namespaces.
             let any_namespace = allocation.namespaces.is_empty() && allocation.namespace_selectors.is_empty();
             (any_namespace
                 || allocation.namespaces.contains(namespace)
@@ -102,21 +104,22 @@ impl Pool {
         })
     }
 
-    /// The order in which pools are tried: those that are set aside for some Services first, by priority (0 is last), then the
-    /// common ones; equal ones by name.
+    /// The sort key of the order in which pools are tried. Pools that are reserved for some
+    /// Services come first, by priority (0 is last). Unrestricted pools follow. Equal pools are
+    /// sorted by name.
     #[must_use]
     pub fn rank(&self) -> (bool, bool, i64, &str) {
         let priority = self.allocation.as_ref().map_or(0, |allocation| allocation.priority);
         (self.allocation.is_none(), priority == 0, priority, &self.name)
     }
 
-    /// Whether it has any address of `family`.
+    /// Whether the pool has addresses of `family`.
     #[must_use]
     pub fn has_family(&self, family: Family) -> bool {
         self.ranges.iter().any(|range| range.family() == family)
     }
 
-    /// How many addresses of `family` it can give out; `u128::MAX` where there are more.
+    /// The number of assignable addresses of `family`. It saturates at `u128::MAX`.
     #[must_use]
     pub fn capacity(&self, family: Family) -> u128 {
         let ranges = self.ranges.iter().filter(|range| range.family() == family);
@@ -132,12 +135,13 @@ fn is_buggy(address: IpAddr) -> bool {
     matches!(address, IpAddr::V4(v4) if matches!(v4.octets()[3], 0 | 255))
 }
 
-/// How many addresses of `range` [`is_buggy`] is true for.
+/// The number of addresses in `range` for which [`is_buggy`] is true.
 fn buggy_in(range: &IpRange) -> u128 {
     let (IpAddr::V4(first), IpAddr::V4(last)) = (range.first(), range.last()) else {
         return 0;
     };
-    // Those up to an address: two for each whole /24 before it, one for its own .0, one more if it is a .255 itself.
+    // Counts them from 0.0.0.0 to `address`: two for each complete /24 before it, one for the .0 of
+    // its own /24, and one more if it ends in .255 itself.
     let up_to = |address: Ipv4Addr| {
         let bits = u128::from(address.to_bits());
         (bits >> 8) * 2 + 1 + u128::from(bits & 255 == 255)

@@ -1,4 +1,4 @@
-//! Why an object is not in use.
+//! Why a configuration object is not in use.
 
 use std::fmt;
 
@@ -6,10 +6,10 @@ use kube::{Resource, ResourceExt};
 
 use crate::{IPAddressPool, L2Advertisement};
 
-/// The kinds of configuration.
+/// The kinds of configuration objects.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum ObjectKind {
-    /// A pool.
+    /// A pool of addresses.
     IPAddressPool,
     /// An advertisement by ARP and NDP.
     L2Advertisement,
@@ -21,12 +21,12 @@ impl fmt::Display for ObjectKind {
     }
 }
 
-/// What kind of thing is wrong; printed as the reason of the condition.
+/// The class of the problem. Its name is the reason of the condition.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum RefusalReason {
-    /// A field does not parse.
+    /// A field is invalid.
     Invalid,
-    /// Its addresses belong to an older pool, or stand in it twice.
+    /// The pool overlaps with an older pool or with itself.
     Overlaps,
 }
 
@@ -36,18 +36,18 @@ impl fmt::Display for RefusalReason {
     }
 }
 
-/// An object that is not in use, and why.
+/// An object that is not in use, and the reason.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Refusal {
-    /// Its kind.
+    /// The kind of the object.
     pub kind: ObjectKind,
-    /// Its name; all configuration lives in one namespace.
+    /// The name of the object. All configuration is in one namespace.
     pub name: String,
-    /// What kind of thing is wrong.
+    /// The class of the problem.
     pub reason: RefusalReason,
-    /// The path of the field that is wrong; empty when the object as a whole is.
+    /// The path of the invalid field; empty if the problem is the object as a whole.
     pub field: String,
-    /// What is wrong with it, for a human.
+    /// The description of the problem, for people.
     pub message: String,
 }
 
@@ -76,7 +76,7 @@ impl Refusal {
         }
     }
 
-    /// The field and what is wrong with it.
+    /// Returns the field and the description of the problem.
     #[must_use]
     pub fn text(&self) -> String {
         if self.field.is_empty() {

@@ -36,7 +36,7 @@ fn labels(pairs: &[(&str, &str)]) -> Labels {
 }
 
 #[test]
-fn one_bad_pool_is_refused_by_itself_and_says_where() {
+fn invalid_pool_is_refused_alone_and_names_the_field() {
     let config = build(
         vec![
             pool("good", 0, json!({"addresses": ["192.0.2.0/24"]})),
@@ -61,7 +61,7 @@ fn one_bad_pool_is_refused_by_itself_and_says_where() {
 }
 
 #[test]
-fn of_two_pools_that_overlap_the_older_stays_in_whatever_order_they_are_seen() {
+fn older_of_two_overlapping_pools_stays_in_use() {
     let older = pool("z-older", 1, json!({"addresses": ["192.0.2.0/24"]}));
     let newer = pool("a-newer", 2, json!({"addresses": ["192.0.2.128-192.0.3.5"]}));
     for pools in [vec![older.clone(), newer.clone()], vec![newer, older]] {
@@ -77,7 +77,7 @@ fn of_two_pools_that_overlap_the_older_stays_in_whatever_order_they_are_seen() {
 }
 
 #[test]
-fn a_refused_pool_takes_no_addresses_from_others() {
+fn refused_pool_takes_no_addresses_from_others() {
     let config = build(
         vec![
             pool("broken", 0, json!({"addresses": ["192.0.2.0/24", "nonsense"]})),
@@ -89,7 +89,7 @@ fn a_refused_pool_takes_no_addresses_from_others() {
 }
 
 #[test]
-fn a_pool_that_holds_an_address_twice_is_refused() {
+fn pool_that_overlaps_with_itself_is_refused() {
     let config = build(
         vec![pool("twice", 0, json!({"addresses": ["192.0.2.0/24", "192.0.2.7/32"]}))],
         vec![],
@@ -98,7 +98,7 @@ fn a_pool_that_holds_an_address_twice_is_refused() {
 }
 
 #[test]
-fn ranges_of_two_families_do_not_overlap() {
+fn ranges_of_different_families_do_not_overlap() {
     let config = build(
         vec![pool("dual", 0, json!({"addresses": ["0.0.0.0/0", "::/0"]}))],
         vec![],
@@ -108,7 +108,7 @@ fn ranges_of_two_families_do_not_overlap() {
 }
 
 #[test]
-fn bad_selectors_and_weights_refuse_only_their_advertisement() {
+fn invalid_selector_or_weight_refuses_only_its_advertisement() {
     let like = json!({"matchExpressions": [{"key": "a", "operator": "Like"}]});
     let config = build(
         vec![],
@@ -127,7 +127,7 @@ fn bad_selectors_and_weights_refuse_only_their_advertisement() {
 }
 
 #[test]
-fn an_advertisement_without_a_specification_covers_everything() {
+fn advertisement_without_specification_covers_everything() {
     let bare = serde_json::from_value(json!({
         "apiVersion": "metallb.io/v1beta1", "kind": "L2Advertisement", "metadata": {"name": "bare"},
     }));
@@ -140,7 +140,7 @@ fn an_advertisement_without_a_specification_covers_everything() {
 }
 
 #[test]
-fn pools_are_covered_by_name_by_label_or_all_of_them() {
+fn advertisement_covers_pools_by_name_by_label_or_all() {
     let mut red = pool("red", 0, json!({"addresses": ["192.0.2.0/24"]}));
     red.metadata.labels = Some(labels(&[("colour", "red")]));
     let config = build(
@@ -163,7 +163,7 @@ fn pools_are_covered_by_name_by_label_or_all_of_them() {
 }
 
 #[test]
-fn weights_add_up() {
+fn weights_of_matching_preferences_add_up() {
     let ssd = json!({"weight": 60, "preference": {"matchLabels": {"disk": "ssd"}}});
     let all = json!({"weight": 50, "preference": {}});
     let config = build(vec![], vec![l2("a", json!({"preferredNodeSelectors": [ssd, all]}))]);
@@ -173,7 +173,7 @@ fn weights_add_up() {
 }
 
 #[test]
-fn a_namespace_selector_that_matches_nothing_closes_the_pool() {
+fn namespace_selector_without_a_match_closes_the_pool() {
     let allocation = json!({"namespaceSelectors": [{"matchLabels": {"team": "a"}}]});
     let config = build(
         vec![pool(
@@ -189,7 +189,7 @@ fn a_namespace_selector_that_matches_nothing_closes_the_pool() {
 }
 
 #[test]
-fn namespaces_and_service_labels_must_both_fit() {
+fn namespace_and_service_labels_must_both_match() {
     let allocation = json!({"namespaces": ["x"], "serviceSelectors": [{"matchLabels": {"tier": "web"}}]});
     let config = build(
         vec![pool(
@@ -233,7 +233,7 @@ fn pools_rank_by_priority_with_zero_last_then_by_name() {
 }
 
 #[test]
-fn capacity_counts_what_can_be_given_out() {
+fn capacity_counts_assignable_addresses() {
     let capacity = |addresses: &[&str], avoid: bool, family| {
         let spec = json!({"addresses": addresses, "avoidBuggyIPs": avoid});
         build(vec![pool("p", 0, spec)], vec![]).pools["p"].capacity(family)
@@ -249,7 +249,7 @@ fn capacity_counts_what_can_be_given_out() {
 }
 
 #[test]
-fn buggy_addresses_are_not_in_the_pool() {
+fn pool_excludes_buggy_addresses() {
     let spec = json!({"addresses": ["192.0.2.0/24", "2001:db8::/120"], "avoidBuggyIPs": true});
     let config = build(vec![pool("p", 0, spec)], vec![]);
     let contains = |text: &str| config.pools["p"].contains(text.parse::<IpAddr>().unwrap());

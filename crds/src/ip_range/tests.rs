@@ -9,7 +9,7 @@ fn range(text: &str) -> IpRange {
 }
 
 #[test]
-fn spellings_that_are_accepted() {
+fn valid_spellings_parse() {
     for (text, first, last, shown) in [
         ("192.0.2.0/24", "192.0.2.0", "192.0.2.255", "192.0.2.0/24"),
         ("192.0.2.40/24", "192.0.2.0", "192.0.2.255", "192.0.2.0/24"),
@@ -50,7 +50,7 @@ fn spellings_that_are_accepted() {
 }
 
 #[test]
-fn spellings_that_are_refused() {
+fn invalid_spellings_are_refused_with_a_hint() {
     for (text, part) in [
         ("192.0.2.1", "write a single address as 192.0.2.1/32"),
         ("2001:db8::1", "write a single address as 2001:db8::1/128"),
@@ -76,14 +76,14 @@ fn spellings_that_are_refused() {
 }
 
 #[test]
-fn sizes_do_not_overflow() {
+fn size_saturates() {
     assert_eq!(range("10.0.0.0/8").size(), 1 << 24);
     assert_eq!(range("2001:db8::/48").size(), 1 << 80);
     assert_eq!(range("::/0").size(), u128::MAX);
 }
 
 #[test]
-fn overlap_is_within_one_family() {
+fn ranges_overlap_only_within_one_family() {
     assert!(range("192.0.2.0/24").overlaps(&range("192.0.2.255-192.0.3.4")));
     assert!(!range("192.0.2.0/24").overlaps(&range("192.0.3.0/24")));
     assert!(!range("0.0.0.0/0").overlaps(&range("::/0")));
@@ -91,12 +91,12 @@ fn overlap_is_within_one_family() {
 
 proptest! {
     #[test]
-    fn any_text_is_parsed_or_refused(text in "\\PC{0,60}") {
+    fn arbitrary_text_never_panics(text in "\\PC{0,60}") {
         let _ = text.parse::<IpRange>();
     }
 
     #[test]
-    fn what_is_shown_parses_to_the_same(a: u32, b: u32, c: u128, d: u128) {
+    fn displayed_range_parses_to_the_same_range(a: u32, b: u32, c: u128, d: u128) {
         let v4 = IpRange::new(IpAddr::V4(Ipv4Addr::from_bits(a.min(b))), IpAddr::V4(Ipv4Addr::from_bits(a.max(b)))).unwrap();
         let v6 = IpRange::new(IpAddr::V6(Ipv6Addr::from_bits(c.min(d) | 1 << 127)), IpAddr::V6(Ipv6Addr::from_bits(c.max(d) | 1 << 127)));
         for range in std::iter::once(v4).chain(v6) {
@@ -105,7 +105,7 @@ proptest! {
     }
 
     #[test]
-    fn a_cidr_holds_what_the_mask_says(address: u32, length in 0u32..=32, probe: u32) {
+    fn cidr_contains_what_its_mask_covers(address: u32, length in 0u32..=32, probe: u32) {
         let parsed = range(&format!("{}/{length}", Ipv4Addr::from_bits(address)));
         let mask = u32::MAX.checked_shl(32 - length).unwrap_or(0);
         prop_assert_eq!(parsed.contains(IpAddr::V4(Ipv4Addr::from_bits(probe))), probe & mask == address & mask);

@@ -7,8 +7,7 @@ use std::{
 };
 
 use libfuzzer_sys::fuzz_target;
-use lodestone_crds::{Config, Resources};
-use lodestone_daemon::ObjectKey;
+use lodestone_crds::{Config, ObjectKey, Resources};
 use lodestone_speaker::{
     core::{
         Facts, Interface, Kind, Settings, Speaker,
@@ -53,7 +52,7 @@ static FACTS: LazyLock<Arc<Facts>> = LazyLock::new(|| {
 });
 
 fuzz_target!(|bytes: &[u8]| {
-    let mut now = lodestone_daemon::clock::now();
+    let mut now = lodestone_runtime::clock::now();
     let mut speaker = Speaker::new(now, "a".into(), Settings::default());
     let interface = Interface {
         index: 1,

@@ -15,14 +15,16 @@ use futures::{
 };
 use k8s_openapi::api::discovery::v1::EndpointSlice;
 use kube::{Api, Client, ResourceExt, runtime::watcher};
-use lodestone_crds::{Config, Family, IPAddressPool, L2Advertisement, Resources};
-use lodestone_daemon::{
-    ObjectKey, clock,
-    guarded::Guarded,
-    node::Node as KubeNode,
+use lodestone_crds::{Config, Family, IPAddressPool, L2Advertisement, ObjectKey, Resources};
+use lodestone_runtime::{
+    clock,
+    k8s::{
+        decode_guard::Guarded,
+        node::SlimNode,
+        service::SlimService,
+        watch::{WatchEvent, changes},
+    },
     readiness::Gate,
-    service::Service,
-    watch::{Change, changes},
 };
 use tokio::{sync::watch, time::sleep_until};
 
@@ -34,11 +36,11 @@ use crate::{
 
 /// What the API server told.
 enum Told {
-    Service(Change<(ObjectKey, Option<(ServiceView, String)>)>),
-    Slice(Change<(ObjectKey, Option<SliceView>)>),
-    Node(Change<(NodeName, Node)>),
-    Pool(Change<IPAddressPool>),
-    L2Advertisement(Change<L2Advertisement>),
+    Service(WatchEvent<(ObjectKey, Option<(ServiceView, String)>)>),
+    Slice(WatchEvent<(ObjectKey, Option<SliceView>)>),
+    Node(WatchEvent<(NodeName, Node)>),
+    Pool(WatchEvent<IPAddressPool>),
+    L2Advertisement(WatchEvent<L2Advertisement>),
 }
 
 const KINDS: usize = 5;
@@ -130,10 +132,10 @@ impl Gatherer {
                 .synced
                 .extend(follow_some(&mut self.slices, "EndpointSlice", change)),
             Told::Node(change) => match change {
-                Change::Applied((name, node)) => drop(self.nodes.insert(name, node)),
-                Change::Gone(key) => drop(self.nodes.remove(key.name.as_str())),
-                Change::Undecodable(key, error) => tracing::warn!(node = %key, error, "this Node can't be read"),
-                Change::Synced => drop(self.synced.insert("Node")),
+                WatchEvent::Applied((name, node)) => drop(self.nodes.insert(name, node)),
+                WatchEvent::Gone(key) => drop(self.nodes.remove(key.name.as_str())),
+                WatchEvent::Undecodable(key, error) => tracing::warn!(node = %key, error, "this Node can't be read"),
+                WatchEvent::Synced => drop(self.synced.insert("Node")),
             },
             Told::Pool(change) => {
                 self.synced
@@ -213,13 +215,13 @@ impl Gatherer {
 fn follow_some<V>(
     known: &mut BTreeMap<ObjectKey, V>,
     kind: &'static str,
-    change: Change<(ObjectKey, Option<V>)>,
+    change: WatchEvent<(ObjectKey, Option<V>)>,
 ) -> Option<&'static str> {
     match change {
-        Change::Applied((key, Some(view))) => drop(known.insert(key, view)),
-        Change::Applied((key, None)) | Change::Gone(key) => drop(known.remove(&key)),
-        Change::Undecodable(key, error) => tracing::warn!(kind, %key, error, "this object can't be read"),
-        Change::Synced => return Some(kind),
+        WatchEvent::Applied((key, Some(view))) => drop(known.insert(key, view)),
+        WatchEvent::Applied((key, None)) | WatchEvent::Gone(key) => drop(known.remove(&key)),
+        WatchEvent::Undecodable(key, error) => tracing::warn!(kind, %key, error, "this object can't be read"),
+        WatchEvent::Synced => return Some(kind),
     }
     None
 }
@@ -227,14 +229,14 @@ fn follow_some<V>(
 /// Takes in the uid of a Service. Gives back whether anything has changed.
 fn follow_uid(
     uids: &mut BTreeMap<ObjectKey, String>,
-    change: &Change<(ObjectKey, Option<(ServiceView, String)>)>,
+    change: &WatchEvent<(ObjectKey, Option<(ServiceView, String)>)>,
 ) -> bool {
     match change {
-        Change::Applied((key, Some((_, uid)))) => {
+        WatchEvent::Applied((key, Some((_, uid)))) => {
             uids.get(key) != Some(uid) && uids.insert(key.clone(), uid.clone()).as_ref() != Some(uid)
         }
-        Change::Applied((key, None)) | Change::Gone(key) => uids.remove(key).is_some(),
-        Change::Undecodable(..) | Change::Synced => false,
+        WatchEvent::Applied((key, None)) | WatchEvent::Gone(key) => uids.remove(key).is_some(),
+        WatchEvent::Undecodable(..) | WatchEvent::Synced => false,
     }
 }
 
@@ -242,19 +244,19 @@ fn follow_uid(
 fn follow_named<K: kube::Resource>(
     known: &mut BTreeMap<String, K>,
     kind: &'static str,
-    change: Change<K>,
+    change: WatchEvent<K>,
 ) -> Option<&'static str> {
     match change {
-        Change::Applied(mut object) => {
+        WatchEvent::Applied(mut object) => {
             object.meta_mut().managed_fields = None;
             known.insert(object.name_any(), object);
         }
-        Change::Gone(key) => drop(known.remove(&key.name)),
-        Change::Undecodable(key, error) => {
+        WatchEvent::Gone(key) => drop(known.remove(&key.name)),
+        WatchEvent::Undecodable(key, error) => {
             tracing::warn!(kind, %key, error, "this object can't be read");
             known.remove(&key.name);
         }
-        Change::Synced => return Some(kind),
+        WatchEvent::Synced => return Some(kind),
     }
     None
 }
@@ -262,7 +264,7 @@ fn follow_named<K: kube::Resource>(
 fn watches(client: &Client, namespace: &str, class: &str) -> SelectAll<BoxStream<'static, Told>> {
     let class: Arc<str> = class.into();
     let all = watcher::Config::default;
-    let services = changes(Api::<Guarded<Service>>::all(client.clone()), all()).map(move |change| {
+    let services = changes(Api::<Guarded<SlimService>>::all(client.clone()), all()).map(move |change| {
         Told::Service(change.map(|service| {
             let view = ServiceView::new(&service, &class);
             (
@@ -273,7 +275,7 @@ fn watches(client: &Client, namespace: &str, class: &str) -> SelectAll<BoxStream
     });
     let slices = changes(Api::<Guarded<EndpointSlice>>::all(client.clone()), all())
         .map(|change| Told::Slice(change.map(|slice| (ObjectKey::of(&slice), SliceView::new(&slice)))));
-    let nodes = changes(Api::<Guarded<KubeNode>>::all(client.clone()), all())
+    let nodes = changes(Api::<Guarded<SlimNode>>::all(client.clone()), all())
         .map(|change| Told::Node(change.map(|object| node(&object))));
     let pools = changes(
         Api::<Guarded<IPAddressPool>>::namespaced(client.clone(), namespace),

@@ -5,16 +5,14 @@ use std::collections::BTreeMap;
 use futures::StreamExt;
 use k8s_openapi::api::core::v1::Secret;
 use kube::{Api, Client, runtime::watcher};
-use lodestone_daemon::{
-    guarded::Guarded,
-    watch::{Change, changes},
+use lodestone_crds::PEER_KEY_ENTRY;
+use lodestone_runtime::k8s::{
+    decode_guard::Guarded,
+    watch::{WatchEvent, changes},
 };
 use tokio::sync::watch;
 
 use crate::wire::envelope::Key;
-
-/// The entry of the Secret.
-const ENTRY: &str = "secretkey";
 
 /// Follows the Secret for ever. Without a key the speaker does not start; a key that is taken away stays in use.
 pub async fn follow(client: Client, namespace: String, name: String, key: watch::Sender<Option<Key>>) {
@@ -24,8 +22,8 @@ pub async fn follow(client: Client, namespace: String, name: String, key: watch:
     let mut known: Option<Vec<u8>> = None;
     while let Some(change) = secrets.next().await {
         let bytes = match change {
-            Change::Applied(secret) => entry(secret.data.unwrap_or_default()),
-            Change::Synced if known.is_none() => {
+            WatchEvent::Applied(secret) => entry(secret.data.unwrap_or_default()),
+            WatchEvent::Synced if known.is_none() => {
                 tracing::info!(
                     secret = name,
                     "waiting for the controller to put a key into this Secret"
@@ -44,7 +42,7 @@ pub async fn follow(client: Client, namespace: String, name: String, key: watch:
 }
 
 fn entry(mut data: BTreeMap<String, k8s_openapi::ByteString>) -> Option<Vec<u8>> {
-    data.remove(ENTRY)
+    data.remove(PEER_KEY_ENTRY)
         .map(|bytes| bytes.0)
         .filter(|bytes| !bytes.is_empty())
 }

@@ -5,13 +5,15 @@ use std::{collections::BTreeSet, pin::pin, sync::Arc, time::Duration};
 use futures::StreamExt;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
 use kube::{Api, Client, runtime::watcher};
-use lodestone_crds::{ConfigurationState, ConfigurationStateStatus, NODE_LABEL};
-use lodestone_daemon::{
+use lodestone_crds::{COMPONENT_TYPE_LABEL, ConfigurationState, ConfigurationStateStatus, NODE_LABEL};
+use lodestone_runtime::{
     clock,
-    condition::Wanted,
-    configuration_state::{self, Component, configuration_condition},
-    guarded::Guarded,
-    watch::{Change, changes},
+    k8s::{
+        condition::DesiredCondition,
+        configuration_state::{self, Component, configuration_condition},
+        decode_guard::Guarded,
+        watch::{WatchEvent, changes},
+    },
 };
 use tokio::sync::watch;
 
@@ -50,10 +52,10 @@ pub async fn keep(
     loop {
         let wanted = conditions(&sources);
         if let (Some(current), Some(wanted)) = (&known, wanted)
-            && let Some(status) = configuration_state::status(current.as_ref(), &wanted, clock::wall())
+            && let Some(status) = configuration_state::updated_status(current.as_ref(), &wanted, clock::wall())
         {
-            let patch = configuration_state::patch(&status);
-            match configuration_state::write(&client, &namespace, &component, &patch).await {
+            let patch = configuration_state::status_patch(&status);
+            match configuration_state::write_status(&client, &namespace, &component, &patch).await {
                 Ok(()) => known = Some(Some(status)),
                 Err(error) => {
                     tracing::warn!(name = component.name, %error, "ConfigurationState could not be written; trying again");
@@ -63,11 +65,11 @@ pub async fn keep(
         }
         tokio::select! {
             change = states.next() => match change {
-                Some(Change::Applied(state)) => known = Some(state.status),
-                Some(Change::Gone(_)) => known = Some(None),
-                Some(Change::Synced) => { known.get_or_insert(None); }
+                Some(WatchEvent::Applied(state)) => known = Some(state.status),
+                Some(WatchEvent::Gone(_)) => known = Some(None),
+                Some(WatchEvent::Synced) => { known.get_or_insert(None); }
                 // One that can't be read is written anew.
-                Some(Change::Undecodable(..)) => known = Some(None),
+                Some(WatchEvent::Undecodable(..)) => known = Some(None),
                 None => return,
             },
             changed = sources.facts.changed() => if changed.is_err() { return },
@@ -78,7 +80,7 @@ pub async fn keep(
 }
 
 fn component(node: &NodeName, owner: Option<OwnerReference>) -> Component {
-    let labels = [("metallb.io/component-type", "speaker"), (NODE_LABEL, node)];
+    let labels = [(COMPONENT_TYPE_LABEL, "speaker"), (NODE_LABEL, node)];
     Component {
         name: format!("speaker-{node}"),
         labels: labels.map(|(key, value)| (key.to_owned(), value.to_owned())).into(),
@@ -87,11 +89,11 @@ fn component(node: &NodeName, owner: Option<OwnerReference>) -> Component {
 }
 
 /// The conditions as they should be; `None` before everything has been looked at.
-fn conditions(sources: &Sources) -> Option<[Wanted; 2]> {
+fn conditions(sources: &Sources) -> Option<[DesiredCondition; 2]> {
     let facts = sources.facts.borrow().clone()?;
     let problems = sources.problems.borrow().clone()?;
     let passed = if problems.is_empty() { "Passed" } else { "NodeSettings" };
-    let preflight = Wanted {
+    let preflight = DesiredCondition {
         type_: "preflightPassed",
         holds: problems.is_empty(),
         reason: passed.to_owned(),

@@ -11,11 +11,8 @@ use kube::{
     Api, Client, ResourceExt,
     api::{DeleteParams, ListParams},
 };
-use lodestone_crds::{NODE_LABEL, ServiceL2Status};
-use lodestone_daemon::{
-    ObjectKey,
-    events::{Events, Note},
-};
+use lodestone_crds::{NODE_LABEL, ObjectKey, ServiceL2Status};
+use lodestone_runtime::k8s::events::{Events, Note};
 use tokio::sync::watch;
 
 pub use object::owner;

@@ -3,10 +3,8 @@
 use std::collections::BTreeMap;
 
 use k8s_openapi::api::core::v1::ObjectReference;
-use lodestone_daemon::{
-    ObjectKey,
-    events::{Events, Note},
-};
+use lodestone_crds::ObjectKey;
+use lodestone_runtime::k8s::events::{Events, Note};
 use tokio::sync::{mpsc, watch};
 
 use crate::core::Happening;

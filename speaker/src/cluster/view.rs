@@ -4,8 +4,11 @@ use std::{collections::BTreeSet, net::IpAddr, sync::Arc};
 
 use k8s_openapi::api::discovery::v1::EndpointSlice;
 use kube::ResourceExt;
-use lodestone_crds::{Family, Labels, annotation};
-use lodestone_daemon::{ObjectKey, flags::serves_class, node::Node as KubeNode, service::Service};
+use lodestone_crds::{Family, Labels, ObjectKey, POOL_ANNOTATION, annotation};
+use lodestone_runtime::{
+    flags::serves_class,
+    k8s::{node::SlimNode, service::SlimService},
+};
 
 use crate::{
     core::facts::{Endpoints, Node},
@@ -33,7 +36,7 @@ pub struct ServiceView {
 impl ServiceView {
     /// What matters of a Service; `None` for one that has no address or is not served here.
     #[must_use]
-    pub fn new(service: &Service, class: &str) -> Option<Self> {
+    pub fn new(service: &SlimService, class: &str) -> Option<Self> {
         let spec = service.spec.as_ref()?;
         let balancer = service.status.as_ref()?.load_balancer.as_ref()?;
         let addresses: Vec<IpAddr> = balancer
@@ -50,7 +53,7 @@ impl ServiceView {
             labels: service.labels().clone(),
             local: spec.external_traffic_policy.as_deref() == Some("Local"),
             shares: annotation(annotations, "allow-shared-ip").is_some(),
-            pool: annotations.get("metallb.io/ip-allocated-from-pool").cloned(),
+            pool: annotations.get(POOL_ANNOTATION).cloned(),
         })
     }
 }
@@ -109,7 +112,7 @@ impl SliceView {
 
 /// What matters of a node.
 #[must_use]
-pub fn node(node: &KubeNode) -> (NodeName, Node) {
+pub fn node(node: &SlimNode) -> (NodeName, Node) {
     let status = node.status.as_ref();
     let addresses = status.and_then(|status| status.addresses.as_ref());
     let internal = addresses
@@ -133,7 +136,7 @@ pub fn node(node: &KubeNode) -> (NodeName, Node) {
 /// The taint of a node that an administrator has declared out of service (Kubernetes: `v1.TaintNodeOutOfService`).
 const OUT_OF_SERVICE: &str = "node.kubernetes.io/out-of-service";
 
-fn is_draining(node: &KubeNode) -> bool {
+fn is_draining(node: &SlimNode) -> bool {
     let spec = node.spec.as_ref();
     let cordoned = spec.and_then(|spec| spec.unschedulable).unwrap_or(false);
     let taints = spec.and_then(|spec| spec.taints.as_ref());

@@ -105,7 +105,7 @@ mod tests {
 
     #[test]
     fn a_burst_then_a_slow_refresh() {
-        let start = lodestone_daemon::clock::now();
+        let start = lodestone_runtime::clock::now();
         let address: IpAddr = "192.0.2.1".parse().unwrap();
         let mut announcements = Announcements::new(Duration::from_secs(60));
         announcements.begin(start, address);
@@ -126,7 +126,7 @@ mod tests {
 
     #[test]
     fn without_a_refresh_it_is_silent_after_the_burst() {
-        let start = lodestone_daemon::clock::now();
+        let start = lodestone_runtime::clock::now();
         let mut announcements = Announcements::new(Duration::ZERO);
         announcements.begin(start, "192.0.2.1".parse().unwrap());
         let mut times = 0;

@@ -146,7 +146,7 @@ mod tests {
 
     #[test]
     fn silence_means_something_after_a_few_questions_and_after_more_where_much_is_lost() {
-        let mut check = Check::new(lodestone_daemon::clock::now());
+        let mut check = Check::new(lodestone_runtime::clock::now());
         asked(&mut check, 8);
         assert_eq!(check.found(0.0), Found::Undecided);
         asked(&mut check, 1);
@@ -158,7 +158,7 @@ mod tests {
     #[test]
     fn p6_a_node_that_stands_still_for_150_ms_at_any_moment_is_not_gone() {
         const STILL: Duration = Duration::from_millis(150);
-        let start = lodestone_daemon::clock::now();
+        let start = lodestone_runtime::clock::now();
         for after in 0..60 {
             let still = start + Duration::from_millis(after);
             let mut check = Check::new(start);
@@ -175,7 +175,7 @@ mod tests {
 
     #[test]
     fn silence_in_the_dark_does_not_count_when_there_is_light_again() {
-        let mut check = Check::new(lodestone_daemon::clock::now());
+        let mut check = Check::new(lodestone_runtime::clock::now());
         asked(&mut check, 100);
         check.in_the_dark();
         asked(&mut check, 3);
@@ -187,7 +187,7 @@ mod tests {
     #[test]
     fn p6_a_node_that_answers_every_other_question_shows_that_its_speaker_may_have_been_lost_too() {
         let asked_until_gone = |answers: fn(u32) -> bool| {
-            let mut check = Check::new(lodestone_daemon::clock::now());
+            let mut check = Check::new(lodestone_runtime::clock::now());
             for times in 1..60 {
                 asked(&mut check, 1);
                 if check.found(0.0) == Found::SpeakerGone {
@@ -206,7 +206,7 @@ mod tests {
 
     #[test]
     fn the_node_and_its_speaker_are_told_apart() {
-        let mut check = Check::new(lodestone_daemon::clock::now());
+        let mut check = Check::new(lodestone_runtime::clock::now());
         asked(&mut check, 2);
         check.speaker_answered();
         assert_eq!(check.found(0.0), Found::Lives);

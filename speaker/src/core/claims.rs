@@ -219,7 +219,7 @@ mod tests {
 
     #[test]
     fn the_higher_epoch_holds_and_equal_ones_are_settled_by_the_election_whichever_comes_first() {
-        let now = lodestone_daemon::clock::now();
+        let now = lodestone_runtime::clock::now();
         // By the golden vectors node-b comes before node-a for this address.
         let (a, b): (NodeName, NodeName) = ("node-a".into(), "node-b".into());
         for (first, second, owner) in [
@@ -248,7 +248,7 @@ mod tests {
 
     #[test]
     fn whoever_takes_an_address_outbids_everybody_before() {
-        let now = lodestone_daemon::clock::now();
+        let now = lodestone_runtime::clock::now();
         let (a, b): (NodeName, NodeName) = ("node-a".into(), "node-b".into());
         let mut claims = Claims::default();
         claims.hear(now, CYCLE, &b, claim(41), |_| true);

@@ -6,8 +6,7 @@ use std::{
     sync::Arc,
 };
 
-use lodestone_crds::{Config, Labels};
-use lodestone_daemon::ObjectKey;
+use lodestone_crds::{Config, Labels, ObjectKey};
 
 use crate::wire::message::NodeName;
 

@@ -159,7 +159,7 @@ mod tests {
 
     #[test]
     fn patience_grows_with_what_is_lost_and_with_the_longest_gap() {
-        let start = lodestone_daemon::clock::now();
+        let start = lodestone_runtime::clock::now();
         let mut link = Link::new(start);
         let mut now = start;
         for _ in 0..400 {
@@ -187,7 +187,7 @@ mod tests {
 
     #[test]
     fn a_long_silence_is_forgotten_after_an_hour_and_is_never_waited_for_as_long() {
-        let start = lodestone_daemon::clock::now();
+        let start = lodestone_runtime::clock::now();
         let mut link = Link::new(start);
         let mut now = start + Duration::from_secs(30);
         link.beat(now);
@@ -201,7 +201,7 @@ mod tests {
 
     #[test]
     fn a_pause_of_our_own_is_no_silence_of_the_other() {
-        let start = lodestone_daemon::clock::now();
+        let start = lodestone_runtime::clock::now();
         let mut link = Link::new(start);
         let late = start + Duration::from_secs(2);
         assert!(late > link.suspected_from());

@@ -142,7 +142,7 @@ mod tests {
 
     #[test]
     fn an_address_is_asked_for_twice_and_then_ours() {
-        let start = lodestone_daemon::clock::now();
+        let start = lodestone_runtime::clock::now();
         let address: IpAddr = "192.0.2.1".parse().unwrap();
         let mut probes = Probes::default();
         assert!(
@@ -160,7 +160,7 @@ mod tests {
 
     #[test]
     fn one_that_a_foreign_host_has_is_not_ours_until_that_is_silent() {
-        let start = lodestone_daemon::clock::now();
+        let start = lodestone_runtime::clock::now();
         let address: IpAddr = "2001:db8::1".parse().unwrap();
         let mut probes = Probes::default();
         probes.begin(start, address);
@@ -179,7 +179,7 @@ mod tests {
 
     #[test]
     fn what_is_ours_is_defended_now_and_then() {
-        let start = lodestone_daemon::clock::now();
+        let start = lodestone_runtime::clock::now();
         let address: IpAddr = "192.0.2.1".parse().unwrap();
         let mut probes = Probes::default();
         assert!(probes.foreign(start, address, FOREIGN));

@@ -130,7 +130,7 @@ mod tests {
 
     #[test]
     fn while_a_key_is_replaced_everybody_is_understood_and_the_old_one_is_worth_nothing_in_the_end() {
-        let now = lodestone_daemon::clock::now();
+        let now = lodestone_runtime::clock::now();
         let mut sealer = Sealer::new([7; 16]);
         let mut sealed = |key: &Key| sealer.seal(key, b"hello").unwrap();
         let peer: NodeName = "b".into();
@@ -155,7 +155,7 @@ mod tests {
 
     /// Three speakers that hear of three changes at different times, each within the grace, and write to each other all the time.
     fn understood(pauses: [u64; 3], delays: [[u64; 3]; 3]) -> Result<(), TestCaseError> {
-        let (start, mut changed) = (lodestone_daemon::clock::now(), 0);
+        let (start, mut changed) = (lodestone_runtime::clock::now(), 0);
         let changes = pauses.map(|pause| {
             changed += pause;
             changed

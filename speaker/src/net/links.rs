@@ -22,7 +22,7 @@ use crate::core::{
     exclude::{Pattern, is_excluded},
     preflight::Kernel,
 };
-use lodestone_daemon::task::spawn;
+use lodestone_runtime::task::spawn;
 
 /// Changes come in swarms: a moment is waited for the rest.
 const SETTLE: Duration = Duration::from_millis(10);

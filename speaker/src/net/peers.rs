@@ -6,7 +6,7 @@ use std::{
 };
 
 use anyhow::{Context as _, Result};
-use lodestone_daemon::clock;
+use lodestone_runtime::clock;
 use rand::{TryRng, rngs::SysRng};
 use tokio::io::{Interest, unix::AsyncFd};
 

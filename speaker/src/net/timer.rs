@@ -84,7 +84,7 @@ impl Timer {
 mod tests {
     use super::*;
     use futures::FutureExt;
-    use lodestone_daemon::clock::now;
+    use lodestone_runtime::clock::now;
 
     #[tokio::test]
     async fn it_is_due_at_its_time_each_time_and_never_when_it_is_not_set() {

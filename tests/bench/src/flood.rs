@@ -9,7 +9,7 @@ use std::{
 };
 
 use anyhow::{Context, Result, anyhow};
-use lodestone_daemon::clock;
+use lodestone_runtime::clock;
 use lodestone_speaker::wire::arp;
 use lodestone_tests::Netns;
 use nix::{

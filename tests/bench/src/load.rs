@@ -15,7 +15,7 @@ use kube::{
     config::{KubeConfigOptions, Kubeconfig},
     runtime::watcher,
 };
-use lodestone_daemon::{
+use lodestone_runtime::{
     clock,
     task::{Task, spawn},
 };

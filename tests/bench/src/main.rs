@@ -15,7 +15,7 @@ use futures::StreamExt;
 use k8s_openapi::api::coordination::v1::Lease;
 use kube::{Api, Client, runtime::watcher};
 use lodestone_bench::load::{Served, clear, client, create, percentile};
-use lodestone_daemon::clock;
+use lodestone_runtime::clock;
 use lodestone_tests::{Cluster, NAMESPACE, Spec, checkout, images};
 use serde_json::{Value, json};
 use subject::{Subject, install_bare_loop};

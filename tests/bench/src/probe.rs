@@ -11,7 +11,7 @@ use std::{
 };
 
 use anyhow::Result;
-use lodestone_daemon::clock;
+use lodestone_runtime::clock;
 use lodestone_speaker::{
     core::Kind,
     net::frames::{FRAME, FrameSockets},

@@ -16,9 +16,9 @@ use kube::{
 };
 use lodestone_controller::{controller::Controller, core::Core, plan::OnPoolChange};
 use lodestone_crds::{IPAddressPool, IpRange};
-use lodestone_daemon::{
+use lodestone_runtime::{
     clock,
-    events::Events,
+    k8s::events::Events,
     readiness::Readiness,
     task::{Task, spawn},
 };

@@ -18,10 +18,9 @@ use kube::{
     api::{DeleteParams, Patch, PatchParams},
     client::{Body, ClientBuilder},
 };
-use lodestone_crds::{NODE_LABEL, ServiceL2Status};
-use lodestone_daemon::{
-    ObjectKey,
-    events::Events,
+use lodestone_crds::{NODE_LABEL, ObjectKey, ServiceL2Status};
+use lodestone_runtime::{
+    k8s::events::Events,
     task::{Task, spawn},
 };
 use lodestone_speaker::{cluster::status::Reporter, core::Owned, wire::message::NodeName};

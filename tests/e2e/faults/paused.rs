@@ -8,7 +8,7 @@ use kube::{
     api::{DeleteParams, PostParams},
 };
 use lodestone_crds::IPAddressPool;
-use lodestone_daemon::clock;
+use lodestone_runtime::clock;
 use lodestone_tests::NAMESPACE;
 use serde_json::json;
 use tokio::time::sleep;

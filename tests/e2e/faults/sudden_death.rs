@@ -18,7 +18,7 @@ use kube::{
     api::{DeleteParams, ListParams, PostParams},
     runtime::watcher,
 };
-use lodestone_daemon::task::spawn;
+use lodestone_runtime::task::spawn;
 use lodestone_tests::{Cluster, NAMESPACE, checkout};
 use rand::{RngExt, SeedableRng, rngs::StdRng};
 use serde_json::json;
@@ -114,7 +114,7 @@ fn p7_killed_a_hundred_times_under_load_it_gives_nothing_out_twice_and_loses_not
         }
         stop.store(true, Ordering::Relaxed);
         for writer in &mut writers {
-            writer.ended().await;
+            writer.join().await;
         }
         let mut rounds = 0;
         while api

@@ -128,7 +128,7 @@ impl World {
     /// A cluster of this kind, whose speakers have just been started.
     #[must_use]
     pub fn new(plan: Plan) -> Self {
-        let now = lodestone_daemon::clock::now();
+        let now = lodestone_runtime::clock::now();
         let names: Vec<NodeName> = (0..plan.nodes).map(|index| format!("node-{index}").into()).collect();
         let mut world = Self {
             now,

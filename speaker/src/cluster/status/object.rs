@@ -6,10 +6,9 @@ use kube::{
     api::{DeleteParams, ListParams, Patch, PatchParams, Preconditions},
 };
 use lodestone_crds::{
-    InterfaceInfo, NODE_LABEL, SERVICE_NAME_LABEL, SERVICE_NAMESPACE_LABEL, ServiceL2Status, ServiceL2StatusFields,
-    ServiceL2StatusStatus,
+    InterfaceInfo, NODE_LABEL, ObjectKey, SERVICE_NAME_LABEL, SERVICE_NAMESPACE_LABEL, ServiceL2Status,
+    ServiceL2StatusFields, ServiceL2StatusStatus,
 };
-use lodestone_daemon::ObjectKey;
 use sha2::{Digest, Sha256};
 
 use super::{Entry, Reporter};

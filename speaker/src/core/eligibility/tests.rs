@@ -1,7 +1,6 @@
 use std::sync::Arc;
 
-use lodestone_crds::{Config, IPAddressPool, L2Advertisement, Resources};
-use lodestone_daemon::ObjectKey;
+use lodestone_crds::{Config, IPAddressPool, L2Advertisement, ObjectKey, Resources};
 use serde_json::{Value, json};
 
 use super::*;

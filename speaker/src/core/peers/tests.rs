@@ -8,7 +8,7 @@ fn ms(milliseconds: u64) -> Duration {
 
 #[test]
 fn replayed_messages_are_ignored_and_a_restart_and_a_clock_that_went_back_are_noticed() {
-    let start = lodestone_daemon::clock::now();
+    let start = lodestone_runtime::clock::now();
     let mut peers = Peers::default();
     peers.retain(start, &Facts::default());
     let mut hear = |after: u64, boot, sequence| peers.hear(start + ms(after), &"b".into(), ADDRESS, boot, sequence);
@@ -22,7 +22,7 @@ fn replayed_messages_are_ignored_and_a_restart_and_a_clock_that_went_back_are_no
 
 #[test]
 fn messages_may_come_in_another_order_and_each_counts_once() {
-    let start = lodestone_daemon::clock::now();
+    let start = lodestone_runtime::clock::now();
     let mut peers = Peers::default();
     peers.retain(start, &Facts::default());
     let mut hear = |sequence| peers.hear(start, &"b".into(), ADDRESS, 1, sequence) != Heard::Again;
@@ -38,7 +38,7 @@ fn messages_may_come_in_another_order_and_each_counts_once() {
 
 #[test]
 fn one_that_is_watched_is_doubted_and_then_suspected_and_one_that_is_not_only_when_others_say_so() {
-    let start = lodestone_daemon::clock::now();
+    let start = lodestone_runtime::clock::now();
     let (b, c): (NodeName, NodeName) = ("b".into(), "c".into());
     let mut peers = Peers::default();
     peers.retain(start, &Facts::default());
@@ -67,7 +67,7 @@ fn one_that_is_watched_is_doubted_and_then_suspected_and_one_that_is_not_only_wh
 
 #[test]
 fn where_a_speaker_announces_matters_and_it_lives_as_long_as_it_is_heard_at_all() {
-    let start = lodestone_daemon::clock::now();
+    let start = lodestone_runtime::clock::now();
     let b: NodeName = "b".into();
     let mut peers = Peers::default();
     peers.retain(start, &Facts::default());
@@ -87,7 +87,7 @@ fn where_a_speaker_announces_matters_and_it_lives_as_long_as_it_is_heard_at_all(
 
 #[test]
 fn a_pause_of_our_own_makes_nobody_suspect() {
-    let start = lodestone_daemon::clock::now();
+    let start = lodestone_runtime::clock::now();
     let node: NodeName = "b".into();
     let mut peers = Peers::default();
     peers.retain(start, &Facts::default());

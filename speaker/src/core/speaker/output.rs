@@ -6,7 +6,7 @@ use std::{
     net::{IpAddr, Ipv6Addr},
 };
 
-use lodestone_daemon::ObjectKey;
+use lodestone_crds::ObjectKey;
 use pnet_base::MacAddr;
 
 use crate::{

@@ -7,7 +7,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use lodestone_daemon::ObjectKey;
+use lodestone_crds::ObjectKey;
 
 use super::{Announced, Cause, Speaker, StandIn};
 use crate::{

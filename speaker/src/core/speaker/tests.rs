@@ -11,8 +11,7 @@ mod world;
 
 use std::{collections::BTreeSet, net::Ipv4Addr};
 
-use lodestone_crds::Labels;
-use lodestone_daemon::ObjectKey;
+use lodestone_crds::{Labels, ObjectKey};
 use pnet_base::MacAddr;
 use serde_json::json;
 

@@ -5,8 +5,7 @@ use std::{
     sync::Arc,
 };
 
-use lodestone_crds::{Config, IPAddressPool, L2Advertisement, Labels, Resources};
-use lodestone_daemon::ObjectKey;
+use lodestone_crds::{Config, IPAddressPool, L2Advertisement, Labels, ObjectKey, Resources};
 use lodestone_speaker::core::{
     Settings,
     facts::{Endpoints, Tenant},

@@ -58,7 +58,7 @@ impl World {
             config: Arc::new(config(&[json!({})])),
             ..Facts::default()
         };
-        let now = lodestone_daemon::clock::now();
+        let now = lodestone_runtime::clock::now();
         let mut world = Self {
             now,
             facts,

@@ -1,40 +1,40 @@
-//! Logs: one line for each change of state, on standard error.
+//! Logging to standard error: one line for each change of state.
 
 use clap::ValueEnum;
 use tracing::Level as Max;
 use tracing_subscriber::{filter::Targets, fmt, layer::SubscriberExt, util::SubscriberInitExt};
 
-/// How log lines look.
+/// The format of log lines.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
 pub enum Format {
-    /// For humans.
+    /// Plain text
     #[default]
     Text,
-    /// One JSON object a line.
+    /// One JSON object per line
     Json,
 }
 
-/// How much is logged. The names are those of MetalLB's flag.
+/// The least severe level that is logged. The names are those of MetalLB's flag.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
 pub enum Level {
-    /// Everything.
+    /// Everything, including the libraries
     All,
-    /// What a developer wants to know.
+    /// Details for developers
     Debug,
-    /// Changes of state.
+    /// Changes of state
     #[default]
     Info,
-    /// What somebody should look at.
+    /// Problems that need attention
     Warn,
-    /// What does not work.
+    /// Failures
     Error,
-    /// Nothing.
+    /// Nothing
     None,
 }
 
 impl Level {
     fn targets(self) -> Targets {
-        // The client's own words about a connection that failed come once more, and clearer, from the watches.
+        // The watches report a failed connection themselves, and more clearly than kube does.
         let quiet =
             |targets: Targets| targets.with_targets([("kube_client", Max::ERROR), ("kube_runtime", Max::ERROR)]);
         let libraries = ["hyper", "hyper_util", "h2", "tower", "rustls"];
@@ -51,7 +51,7 @@ impl Level {
     }
 }
 
-/// Starts logging.
+/// Installs the logger of the process. Call it once, before anything is logged.
 pub fn start(level: Level, format: Format) {
     let registry = tracing_subscriber::registry().with(level.targets());
     let layer = fmt::layer().with_writer(std::io::stderr).with_target(false);

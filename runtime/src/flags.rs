@@ -1,4 +1,4 @@
-//! The flags that both processes have. Each can be given in the environment, under the names that MetalLB uses.
+//! Flags that both programs have. Those with an environment variable use MetalLB's name for it.
 
 use std::net::{IpAddr, SocketAddr};
 
@@ -6,22 +6,23 @@ use clap::Args;
 
 use crate::log;
 
-/// The flags that both processes have.
+/// The flags that both programs have.
 #[derive(Args, Clone, Debug)]
-pub struct Common {
+pub struct CommonFlags {
     /// Namespace of Lodestone itself and of all its configuration
     #[arg(long, env = "METALLB_NAMESPACE", default_value = "metallb-system")]
     pub namespace: String,
 
-    /// How much is logged
+    /// Least severe level that is logged
     #[arg(long, env = "METALLB_LOG_LEVEL", value_enum, default_value_t)]
     pub log_level: log::Level,
 
-    /// How log lines look
+    /// Format of log lines
     #[arg(long, env = "METALLB_LOG_FORMAT", value_enum, default_value_t)]
     pub log_format: log::Format,
 
-    /// Address of the HTTP server for /healthz, /readyz and /debug/state; `::` is every address of both families
+    /// Address of the HTTP server for /healthz, /readyz and /debug/state; `::` listens on all
+    /// addresses of both families
     #[arg(long, default_value = "::")]
     pub health_probe_address: IpAddr,
 
@@ -34,21 +35,15 @@ pub struct Common {
     pub lb_class: String,
 }
 
-impl Common {
-    /// Where the admin server listens.
+impl CommonFlags {
+    /// The address of the admin server.
     #[must_use]
     pub const fn admin_address(&self) -> SocketAddr {
         SocketAddr::new(self.health_probe_address, self.health_probe_port)
     }
-
-    /// Whether a Service of this loadBalancerClass is ours.
-    #[must_use]
-    pub fn serves_class(&self, class: Option<&str>) -> bool {
-        serves_class(&self.lb_class, class)
-    }
 }
 
-/// Whether a Service of class `class` is served by a process whose flag says `ours`.
+/// Whether a process with the flag `--lb-class=ours` serves a Service of class `class`.
 #[must_use]
 pub fn serves_class(ours: &str, class: Option<&str>) -> bool {
     class.unwrap_or_default() == ours
@@ -59,7 +54,7 @@ mod tests {
     use super::serves_class;
 
     #[test]
-    fn without_a_flag_only_services_without_a_class_are_served() {
+    fn serves_only_services_of_its_own_class() {
         assert!(serves_class("", None));
         assert!(!serves_class("", Some("other")));
         assert!(serves_class("ours", Some("ours")));

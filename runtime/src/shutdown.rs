@@ -1,12 +1,12 @@
-//! The end of a process.
+//! Termination signals.
 
 use anyhow::Result;
 use tokio::signal::unix::{SignalKind, signal};
 
-/// Waits until the process is told to end: SIGTERM from the kubelet, SIGINT from a keyboard.
+/// Waits for a request to terminate: SIGTERM from the kubelet, or SIGINT from a terminal.
 ///
 /// # Errors
-/// When the signals can't be asked for.
+/// When the signal handlers cannot be installed.
 pub async fn requested() -> Result<()> {
     let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
     tokio::select! {

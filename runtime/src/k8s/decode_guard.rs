@@ -1,4 +1,4 @@
-//! Objects that may be bad without harm to those that come with them.
+//! Objects that may fail to decode without harm to the rest of a list.
 
 use std::borrow::Cow;
 
@@ -7,17 +7,19 @@ use kube::{Resource, core::PartialObjectMeta};
 use serde::{Deserialize, Deserializer, de::Error};
 use serde_json::value::RawValue;
 
-/// An object, or why it can't be decoded. kube's `DeserializeGuard` does the same by way of a tree of values, which costs a multiple;
-/// this one reads JSON text only.
+/// An object, or the reason why it cannot be decoded.
+///
+/// kube's `DeserializeGuard` does the same, but builds a tree of JSON values first, which costs
+/// several times as much. This type reads JSON text directly, and no other format.
 #[derive(Clone, Debug)]
 pub struct Guarded<K>(pub Result<K, Undecodable>);
 
-/// An object that can't be decoded.
+/// An object that cannot be decoded.
 #[derive(Clone, Debug)]
 pub struct Undecodable {
-    /// Who it is.
+    /// The metadata, which identifies the object.
     pub metadata: Box<ObjectMeta>,
-    /// What is wrong.
+    /// Why the object cannot be decoded.
     pub error: String,
 }
 

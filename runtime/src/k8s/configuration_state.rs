@@ -1,4 +1,7 @@
-//! ConfigurationState: what one component says of the configuration, and of the place that it runs in, in one object of its own.
+//! The `ConfigurationState` object of a component.
+//!
+//! Each component has one object. In it the component reports which configuration it could not use,
+//! and problems of the node that it runs on.
 
 use std::collections::BTreeMap;
 
@@ -11,36 +14,36 @@ use kube::{
 use lodestone_crds::{ConfigurationResult, ConfigurationState, ConfigurationStateStatus, config::Refusal};
 use serde_json::{Value, json};
 
-use crate::{
-    client::answered,
-    condition::{self, Wanted},
+use super::{
+    client::with_time_limit,
+    condition::{self, DesiredCondition},
 };
 
-/// The object of one component.
+/// Identifies the object of one component.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Component {
     /// The name of the object: `controller`, or `speaker-` and the name of the node.
     pub name: String,
-    /// Its labels, which are MetalLB's.
+    /// The labels of the object; their names are MetalLB's.
     pub labels: BTreeMap<String, String>,
-    /// What it goes with.
+    /// The owner of the object: the garbage collector deletes the object with it.
     pub owner: Option<OwnerReference>,
 }
 
-/// What a ConfigurationState is to say where these conditions are as they should be; `None` when it says so already.
+/// Returns `current` with the conditions `desired` in it, or `None` if nothing would change.
 #[must_use]
-pub fn status(
+pub fn updated_status(
     current: Option<&ConfigurationStateStatus>,
-    wanted: &[Wanted],
+    desired: &[DesiredCondition],
     now: Timestamp,
 ) -> Option<ConfigurationStateStatus> {
     let mut conditions = current.map(|current| current.conditions.clone()).unwrap_or_default();
-    for wanted in wanted {
-        conditions = condition::with(&conditions, wanted, now).unwrap_or(conditions);
+    for desired in desired {
+        conditions = condition::updated(&conditions, desired, now).unwrap_or(conditions);
     }
-    let failing = wanted.iter().filter(|wanted| !wanted.holds);
+    let failing = desired.iter().filter(|desired| !desired.holds);
     let summary = failing
-        .map(|wanted| wanted.message.as_str())
+        .map(|desired| desired.message.as_str())
         .collect::<Vec<_>>()
         .join("\n");
     let status = ConfigurationStateStatus {
@@ -55,15 +58,16 @@ pub fn status(
     (current != Some(&status)).then_some(status)
 }
 
-/// Whether all of the configuration is in use, as MetalLB's components say it; `type_` is a component's own.
+/// The condition that reports whether all of the configuration is in use. Reasons are MetalLB's;
+/// `type_` is specific to the component.
 #[must_use]
-pub fn configuration_condition(type_: &'static str, refused: &[Refusal]) -> Wanted {
+pub fn configuration_condition(type_: &'static str, refused: &[Refusal]) -> DesiredCondition {
     let reason = if refused.is_empty() {
         "Reconciled"
     } else {
         "ConfigurationError"
     };
-    Wanted {
+    DesiredCondition {
         type_,
         holds: refused.is_empty(),
         reason: reason.to_owned(),
@@ -72,10 +76,11 @@ pub fn configuration_condition(type_: &'static str, refused: &[Refusal]) -> Want
     }
 }
 
-/// A status as it is written: in a merge patch what is not there any more has to be said.
+/// The JSON of `status` for a merge patch. An absent summary becomes an explicit null, because a
+/// merge patch keeps fields that it does not mention.
 #[must_use]
-pub fn patch(status: &ConfigurationStateStatus) -> Value {
-    // Plain data can always be written as JSON.
+pub fn status_patch(status: &ConfigurationStateStatus) -> Value {
+    // Plain data always serializes to JSON.
     let mut status = serde_json::to_value(status).unwrap_or_default();
     if status["errorSummary"].is_null() {
         status["errorSummary"] = Value::Null;
@@ -83,21 +88,26 @@ pub fn patch(status: &ConfigurationStateStatus) -> Value {
     status
 }
 
-/// Writes a status; the object is made where there is none, and belongs to the owner from then on.
+/// Writes `status` to the object of `component`. If the object does not exist, it is created first.
 ///
 /// # Errors
-/// When the API server refuses.
-pub async fn write(client: &Client, namespace: &str, component: &Component, status: &Value) -> Result<(), kube::Error> {
+/// When the API server rejects a request or does not respond.
+pub async fn write_status(
+    client: &Client,
+    namespace: &str,
+    component: &Component,
+    status: &Value,
+) -> Result<(), kube::Error> {
     let api: Api<ConfigurationState> = Api::namespaced(client.clone(), namespace);
     let patch = Patch::Merge(json!({"status": status}));
     let parameters = PatchParams::default();
-    let write = || answered(api.patch_status(&component.name, &parameters, &patch));
+    let write = || with_time_limit(api.patch_status(&component.name, &parameters, &patch));
     match write().await {
         Err(kube::Error::Api(status)) if status.is_not_found() => {
             create(&api, component).await?;
             write().await.map(|_| ())
         }
-        answer => answer.map(|_| ()),
+        result => result.map(|_| ()),
     }
 }
 
@@ -106,9 +116,9 @@ async fn create(api: &Api<ConfigurationState>, component: &Component) -> Result<
     state.metadata.name = Some(component.name.clone());
     state.metadata.labels = Some(component.labels.clone());
     state.metadata.owner_references = component.owner.clone().map(|owner| vec![owner]);
-    match answered(api.create(&PostParams::default(), &state)).await {
+    match with_time_limit(api.create(&PostParams::default(), &state)).await {
         Err(kube::Error::Api(status)) if status.is_already_exists() => Ok(()),
-        answer => answer.map(|_| ()),
+        result => result.map(|_| ()),
     }
 }
 
@@ -116,8 +126,8 @@ async fn create(api: &Api<ConfigurationState>, component: &Component) -> Result<
 mod tests {
     use super::*;
 
-    fn wanted(type_: &'static str, message: &str) -> Wanted {
-        Wanted {
+    fn desired(type_: &'static str, message: &str) -> DesiredCondition {
+        DesiredCondition {
             type_,
             holds: message.is_empty(),
             reason: "Reason".to_owned(),
@@ -127,22 +137,25 @@ mod tests {
     }
 
     #[test]
-    fn it_is_valid_while_all_conditions_hold_and_says_what_does_not() {
+    fn valid_while_all_conditions_hold_else_lists_failures() {
         let now = Timestamp::from_second(1).unwrap();
-        let first = status(None, &[wanted("a", ""), wanted("b", "")], now).unwrap();
+        let first = updated_status(None, &[desired("a", ""), desired("b", "")], now).unwrap();
         assert_eq!(
             (first.result, &first.error_summary),
             (Some(ConfigurationResult::Valid), &None)
         );
-        assert_eq!(status(Some(&first), &[wanted("a", ""), wanted("b", "")], now), None);
-        let second = status(Some(&first), &[wanted("a", "x"), wanted("b", "y")], now).unwrap();
+        assert_eq!(
+            updated_status(Some(&first), &[desired("a", ""), desired("b", "")], now),
+            None
+        );
+        let second = updated_status(Some(&first), &[desired("a", "x"), desired("b", "y")], now).unwrap();
         assert_eq!(second.result, Some(ConfigurationResult::Invalid));
         assert_eq!(second.error_summary.as_deref(), Some("x\ny"));
-        assert_eq!(patch(&second)["errorSummary"], "x\ny");
-        let third = status(Some(&second), &[wanted("a", ""), wanted("b", "")], now).unwrap();
+        assert_eq!(status_patch(&second)["errorSummary"], "x\ny");
+        let third = updated_status(Some(&second), &[desired("a", ""), desired("b", "")], now).unwrap();
         assert!(
-            patch(&third).as_object().unwrap().contains_key("errorSummary"),
-            "null takes the old one away"
+            status_patch(&third).as_object().unwrap().contains_key("errorSummary"),
+            "an explicit null removes the old summary"
         );
     }
 }

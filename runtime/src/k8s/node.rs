@@ -1,66 +1,68 @@
-//! Nodes without what nobody looks at: their images, capacities and volumes are most of their text, which changes all the time.
+//! Nodes, reduced to the fields in use.
+//!
+//! Images, capacities and volumes are most of a Node's JSON, and they change all the time.
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::Resource;
 use serde::{Deserialize, Serialize};
 
-use crate::lean::lean;
+use super::slim_metadata::slim_metadata;
 
-/// A Node as the API server tells it, as far as it is looked at.
+/// A Node with the fields in use only.
 #[derive(Resource, Clone, Debug, Default, PartialEq, Deserialize, Serialize)]
 #[resource(inherit = k8s_openapi::api::core::v1::Node)]
-pub struct Node {
-    /// Which it is.
-    #[serde(deserialize_with = "lean")]
+pub struct SlimNode {
+    /// The metadata in use.
+    #[serde(deserialize_with = "slim_metadata")]
     pub metadata: ObjectMeta,
-    /// What it is to be.
+    /// The part of the specification in use.
     pub spec: Option<NodeSpec>,
-    /// What it is.
+    /// The part of the status in use.
     pub status: Option<NodeStatus>,
 }
 
-/// What a node is to be.
+/// The part of a Node's specification in use.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
 pub struct NodeSpec {
-    /// Whether it is cordoned.
+    /// Whether the node is cordoned.
     pub unschedulable: Option<bool>,
-    /// What keeps pods away from it.
+    /// The taints of the node.
     pub taints: Option<Vec<Taint>>,
 }
 
-/// What keeps pods away from a node.
+/// A taint, which keeps pods away from a node.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
 pub struct Taint {
-    /// What it is about.
+    /// The key of the taint.
     pub key: String,
 }
 
-/// What a node is.
+/// The part of a Node's status in use.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
 pub struct NodeStatus {
-    /// Where it is reached.
+    /// The addresses of the node.
     pub addresses: Option<Vec<NodeAddress>>,
-    /// How it is.
+    /// The conditions of the node.
     pub conditions: Option<Vec<NodeCondition>>,
 }
 
-/// Where a node is reached.
+/// An address of a node.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
 pub struct NodeAddress {
-    /// InternalIP, ExternalIP or Hostname.
+    /// `InternalIP`, `ExternalIP`, `Hostname` and the like.
     #[serde(rename = "type")]
     pub type_: String,
-    /// An address, or a name.
+    /// An IP address or a host name.
     pub address: String,
 }
 
-/// How a node is.
+/// A condition of a node.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
 pub struct NodeCondition {
-    /// What it is about.
+    /// The type of the condition, for example `Ready`.
     #[serde(rename = "type")]
     pub type_: String,
-    /// True, False or Unknown.
+    /// `True`, `False` or `Unknown`.
     pub status: String,
 }
 
@@ -71,8 +73,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_node_is_read_with_all_that_is_looked_at_and_nothing_else() {
-        let node: Node = serde_json::from_value(json!({
+    fn decodes_the_fields_in_use_and_skips_all_others() {
+        let node: SlimNode = serde_json::from_value(json!({
             "apiVersion": "v1", "kind": "Node", "metadata": {"name": "w1", "labels": {"a": "b"}, "managedFields": [{}]},
             "spec": {"podCIDR": "10.0.0.0/24", "unschedulable": true, "taints": [{"key": "k", "effect": "NoSchedule"}]},
             "status": {
@@ -89,6 +91,9 @@ mod tests {
         );
         assert_eq!(status.addresses.unwrap()[0].address, "192.0.2.1");
         assert_eq!(status.conditions.unwrap()[0].type_, "Ready");
-        assert_eq!(serde_json::from_str::<Node>(r#"{"metadata": {}}"#).unwrap().spec, None);
+        assert_eq!(
+            serde_json::from_str::<SlimNode>(r#"{"metadata": {}}"#).unwrap().spec,
+            None
+        );
     }
 }

@@ -1,4 +1,6 @@
-//! Services without what nobody looks at: of their metadata the record of who wrote which field is the larger part of their text.
+//! Services, reduced to the fields in use.
+//!
+//! `managedFields`, which records the writer of each field, is more than half of a Service's JSON.
 
 use k8s_openapi::{
     api::core::v1::{ServiceSpec, ServiceStatus},
@@ -7,18 +9,18 @@ use k8s_openapi::{
 use kube::Resource;
 use serde::{Deserialize, Serialize};
 
-use crate::lean::lean;
+use super::slim_metadata::slim_metadata;
 
-/// A Service as the API server tells it, without its managed fields.
+/// A Service without its `managedFields`.
 #[derive(Resource, Clone, Debug, Default, Deserialize, Serialize)]
 #[resource(inherit = k8s_openapi::api::core::v1::Service)]
-pub struct Service {
-    /// Who it is.
-    #[serde(deserialize_with = "lean")]
+pub struct SlimService {
+    /// The metadata in use.
+    #[serde(deserialize_with = "slim_metadata")]
     pub metadata: ObjectMeta,
-    /// What it asks for.
+    /// The complete specification.
     pub spec: Option<ServiceSpec>,
-    /// What it has.
+    /// The complete status.
     pub status: Option<ServiceStatus>,
 }
 
@@ -29,7 +31,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_service_is_the_same_without_its_managed_fields() {
+    fn only_the_managed_fields_are_dropped() {
         let text = json!({
             "apiVersion": "v1", "kind": "Service",
             "metadata": {
@@ -40,11 +42,11 @@ mod tests {
             "status": {"loadBalancer": {"ingress": [{"ip": "192.0.2.1"}]}},
         })
         .to_string();
-        let lean: Service = serde_json::from_str(&text).unwrap();
+        let slim: SlimService = serde_json::from_str(&text).unwrap();
         let mut whole: k8s_openapi::api::core::v1::Service = serde_json::from_str(&text).unwrap();
         whole.metadata.managed_fields = None;
         assert_eq!(
-            (lean.metadata, lean.spec, lean.status),
+            (slim.metadata, slim.spec, slim.status),
             (whole.metadata, whole.spec, whole.status)
         );
     }

@@ -1,12 +1,15 @@
 //! What a process waits for before it is ready.
+//!
+//! Each part of the process that has to finish first holds a [`Gate`]. The process is ready when no
+//! gate is left.
 
 use std::sync::{Arc, Mutex, PoisonError};
 
-/// The list of what has not happened yet. The process is ready when it is empty.
+/// The list of gates that are still closed. Clones share the list.
 #[derive(Clone, Debug, Default)]
 pub struct Readiness(Arc<Mutex<Vec<&'static str>>>);
 
-/// One thing to wait for; opening or dropping it says that it has happened.
+/// One precondition of readiness. It is met when the gate is opened or dropped.
 #[derive(Debug)]
 pub struct Gate {
     name: &'static str,
@@ -14,7 +17,7 @@ pub struct Gate {
 }
 
 impl Readiness {
-    /// Adds something to wait for.
+    /// Adds a precondition. `/readyz` shows its `name` until the gate is open.
     #[must_use]
     pub fn gate(&self, name: &'static str) -> Gate {
         self.with(|waiting| waiting.push(name));
@@ -24,20 +27,20 @@ impl Readiness {
         }
     }
 
-    /// What has not happened yet.
+    /// Returns the names of all closed gates.
     #[must_use]
     pub fn waiting_for(&self) -> Vec<&'static str> {
         self.with(|waiting| waiting.clone())
     }
 
     fn with<T>(&self, work: impl FnOnce(&mut Vec<&'static str>) -> T) -> T {
-        // A std mutex: it is held for a few instructions, never across an await.
+        // A std mutex suffices: it is held for a few instructions, never across an await.
         work(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
     }
 }
 
 impl Gate {
-    /// Says that it has happened.
+    /// Marks the precondition as met.
     pub fn open(self) {
         drop(self);
     }
@@ -58,7 +61,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn ready_when_every_gate_is_open() {
+    fn ready_when_all_gates_are_open() {
         let readiness = Readiness::default();
         let (a, b) = (readiness.gate("services"), readiness.gate("pools"));
         assert_eq!(readiness.waiting_for(), ["services", "pools"]);

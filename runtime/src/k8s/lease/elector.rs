@@ -1,0 +1,134 @@
+//! The decisions of one process in a leader election.
+
+use std::time::{Duration, Instant};
+
+use super::Timing;
+
+/// The state of a Lease at the API server.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct LeaseState {
+    /// The identity of the leader; empty if there is none.
+    pub(super) holder: String,
+    /// The identity of the candidate; empty if there is none.
+    pub(super) candidate: String,
+    /// The resource version, which changes with each write.
+    pub(super) version: String,
+    /// How long the Lease is valid after a write.
+    pub(super) duration: Duration,
+}
+
+/// What the process must do next.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Action {
+    /// Create the Lease, with this process as the holder.
+    Create,
+    /// Write this process into the Lease as the holder, provided that the version is unchanged.
+    Hold {
+        /// Whether the candidate stays in the Lease.
+        keep_candidate: bool,
+    },
+    /// Write this process into the Lease as the candidate, provided that the version is unchanged.
+    Nominate,
+    /// Read the Lease again after this time.
+    Wait(Duration),
+}
+
+/// Decides for one process whether it leads. Time is an argument, and there is no I/O.
+#[derive(Clone, Debug)]
+pub struct Elector {
+    identity: String,
+    timing: Timing,
+    /// The last version that was read, and when it was read first.
+    seen: Option<(String, Instant)>,
+    /// The start of the last renewal, or of the last read that found no candidate. No other process
+    /// can have taken the Lease before that moment.
+    renewed: Option<Instant>,
+    /// When the candidate was last cleared.
+    candidate_cleared: Option<Instant>,
+}
+
+impl Elector {
+    /// Creates the elector of the process `identity`. No other process may have the same identity.
+    #[must_use]
+    pub const fn new(identity: String, timing: Timing) -> Self {
+        Self {
+            identity,
+            timing,
+            seen: None,
+            renewed: None,
+            candidate_cleared: None,
+        }
+    }
+
+    /// Decides what to do about `lease`. The read of it started at `read_started`.
+    pub(super) fn handle_lease(&mut self, read_started: Instant, now: Instant, lease: Option<&LeaseState>) -> Action {
+        let Some(lease) = lease else { return Action::Create };
+        if self.seen.as_ref().is_none_or(|(version, _)| *version != lease.version) {
+            self.seen = Some((lease.version.clone(), now));
+        }
+        let acquire = Action::Hold { keep_candidate: false };
+        if lease.holder.is_empty() {
+            return acquire;
+        }
+        if lease.holder == self.identity {
+            return self.lead(read_started, now, lease);
+        }
+        self.renewed = None;
+        if lease.candidate.is_empty() {
+            return Action::Nominate;
+        }
+        let expires = self.seen.as_ref().map_or(now, |(_, since)| *since) + lease.duration;
+        if now >= expires {
+            acquire
+        } else {
+            Action::Wait(self.timing.retry_period.min(expires - now))
+        }
+    }
+
+    /// Decides what to do about a Lease that names this process as the holder.
+    fn lead(&mut self, read_started: Instant, now: Instant, lease: &LeaseState) -> Action {
+        let Some(renewed) = self.renewed else {
+            // An earlier run of this process with the same identity left it.
+            return Action::Hold { keep_candidate: true };
+        };
+        if lease.candidate.is_empty() {
+            self.renewed = Some(renewed.max(read_started));
+            return Action::Wait(self.timing.retry_period);
+        }
+        let due = renewed + self.timing.retry_period;
+        if now < due {
+            return Action::Wait(due - now);
+        }
+        let clear_candidate = self
+            .candidate_cleared
+            .is_none_or(|cleared| now >= cleared + self.timing.candidate_reset);
+        if clear_candidate {
+            self.candidate_cleared = Some(now);
+        }
+        Action::Hold {
+            keep_candidate: !clear_candidate,
+        }
+    }
+
+    /// Records that the write for [`Action::Create`] or [`Action::Hold`] succeeded.
+    pub(super) fn handle_held(&mut self, write_started: Instant) {
+        // Other processes may have seen the write at any time since it started.
+        self.renewed = Some(write_started);
+    }
+
+    /// Until when this process is leader without another renewal; `None` if it is not leader.
+    pub(super) fn leader_until(&self) -> Option<Instant> {
+        self.renewed.map(|renewed| renewed + self.timing.renew_deadline)
+    }
+
+    pub(super) const fn timing(&self) -> &Timing {
+        &self.timing
+    }
+
+    pub(super) fn identity(&self) -> &str {
+        &self.identity
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,165 @@
+use proptest::prelude::*;
+
+use super::*;
+
+fn lease(holder: &str, candidate: &str, version: u64) -> LeaseState {
+    LeaseState {
+        holder: holder.to_owned(),
+        candidate: candidate.to_owned(),
+        version: version.to_string(),
+        duration: Timing::default().lease_duration,
+    }
+}
+
+fn seconds(seconds: u64) -> Duration {
+    Duration::from_secs(seconds)
+}
+
+const ACQUIRE: Action = Action::Hold { keep_candidate: false };
+const RENEW: Action = Action::Hold { keep_candidate: true };
+
+/// One process and its decisions, by seconds of virtual time.
+struct Run {
+    start: Instant,
+    elector: Elector,
+}
+
+impl Run {
+    fn new() -> Self {
+        Self {
+            start: crate::clock::now(),
+            elector: Elector::new("me".to_owned(), Timing::default()),
+        }
+    }
+
+    fn at(&mut self, second: u64, lease: &LeaseState) -> Action {
+        let now = self.start + seconds(second);
+        self.elector.handle_lease(now, now, Some(lease))
+    }
+
+    fn is_leader(&self, second: u64) -> bool {
+        is_leader(&self.elector, self.start + seconds(second))
+    }
+}
+
+fn is_leader(elector: &Elector, now: Instant) -> bool {
+    elector.leader_until().is_some_and(|until| now < until)
+}
+
+#[test]
+fn candidate_takes_over_when_the_lease_expires() {
+    let mut run = Run::new();
+    assert_eq!(run.elector.handle_lease(run.start, run.start, None), Action::Create);
+    assert_eq!(run.at(0, &lease("", "", 1)), ACQUIRE);
+    assert_eq!(run.at(0, &lease("other", "", 2)), Action::Nominate);
+    // A Lease without a candidate never expires, because its holder had no reason to renew it.
+    assert_eq!(run.at(100, &lease("other", "", 2)), Action::Nominate);
+    assert_eq!(run.at(100, &lease("other", "me", 3)), Action::Wait(seconds(2)));
+    // A renewal restarts the wait.
+    assert_eq!(run.at(114, &lease("other", "me", 4)), Action::Wait(seconds(2)));
+    assert_eq!(run.at(128, &lease("other", "me", 4)), Action::Wait(seconds(1)));
+    assert_eq!(run.at(129, &lease("other", "me", 4)), ACQUIRE);
+    assert!(!run.is_leader(129));
+    run.elector.handle_held(run.start + seconds(129));
+    assert!(
+        run.is_leader(138) && !run.is_leader(139),
+        "leadership ends before another process can take over"
+    );
+    // A Lease that has another candidate already can expire, too.
+    assert_eq!(run.at(140, &lease("other", "third", 9)), Action::Wait(seconds(2)));
+    assert_eq!(run.at(155, &lease("other", "third", 9)), ACQUIRE);
+}
+
+#[test]
+fn leader_renews_only_for_a_candidate() {
+    let mut run = Run::new();
+    run.elector.handle_held(run.start);
+    for second in 0..1000 {
+        assert_eq!(run.at(second, &lease("me", "", 1)), Action::Wait(seconds(2)));
+        assert!(run.is_leader(second + 9) && !run.is_leader(second + 10));
+    }
+    // A new candidate first sees a renewal that clears it: a live candidate enters itself again.
+    assert_eq!(run.at(1002, &lease("me", "other", 2)), ACQUIRE);
+    run.elector.handle_held(run.start + seconds(1002));
+    assert_eq!(run.at(1003, &lease("me", "other", 4)), Action::Wait(seconds(1)));
+    assert_eq!(run.at(1004, &lease("me", "other", 4)), RENEW);
+    // With a candidate, a read no longer extends leadership.
+    assert!(!run.is_leader(1012));
+    run.elector.handle_held(run.start + seconds(1060));
+    assert_eq!(run.at(1062, &lease("me", "other", 5)), ACQUIRE);
+}
+
+#[test]
+fn lease_left_by_an_earlier_run_is_taken_at_once() {
+    assert_eq!(Run::new().at(0, &lease("me", "", 7)), RENEW);
+}
+
+/// The API server: it accepts a write only with the current version.
+#[derive(Default)]
+struct Server {
+    lease: Option<LeaseState>,
+    version: u64,
+}
+
+impl Server {
+    fn write(&mut self, lease: LeaseState, seen: Option<&LeaseState>) -> bool {
+        let current = self.lease.as_ref().map(|lease| &lease.version);
+        if current != seen.map(|lease| &lease.version) {
+            return false;
+        }
+        self.version += 1;
+        self.lease = Some(LeaseState {
+            version: self.version.to_string(),
+            ..lease
+        });
+        true
+    }
+}
+
+/// A step of one process: its index, the time before the step (ms), the latency of a read (ms), the
+/// latency of a write (ms), and whether the response to a write is lost. A process alternates
+/// between a read and the action that follows from it.
+type Step = (usize, u64, u64, u64, bool);
+
+proptest! {
+    /// Three processes may be slow, suspended or disconnected. At no time do two of them lead.
+    #[test]
+    fn never_two_leaders_at_one_time(steps in proptest::collection::vec((0usize..3, 0u64..6000, 0u64..4000, 0u64..3000, any::<bool>()), 1..300)) {
+        let steps: Vec<Step> = steps;
+        let mut now = crate::clock::now();
+        let mut server = Server::default();
+        let mut electors: Vec<Elector> = (0..3).map(|index| Elector::new(index.to_string(), Timing::default())).collect();
+        // What each has read but not acted on yet; the other processes run in between.
+        let mut reads: [Option<(Instant, Option<LeaseState>)>; 3] = [None, None, None];
+        for (index, pause, read_latency, write_latency, lost) in steps {
+            now += Duration::from_millis(pause);
+            let Some((read_started, seen)) = reads[index].take() else {
+                // The response shows the state at some moment after the request.
+                let read_started = now;
+                now += Duration::from_millis(read_latency);
+                reads[index] = Some((read_started, server.lease.clone()));
+                continue;
+            };
+            let elector = &mut electors[index];
+            let (action, write_started) = (elector.handle_lease(read_started, now, seen.as_ref()), now);
+            let me = elector.identity().to_owned();
+            let old = seen.clone().unwrap_or_default();
+            let desired = match action {
+                Action::Create => Some(lease(&me, "", 0)),
+                Action::Hold { keep_candidate } => Some(lease(&me, if keep_candidate { &old.candidate } else { "" }, 0)),
+                Action::Nominate => Some(LeaseState { candidate: me.clone(), ..old }),
+                Action::Wait(_) => None,
+            };
+            if let Some(desired) = desired {
+                let written = server.write(desired, seen.as_ref());
+                now += Duration::from_millis(write_latency);
+                // The response may be lost although the write succeeded.
+                if written && !lost && action != Action::Nominate {
+                    elector.handle_held(write_started);
+                }
+            }
+            let leaders = electors.iter().filter(|elector| is_leader(elector, now)).count();
+            prop_assert!(leaders <= 1);
+        }
+    }
+}
