@@ -4,17 +4,16 @@ use std::time::Duration;
 
 /// Waits that double with each failure, up to a limit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Backoff {
+pub(crate) struct Backoff {
     /// The wait after the first failure.
-    pub first: Duration,
+    pub(crate) first: Duration,
     /// The longest wait.
-    pub max: Duration,
+    pub(crate) max: Duration,
 }
 
 impl Backoff {
     /// The wait after `failures` failures in a row. The first failure counts as one.
-    #[must_use]
-    pub fn after(&self, failures: u32) -> Duration {
+    pub(crate) fn after(&self, failures: u32) -> Duration {
         let doublings = failures.saturating_sub(1).min(10);
         self.first.saturating_mul(1 << doublings).min(self.max)
     }

@@ -23,7 +23,7 @@ use crate::{
     notice::Notice,
     service_view::ServiceView,
 };
-pub use adopt::adopt;
+pub(crate) use adopt::adopt;
 use choose::Chooser;
 use decide::Situation;
 
@@ -39,32 +39,32 @@ pub enum OnPoolChange {
 
 /// Everything that a plan is made from, beside the allocations.
 #[derive(Clone, Copy, Debug)]
-pub struct Input<'a> {
+pub(crate) struct Input<'a> {
     /// The Service.
-    pub service: &'a ServiceView,
+    pub(crate) service: &'a ServiceView,
     /// The labels of its namespace.
-    pub namespace_labels: &'a Labels,
+    pub(crate) namespace_labels: &'a Labels,
     /// The configuration in force.
-    pub config: &'a Config,
+    pub(crate) config: &'a Config,
     /// What happens to addresses whose pool no longer provides them.
-    pub on_pool_change: OnPoolChange,
+    pub(crate) on_pool_change: OnPoolChange,
 }
 
 /// What happens to one Service.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub struct Plan {
+pub(crate) struct Plan {
     /// The addresses that it holds from now on; `None` when that does not change. Addresses that it
     /// held before and that are not among them are free once the status is written.
-    pub allocate: Option<Assignment>,
+    pub(crate) allocate: Option<Assignment>,
     /// The status to write; `None` when it is up to date.
-    pub write: Option<DesiredStatus>,
+    pub(crate) write: Option<DesiredStatus>,
     /// Events to send once the status is written.
-    pub events: Vec<Notice>,
+    pub(crate) events: Vec<Notice>,
     /// What does not work, as an event to send when it changes. The Service is planned again when
     /// any address is released.
-    pub problem: Option<Notice>,
+    pub(crate) problem: Option<Notice>,
     /// The pool whose addresses the Service retains although it would not get them today.
-    pub retained: Option<String>,
+    pub(crate) retained: Option<String>,
 }
 
 /// What the status of a Service must contain.
@@ -80,7 +80,7 @@ pub struct DesiredStatus {
 
 /// Plans for one Service.
 #[must_use]
-pub fn plan(input: Input<'_>, allocator: &Allocator) -> Plan {
+pub(crate) fn plan(input: Input<'_>, allocator: &Allocator) -> Plan {
     let service = input.service;
     if !service.is_ours {
         return adopt::plan_not_ours(service, allocator);

@@ -97,7 +97,7 @@ fn withdraw(service: &ServiceView, allocator: &Allocator) -> Plan {
 /// Two Services whose statuses list one address both hold it, and the younger one moves later. An
 /// address that this controller did not allocate is adopted only if it is free.
 #[must_use]
-pub fn adopt(service: &ServiceView, config: &Config, allocator: &Allocator) -> Option<Assignment> {
+pub(crate) fn adopt(service: &ServiceView, config: &Config, allocator: &Allocator) -> Option<Assignment> {
     if !service.is_load_balancer {
         return None;
     }

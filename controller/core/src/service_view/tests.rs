@@ -56,14 +56,14 @@ fn requests_are_read_from_annotation_or_field() {
 
 #[test]
 fn a_service_of_another_class_or_type_is_not_ours() {
-    let served =
+    let is_ours =
         |spec: serde_json::Value| view(json!({"metadata": {"name": "a", "namespace": "n"}, "spec": spec})).is_ours;
-    assert!(served(json!({"type": "LoadBalancer"})));
-    assert!(!served(json!({"type": "LoadBalancer", "loadBalancerClass": "other"})));
+    assert!(is_ours(json!({"type": "LoadBalancer"})));
+    assert!(!is_ours(json!({"type": "LoadBalancer", "loadBalancerClass": "other"})));
     for other in ["ClusterIP", "NodePort", "ExternalName"] {
-        assert!(!served(json!({"type": other})));
+        assert!(!is_ours(json!({"type": other})));
     }
-    assert!(!served(json!({})));
+    assert!(!is_ours(json!({})));
 }
 
 #[test]
