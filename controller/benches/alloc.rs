@@ -1,18 +1,18 @@
-//! What the allocator costs with a hundred to a million addresses in use.
+//! The cost of the allocator with a hundred to a million addresses in use.
 #![allow(missing_docs, clippy::unwrap_used, reason = "a benchmark")]
 
 use std::net::{IpAddr, Ipv4Addr};
 
 use criterion::{BatchSize, Criterion, criterion_group, criterion_main};
-use lodestone_controller::alloc::{Allocator, Backend, Port, Protocol, Tenant};
+use lodestone_controller_core::alloc::{AddressHolder, Allocator, Backend, Port, Protocol};
 use lodestone_crds::{Config, Family, IPAddressPool, ObjectKey, Resources};
 use serde_json::json;
 
 const SIZES: [u32; 5] = [100, 1000, 10_000, 100_000, 1_000_000];
 
-fn tenant() -> Tenant {
-    Tenant {
-        sharing: None,
+fn holder() -> AddressHolder {
+    AddressHolder {
+        sharing_key: None,
         backend: Backend::AnyNode,
         ports: vec![Port {
             protocol: Protocol("TCP".to_owned()),
@@ -33,7 +33,7 @@ fn key(index: u32) -> ObjectKey {
 fn full(size: u32) -> Allocator {
     let mut allocator = Allocator::default();
     for index in 0..size {
-        allocator.hold(&key(index), &tenant(), &[address(index)]);
+        allocator.hold(&key(index), &holder(), &[address(index)]);
     }
     allocator
 }
@@ -51,23 +51,23 @@ fn config() -> Config {
 
 fn benches(criterion: &mut Criterion) {
     let config = config();
-    let (pool, tenant) = (&config.pools["p"], tenant());
+    let (pool, holder) = (&config.pools["p"], holder());
     for size in SIZES {
         let new = key(size);
         let mut allocator = full(size);
         criterion.bench_function(&format!("allocate/{size}"), |bencher| {
             bencher.iter(|| {
-                let found = allocator.first_fit(pool, Family::V4, &new, &tenant).unwrap();
-                allocator.take(&new, &tenant, &[found]).unwrap();
-                allocator.release(&new)
+                let found = allocator.first_fit(pool, Family::V4, &new, &holder).unwrap();
+                allocator.take(&new, &holder, &[found]).unwrap();
+                allocator.release_all(&new)
             });
         });
-        // One from the middle, and back.
+        // Releases an address in the middle and takes it again.
         let middle = key(size / 2);
         criterion.bench_function(&format!("release and adopt/{size}"), |bencher| {
             bencher.iter(|| {
-                allocator.release(&middle);
-                allocator.take(&middle, &tenant, &[address(size / 2)]).unwrap();
+                allocator.release_all(&middle);
+                allocator.take(&middle, &holder, &[address(size / 2)]).unwrap();
             });
         });
     }

@@ -1,21 +1,27 @@
-//! The controller: gives addresses of IPAddressPools to Services of type LoadBalancer.
+//! The controller of Lodestone: allocates addresses of IPAddressPools to Services of type
+//! LoadBalancer, and writes them into the Services' statuses.
 //!
 //! ```text
-//!  watches ──► gather ──► plan ──► apply ──► status of the Service
-//!             (views)    (pure)   (patches)
+//!                Kubernetes API
+//!   watches │        ▲ status patches, events
+//!           ▼        │
+//!      ┌─ event_loop ┴──────────┐     webhook (HTTPS)
+//!      │  Reconciler            │◄─── edits to review
+//!      │   └ plan ─ alloc       │
+//!      └────────────────────────┘
+//!       lodestone-controller-core: deterministic
 //! ```
 //!
-//! [`alloc`], [`service`] and [`plan`] are pure: they know no client, no clock and no task. [`controller`] is the one task that owns
-//! all state; [`apply`] writes what was planned.
+//! This crate is the shell: it watches, writes, serves and measures. Every decision is made in
+//! `lodestone-controller-core`. [`EventLoop`] is the only task that touches the state.
 #![forbid(unsafe_code)]
 
-pub mod alloc;
-pub mod apply;
-pub mod controller;
-pub mod core;
-pub mod metrics;
-pub mod peers_secret;
-pub mod plan;
-pub mod service;
-pub mod status;
-pub mod webhook;
+mod debug_state;
+mod event_loop;
+mod metrics;
+pub mod peer_key;
+mod status;
+mod webhook;
+
+pub use event_loop::{Connections, EventLoop, OwnerLookup};
+pub use webhook::{ReviewRequest, Webhook};

@@ -1,20 +1,22 @@
-//! The controller: gives addresses of IPAddressPools to Services of type LoadBalancer.
+//! The controller: allocates addresses of IPAddressPools to Services of type LoadBalancer.
 #![forbid(unsafe_code)]
+
+mod flags;
 
 use std::{
     net::{Ipv6Addr, SocketAddr},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use anyhow::Result;
-use clap::{Parser, ValueEnum};
+use clap::Parser;
 use futures::FutureExt;
 use k8s_openapi::{api::apps::v1::Deployment, apimachinery::pkg::apis::meta::v1::OwnerReference};
 use kube::{Api, Client, Resource};
-use lodestone_controller::{controller::Controller, core::Core, peers_secret, plan::OnPoolChange, webhook};
+use lodestone_controller::{Connections, EventLoop, ReviewRequest, Webhook, peer_key};
+use lodestone_controller_core::Reconciler;
 use lodestone_runtime::{
     admin, clock,
-    flags::CommonFlags,
     k8s::{
         client,
         events::Events,
@@ -23,156 +25,124 @@ use lodestone_runtime::{
     log,
     readiness::Readiness,
     shutdown,
-    task::spawn,
+    task::{Task, spawn},
 };
 use tokio::{
     sync::{mpsc, watch},
     time::timeout,
 };
 
+use flags::ControllerArgs;
+
 /// How many edits may wait for their review.
-const REVIEWS: usize = 16;
+const MAX_REVIEWS: usize = 16;
 
 /// How long the API server may take for one answer.
-const LIMIT: Duration = Duration::from_secs(5);
-
-/// Gives addresses of IPAddressPools to Services of type LoadBalancer.
-#[derive(Parser, Debug)]
-#[command(name = "controller", version)]
-struct Args {
-    #[command(flatten)]
-    common: CommonFlags,
-
-    /// Name of this pod, for events
-    #[arg(long, env = "METALLB_POD_NAME")]
-    pod_name: Option<String>,
-
-    /// Name of the Secret with the key of the speakers' messages; empty: none is made
-    #[arg(long, env = "METALLB_ML_SECRET_NAME", default_value = "")]
-    ml_secret_name: String,
-
-    /// Name of the Lease by which one of several replicas is chosen to work
-    #[arg(long, env = "METALLB_LEASE_NAME", default_value = "lodestone-controller")]
-    lease_name: String,
-
-    /// Whether edits of the configuration are reviewed before they are made, and whether this process does anything else
-    #[arg(long, env = "METALLB_WEBHOOK_MODE", value_enum, default_value_t)]
-    webhook_mode: WebhookMode,
-
-    /// Port of the webhook
-    #[arg(long, default_value_t = 9443)]
-    webhook_port: u16,
-
-    /// Name of the Secret with the certificate of the webhook, of its Service, and of its ValidatingWebhookConfiguration
-    #[arg(long, default_value = "lodestone-webhook")]
-    webhook_name: String,
-
-    /// Name of the Deployment of this process, to which its ConfigurationState belongs; empty: to nothing
-    #[arg(long, env = "METALLB_DEPLOYMENT", default_value = "")]
-    deployment: String,
-
-    /// Port of the HTTP server for /metrics, on all addresses; 0: none
-    #[arg(long, default_value_t = 9120)]
-    port: u16,
-
-    /// What becomes of an address whose pool is deleted, shrunk or closed to its Service
-    #[arg(long, value_enum, default_value_t)]
-    on_pool_change: OnPoolChange,
-}
-
-/// What the process does.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
-enum WebhookMode {
-    /// It gives out addresses and reviews edits.
-    #[default]
-    Enabled,
-    /// It gives out addresses.
-    Disabled,
-    /// It reviews edits.
-    Onlywebhook,
-}
+const API_TIMEOUT: Duration = Duration::from_secs(5);
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<()> {
-    let Args {
-        common,
-        pod_name,
-        ml_secret_name,
-        lease_name,
-        webhook_mode,
-        webhook_port,
-        webhook_name,
-        deployment,
-        port,
-        on_pool_change,
-    } = Args::parse();
-    log::start(common.log_level, common.log_format);
-    tracing::info!(version = env!("CARGO_PKG_VERSION"), "the controller starts");
+    let args = ControllerArgs::parse();
+    log::start(args.common.log_level, args.common.log_format);
+    tracing::info!(version = env!("CARGO_PKG_VERSION"), "the controller is starting");
     let client = client::connect().await?;
     let readiness = Readiness::default();
     let ready = readiness.gate("Services, Namespaces, IPAddressPools and L2Advertisements");
-    let (review, reviews) = mpsc::channel(REVIEWS);
-    let _webhook = if webhook_mode == WebhookMode::Disabled {
-        None
-    } else {
-        let ready = readiness.gate("the certificate of the webhook");
-        let (client, namespace) = (client.clone(), common.namespace.clone());
-        Some(webhook::start(client, namespace, &webhook_name, webhook_port, review, ready).await?)
-    };
-    let metrics = (port != 0).then(|| SocketAddr::new(Ipv6Addr::UNSPECIFIED.into(), port));
-    let (_admin, questions) = admin::serve(common.admin_address(), metrics, readiness).await?;
-    let (events, _events) = Events::start(client.clone(), "lodestone-controller", pod_name.clone());
-    let works = webhook_mode != WebhookMode::Onlywebhook;
-    let _secret = (works && !ml_secret_name.is_empty()).then(|| {
-        spawn(peers_secret::ensure(
-            client.clone(),
-            common.namespace.clone(),
-            ml_secret_name,
-        ))
-    });
-    let me = pod_name.unwrap_or_else(|| format!("controller-{}", clock::wall_nanoseconds()));
-    let lease = LeaseClient::new(client.clone(), &common.namespace, &lease_name);
-    let (leads, leading) = watch::channel(None);
-    let holder = works.then(|| {
-        let elector = Elector::new(me.clone(), Timing::default());
-        spawn(lease::run_election(lease.clone(), elector, leads))
-    });
-    let controller = Controller {
-        owner: owner(client.clone(), common.namespace.clone(), deployment)
+    let (review, reviews) = mpsc::channel(MAX_REVIEWS);
+    let _webhook = start_webhook(&args, &client, &readiness, review).await?;
+    let metrics = (args.port != 0).then(|| SocketAddr::new(Ipv6Addr::UNSPECIFIED.into(), args.port));
+    let (_admin, questions) = admin::serve(args.common.admin_address(), metrics, readiness).await?;
+    let (events, _events) = Events::start(client.clone(), "lodestone-controller", args.pod_name.clone());
+    let _peer_key = ensure_peer_key(&args, &client);
+    let (leadership, leader_until) = watch::channel(None);
+    let candidate = args.allocates().then(|| Candidate::start(&args, &client, leadership));
+    let connections = Connections {
+        owner: find_owner(client.clone(), args.common.namespace.clone(), args.deployment)
             .boxed()
             .shared(),
         client,
-        namespace: common.namespace.clone(),
-        class: common.lb_class.clone(),
+        namespace: args.common.namespace,
+        class: args.common.lb_class,
         events,
         questions,
         reviews,
         ready,
-        leads: leading,
+        leader_until,
     };
+    let event_loop = EventLoop::new(connections, Reconciler::new(args.on_pool_change.into()));
     tokio::select! {
-        () = controller.run(Core::new(on_pool_change)) => {}
-        told = shutdown::requested() => told?,
+        () = event_loop.run() => {}
+        requested = shutdown::requested() => requested?,
     }
-    // Nothing is written any more: another replica may begin.
-    if holder.is_some() {
-        drop(holder);
-        lease.release(&me).await;
+    if let Some(candidate) = candidate {
+        candidate.release().await;
     }
-    tracing::info!("the controller ends");
+    tracing::info!("the controller is stopping");
     Ok(())
 }
 
-/// What the ConfigurationState belongs to: it goes when Lodestone is uninstalled, and stays when a pod is replaced.
-async fn owner(client: Client, namespace: String, deployment: String) -> Option<OwnerReference> {
+async fn start_webhook(
+    args: &ControllerArgs,
+    client: &Client,
+    readiness: &Readiness,
+    reviews: mpsc::Sender<ReviewRequest>,
+) -> Result<Option<[Task; 2]>> {
+    if !args.reviews_edits() {
+        return Ok(None);
+    }
+    let webhook = Webhook {
+        client: client.clone(),
+        namespace: args.common.namespace.clone(),
+        name: args.webhook_name.clone(),
+        port: args.webhook_port,
+        reviews,
+        ready: readiness.gate("the certificate of the webhook"),
+    };
+    webhook.start().await.map(Some)
+}
+
+fn ensure_peer_key(args: &ControllerArgs, client: &Client) -> Option<Task> {
+    let secret = args.ml_secret_name.clone();
+    let namespace = args.common.namespace.clone();
+    (args.allocates() && !secret.is_empty()).then(|| spawn(peer_key::ensure(client.clone(), namespace, secret)))
+}
+
+/// This replica as a candidate for the Lease.
+struct Candidate {
+    name: String,
+    lease: LeaseClient,
+    election: Task,
+}
+
+impl Candidate {
+    fn start(args: &ControllerArgs, client: &Client, leadership: watch::Sender<Option<Instant>>) -> Self {
+        let pod_name = args.pod_name.clone();
+        let name = pod_name.unwrap_or_else(|| format!("controller-{}", clock::wall_nanoseconds()));
+        let lease = LeaseClient::new(client.clone(), &args.common.namespace, &args.lease_name);
+        let elector = Elector::new(name.clone(), Timing::default());
+        let election = spawn(lease::run_election(lease.clone(), elector, leadership));
+        Self { name, lease, election }
+    }
+
+    /// Releases the Lease, so that another replica can become leader at once. Nothing may be
+    /// written any more.
+    async fn release(self) {
+        drop(self.election);
+        self.lease.release(&self.name).await;
+    }
+}
+
+/// The owner of the ConfigurationState: the Deployment of this process. The object is deleted when
+/// Lodestone is uninstalled, and stays when a pod is replaced.
+async fn find_owner(client: Client, namespace: String, deployment: String) -> Option<OwnerReference> {
     if deployment.is_empty() {
         return None;
     }
     let api: Api<Deployment> = Api::namespaced(client, &namespace);
-    match timeout(LIMIT, api.get_metadata(&deployment)).await {
+    match timeout(API_TIMEOUT, api.get_metadata(&deployment)).await {
         Ok(Ok(found)) => found.owner_ref(&()),
         Ok(Err(error)) => {
-            tracing::warn!(deployment, %error, "the Deployment of this process can't be read");
+            tracing::warn!(deployment, %error, "cannot read the Deployment of this process");
             None
         }
         Err(_) => None,

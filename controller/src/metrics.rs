@@ -1,42 +1,34 @@
-//! The controller's metrics. Those about addresses have the names that MetalLB uses, and are counted from what is held at the moment that
-//! they are asked for: they can't drift.
+//! The controller's metrics. Those about addresses have MetalLB's names. They are computed from the
+//! reconciler's state at each scrape, so they cannot drift.
+
+mod pools;
 
 use std::{collections::HashMap, time::Instant};
 
-use lodestone_crds::{Family as AddressFamily, ObjectKey};
+use lodestone_controller_core::{Reconciler, ServiceView};
+use lodestone_crds::ObjectKey;
 use prometheus_client::{
     encoding::{EncodeLabelSet, text::encode},
     metrics::{counter::Counter, family::Family, gauge::Gauge, histogram::Histogram},
     registry::Registry,
 };
 
-use crate::{core::Core, service::ServiceView};
+use pools::PoolGauges;
+
+/// The upper bounds of the latency histogram, in seconds.
+const LATENCY_BUCKETS: [f64; 12] = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0];
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct OfPool {
-    pool: String,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct OfKind {
+struct KindLabel {
     kind: String,
 }
 
-type PerPool = Family<OfPool, Gauge>;
-
 /// The controller's metrics.
 #[derive(Debug)]
-pub struct Metrics {
+pub(crate) struct Metrics {
     registry: Registry,
-    total: PerPool,
-    total_v4: PerPool,
-    total_v6: PerPool,
-    in_use: PerPool,
-    in_use_v4: PerPool,
-    in_use_v6: PerPool,
-    services: PerPool,
-    retained: PerPool,
-    refused: Family<OfKind, Gauge>,
+    pools: PoolGauges,
+    refused: Family<KindLabel, Gauge>,
     updates: Counter,
     update_errors: Counter,
     config_loaded: Gauge,
@@ -45,197 +37,127 @@ pub struct Metrics {
     queue: Gauge,
     leader: Gauge,
     latency: Histogram,
-    /// Since when this process knows of a Service that has no address.
-    since: HashMap<ObjectKey, Instant>,
+    /// The Services without an address, and since when this process knows of them.
+    waiting_since: HashMap<ObjectKey, Instant>,
 }
 
 impl Default for Metrics {
     fn default() -> Self {
         let mut registry = Registry::default();
-        let mut gauge = |name: &str, help: &str| {
-            let metric = PerPool::default();
+        let pools = PoolGauges::register(&mut registry);
+        let (refused, latency) = (Family::default(), Histogram::new(LATENCY_BUCKETS));
+        registry.register(
+            "lodestone_config_refused_objects",
+            "Configuration objects that are not in use because they are not valid",
+            refused.clone(),
+        );
+        registry.register(
+            "lodestone_allocation_duration_seconds",
+            "Time from when the controller learns of a Service without an address until its status has one",
+            latency.clone(),
+        );
+        // The text format appends `_total` to counters.
+        let mut counter = |name: &str, help: &str| {
+            let metric = Counter::default();
             registry.register(name, help, metric.clone());
             metric
         };
-        let of = |what: &str| format!("metallb_allocator_{what}");
-        let total = gauge(&of("addresses_total"), "Addresses that the pool can give out");
-        let total_v4 = gauge(&of("ipv4_addresses_total"), "IPv4 addresses that the pool can give out");
-        let total_v6 = gauge(&of("ipv6_addresses_total"), "IPv6 addresses that the pool can give out");
-        let in_use = gauge(
-            &of("addresses_in_use_total"),
-            "Addresses of the pool in use; a shared one counts once",
+        let updates = counter("metallb_k8s_client_updates", "Changes received from the API server");
+        let update_errors = counter(
+            "metallb_k8s_client_update_errors",
+            "Writes of a Service's status that failed",
         );
-        let in_use_v4 = gauge(&of("ipv4_addresses_in_use_total"), "IPv4 addresses of the pool in use");
-        let in_use_v6 = gauge(&of("ipv6_addresses_in_use_total"), "IPv6 addresses of the pool in use");
-        let services = gauge(
-            &of("services_allocated_total"),
-            "Services that have an address of the pool",
-        );
-        let retained = gauge(
-            "lodestone_allocator_retained_services",
-            "Services that keep an address that their pool would not give them today",
-        );
-        let refused = Family::default();
-        registry.register(
-            "lodestone_config_refused_objects",
-            "Objects of configuration that are not in use because something is wrong with them",
-            refused.clone(),
-        );
-        let (updates, update_errors) = (Counter::default(), Counter::default());
-        // The text format adds `_total` to counters.
-        registry.register(
-            "metallb_k8s_client_updates",
-            "Changes that the API server told",
-            updates.clone(),
-        );
-        let help = "Statuses that could not be written at the first try";
-        registry.register("metallb_k8s_client_update_errors", help, update_errors.clone());
         let mut gauge = |name: &str, help: &str| {
             let metric = Gauge::default();
             registry.register(name, help, metric.clone());
             metric
         };
-        let config_loaded = gauge(
-            "metallb_k8s_client_config_loaded_bool",
-            "1: the configuration has been read",
-        );
-        let config_stale = gauge(
-            "metallb_k8s_client_config_stale_bool",
-            "1: an object of configuration is not in use because something is wrong with it",
-        );
-        let waiting = gauge(
-            "lodestone_allocator_services_with_problem",
-            "Services that do not have what they ask for",
-        );
-        let queue = gauge("lodestone_queue_length", "Services that wait to be looked at");
-        let leader = gauge("lodestone_leader_bool", "1: this replica gives out addresses");
-        let latency = Histogram::new([0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0]);
-        registry.register(
-            "lodestone_allocation_duration_seconds",
-            "From the moment that the controller knows of a Service without an address until one is written into its status",
-            latency.clone(),
-        );
         Self {
-            registry,
-            total,
-            total_v4,
-            total_v6,
-            in_use,
-            in_use_v4,
-            in_use_v6,
-            services,
-            retained,
+            pools,
             refused,
             updates,
             update_errors,
-            config_loaded,
-            config_stale,
-            waiting,
-            queue,
-            leader,
+            config_loaded: gauge(
+                "metallb_k8s_client_config_loaded_bool",
+                "1: the configuration has been read",
+            ),
+            config_stale: gauge(
+                "metallb_k8s_client_config_stale_bool",
+                "1: a configuration object is not in use because it is not valid",
+            ),
+            waiting: gauge(
+                "lodestone_allocator_services_with_problem",
+                "Services that do not have what they ask for",
+            ),
+            queue: gauge("lodestone_queue_length", "Services that wait to be planned"),
+            leader: gauge("lodestone_leader_bool", "1: this replica allocates addresses"),
             latency,
-            since: HashMap::new(),
+            waiting_since: HashMap::new(),
+            registry,
         }
     }
 }
 
 impl Metrics {
-    /// The API server told of a change.
-    pub fn told(&self) {
+    /// Counts a change that a watch reported.
+    pub(crate) fn count_update(&self) {
         self.updates.inc();
     }
 
-    /// The API server told of a Service.
-    pub fn service(&mut self, service: &ServiceView, now: Instant) {
-        if service.served && service.ingress.is_empty() {
-            self.since.entry(service.key.clone()).or_insert(now);
+    /// Starts the latency clock of a Service without an address.
+    pub(crate) fn observe_service(&mut self, service: &ServiceView, now: Instant) {
+        if service.is_ours && service.ingress.is_empty() {
+            self.waiting_since.entry(service.key.clone()).or_insert(now);
         } else {
-            self.since.remove(&service.key);
+            self.waiting_since.remove(&service.key);
         }
     }
 
-    /// A Service is gone.
-    pub fn gone(&mut self, key: &ObjectKey) {
-        self.since.remove(key);
+    /// Forgets a deleted Service.
+    pub(crate) fn forget_service(&mut self, key: &ObjectKey) {
+        self.waiting_since.remove(key);
     }
 
-    /// A status has been written.
-    pub fn written(&mut self, service: &ServiceView, now: Instant) {
+    /// Stops the latency clock of a Service whose status was written.
+    pub(crate) fn observe_write(&mut self, service: &ServiceView, now: Instant) {
         if !service.ingress.is_empty()
-            && let Some(since) = self.since.remove(&service.key)
+            && let Some(since) = self.waiting_since.remove(&service.key)
         {
             self.latency.observe(now.saturating_duration_since(since).as_secs_f64());
         }
     }
 
-    /// A status could not be written.
-    pub fn failed(&self) {
+    /// Counts a failed write of a Service's status.
+    pub(crate) fn count_write_failure(&self) {
         self.update_errors.inc();
     }
 
-    /// All of it in the text format of OpenMetrics.
-    #[must_use]
-    pub fn text(&self, core: &Core) -> String {
-        self.read(core);
+    /// All metrics in the text format of OpenMetrics.
+    pub(crate) fn encode(&self, reconciler: &Reconciler) -> String {
+        self.refresh(reconciler);
         let mut text = String::new();
-        // Writing into a string does not fail.
+        // Writing to a string cannot fail.
         let _ = encode(&mut text, &self.registry);
         text
     }
 
-    fn read(&self, core: &Core) {
-        // What belongs to a pool that is gone goes with it.
-        for family in [
-            &self.total,
-            &self.total_v4,
-            &self.total_v6,
-            &self.in_use,
-            &self.in_use_v4,
-            &self.in_use_v6,
-            &self.services,
-            &self.retained,
-        ] {
-            family.clear();
-        }
-        // A replica that stands by has nothing to say of them: whoever adds up all replicas counts each address once.
-        for pool in core.config().pools.values().filter(|_| core.works()) {
-            let set = |metric: &PerPool, value: u128| {
-                let label = OfPool {
-                    pool: pool.name.clone(),
-                };
-                metric
-                    .get_or_create(&label)
-                    .set(i64::try_from(value).unwrap_or(i64::MAX));
-            };
-            let total = |family| pool.capacity(family);
-            let used = |family| u128::from(core.allocator().in_use_of(pool, family));
-            let (v4, v6) = (AddressFamily::V4, AddressFamily::V6);
-            set(&self.total, total(v4).saturating_add(total(v6)));
-            set(&self.total_v4, total(v4));
-            set(&self.total_v6, total(v6));
-            set(&self.in_use, used(v4) + used(v6));
-            set(&self.in_use_v4, used(v4));
-            set(&self.in_use_v6, used(v6));
-            set(&self.services, 0);
-        }
-        let add = |metric: &PerPool, pool: &str| {
-            metric.get_or_create(&OfPool { pool: pool.to_owned() }).inc();
-        };
-        core.pools_of_services().for_each(|pool| add(&self.services, pool));
-        core.retained().values().for_each(|pool| add(&self.retained, pool));
+    /// Sets every gauge from the reconciler's state.
+    fn refresh(&self, reconciler: &Reconciler) {
+        self.pools.refresh(reconciler);
+        let refused = &reconciler.config().refused;
         self.refused.clear();
-        for refusal in &core.config().refused {
+        for refusal in refused {
             let kind = refusal.kind.to_string();
-            self.refused.get_or_create(&OfKind { kind }).inc();
+            self.refused.get_or_create(&KindLabel { kind }).inc();
         }
         let set = |metric: &Gauge, value: usize| {
             metric.set(i64::try_from(value).unwrap_or(i64::MAX));
         };
-        set(&self.config_loaded, usize::from(core.is_configured()));
-        set(&self.config_stale, usize::from(!core.config().refused.is_empty()));
-        set(&self.waiting, core.problems().len());
-        set(&self.queue, core.queue_length());
-        set(&self.leader, usize::from(core.works()));
+        set(&self.config_loaded, usize::from(reconciler.is_configured()));
+        set(&self.config_stale, usize::from(!refused.is_empty()));
+        set(&self.waiting, reconciler.problems().len());
+        set(&self.queue, reconciler.queue_length());
+        set(&self.leader, usize::from(reconciler.is_allocating()));
     }
 }
 

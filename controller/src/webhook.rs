@@ -1,20 +1,21 @@
-//! The validating webhook: `kubectl apply` of a pool or an advertisement that could not be used is refused at once, with the field; one that
-//! leaves addresses behind is taken with a warning that names the Services.
+//! The validating webhook. `kubectl apply` of a pool or an advertisement that is not valid fails at
+//! once and names the field. An edit that leaves addresses behind succeeds with a warning that
+//! names the Services.
 //!
 //! ```text
-//!  API server ──TLS──► server ──► review (pure, asked of the task that owns the state)
+//!  API server ──TLS──► server ──► admission review (pure, by the task that owns the state)
 //!                        ▲
-//!  Secret ◄──► keeper ───┘ makes and renews the certificate, tells the API server whose it is
+//!  Secret ◄─► rotation ──┘ issues and renews the certificate, publishes its authority
 //! ```
 //!
-//! Whatever gets past it (it fails open) is refused by `Config::build`, with a condition on the object.
+//! The webhook fails open. `Config::build` refuses whatever gets past it, and a condition on the
+//! object says why.
 
-pub mod certificates;
-pub mod keeper;
-pub mod review;
-pub mod server;
+mod certificates;
+mod rotation;
+mod server;
 
-use std::{net::Ipv6Addr, sync::Arc};
+use std::net::Ipv6Addr;
 
 use anyhow::{Context, Result};
 use kube::Client;
@@ -25,36 +26,49 @@ use lodestone_runtime::{
 };
 use tokio::sync::{mpsc, watch};
 
-/// Starts the webhook. `name` is that of its Secret, its Service and its ValidatingWebhookConfiguration; `ready` is opened when the API
-/// server can ask.
-///
-/// # Errors
-/// When the port can't be listened on.
-pub async fn start(
-    client: Client,
-    namespace: String,
-    name: &str,
-    port: u16,
-    reviews: mpsc::Sender<server::Review>,
-    ready: Gate,
-) -> Result<[Task; 2]> {
-    let listener = admin::bind((Ipv6Addr::UNSPECIFIED, port).into())
-        .await
-        .context("the webhook can't be served")?;
-    let (serve, certificate) = watch::channel(None::<Arc<_>>);
-    let keeper = keeper::Keeper {
-        client,
-        namespace: namespace.clone(),
-        secret: name.to_owned(),
-        configuration: name.to_owned(),
-        names: vec![format!("{name}.{namespace}.svc"), format!("{name}.{namespace}")],
-        serve,
-        ready: Some(ready),
-    };
-    let server = async move {
-        if let Err(error) = server::serve(listener, certificate, namespace, reviews).await {
-            tracing::error!(%error, "the webhook has ended");
-        }
-    };
-    Ok([spawn(keeper.run()), spawn(server)])
+pub use server::ReviewRequest;
+
+/// What the webhook works with.
+pub struct Webhook {
+    /// The connection to the API server.
+    pub client: Client,
+    /// The only namespace that configuration may be in.
+    pub namespace: String,
+    /// The name of its Secret, its Service and its ValidatingWebhookConfiguration.
+    pub name: String,
+    /// The port of the HTTPS server.
+    pub port: u16,
+    /// Where edits go for review.
+    pub reviews: mpsc::Sender<ReviewRequest>,
+    /// Opened once the API server can call the webhook.
+    pub ready: Gate,
+}
+
+impl Webhook {
+    /// Starts the server and the rotation of its certificate.
+    ///
+    /// # Errors
+    /// When it cannot listen on the port.
+    pub async fn start(self) -> Result<[Task; 2]> {
+        let listener = admin::bind((Ipv6Addr::UNSPECIFIED, self.port).into())
+            .await
+            .context("cannot listen on the port of the webhook")?;
+        let (serve, certificate) = watch::channel(None);
+        let (name, namespace) = (&self.name, &self.namespace);
+        let rotation = rotation::CertificateRotation {
+            client: self.client,
+            namespace: namespace.clone(),
+            secret: name.clone(),
+            configuration: name.clone(),
+            host_names: vec![format!("{name}.{namespace}.svc"), format!("{name}.{namespace}")],
+            serve,
+            ready: Some(self.ready),
+        };
+        let server = async move {
+            if let Err(error) = server::serve(listener, certificate, self.namespace, self.reviews).await {
+                tracing::error!(%error, "the webhook server ended");
+            }
+        };
+        Ok([spawn(rotation.run()), spawn(server)])
+    }
 }

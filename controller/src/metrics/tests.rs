@@ -1,11 +1,10 @@
 use std::time::Duration;
 
+use lodestone_controller_core::{OnPoolChange, ResourceChange};
 use lodestone_crds::{IPAddressPool, Labels};
-use lodestone_runtime::k8s::watch::WatchEvent;
 use serde_json::json;
 
 use super::*;
-use crate::plan::OnPoolChange;
 
 fn pool(name: &str, addresses: &[&str]) -> IPAddressPool {
     serde_json::from_value(json!({
@@ -29,22 +28,22 @@ fn service(name: &str, ip: Option<&str>, pool: &str) -> ServiceView {
     ServiceView::new(&serde_json::from_value(object).unwrap(), "")
 }
 
-fn core(services: Vec<ServiceView>, pools: Vec<IPAddressPool>, leads: bool) -> Core {
-    let mut core = Core::new(OnPoolChange::Retain);
-    core.lead(leads);
+fn reconciler(services: Vec<ServiceView>, pools: Vec<IPAddressPool>, leads: bool) -> Reconciler {
+    let mut reconciler = Reconciler::new(OnPoolChange::Retain);
+    reconciler.set_leader(leads);
     for service in services {
-        core.service(WatchEvent::Applied(service));
+        reconciler.on_service(ResourceChange::Applied(service));
     }
     for pool in pools {
-        core.pool(WatchEvent::Applied(pool));
+        reconciler.on_pool(ResourceChange::Applied(pool));
     }
-    core.service(WatchEvent::Synced);
-    core.namespace(WatchEvent::Applied(("n".to_owned(), Labels::new())));
-    core.namespace(WatchEvent::Synced);
-    core.l2_advertisement(WatchEvent::Synced);
-    core.pool(WatchEvent::Synced);
-    while core.next_job().is_some() {}
-    core
+    reconciler.on_service(ResourceChange::Synced);
+    reconciler.on_namespace(ResourceChange::Applied(("n".to_owned(), Labels::new())));
+    reconciler.on_namespace(ResourceChange::Synced);
+    reconciler.on_l2_advertisement(ResourceChange::Synced);
+    reconciler.on_pool(ResourceChange::Synced);
+    while reconciler.pop_job().is_some() {}
+    reconciler
 }
 
 fn has(text: &str, line: &str) {
@@ -52,13 +51,13 @@ fn has(text: &str, line: &str) {
 }
 
 #[test]
-fn addresses_are_counted_under_the_names_that_metallb_uses() {
+fn addresses_are_counted_under_metallbs_metric_names() {
     let services = vec![
         service("a", Some("192.0.2.1"), "p"),
         service("b", Some("2001:db8::1"), "p"),
         service("c", Some("198.51.100.1"), "gone"),
     ];
-    let core = core(
+    let reconciler = reconciler(
         services,
         vec![
             pool("p", &["192.0.2.0/28", "2001:db8::/32"]),
@@ -67,15 +66,15 @@ fn addresses_are_counted_under_the_names_that_metallb_uses() {
         true,
     );
     let mut metrics = Metrics::default();
-    metrics.told();
-    metrics.failed();
+    metrics.count_update();
+    metrics.count_write_failure();
     let start = lodestone_runtime::clock::now();
-    metrics.service(&service("new", None, ""), start);
-    metrics.written(
+    metrics.observe_service(&service("new", None, ""), start);
+    metrics.observe_write(
         &service("new", Some("192.0.2.2"), "p"),
         start + Duration::from_millis(30),
     );
-    let text = metrics.text(&core);
+    let text = metrics.encode(&reconciler);
     for line in [
         r#"metallb_allocator_ipv4_addresses_total{pool="p"} 16"#,
         r#"metallb_allocator_ipv6_addresses_total{pool="p"} 9223372036854775807"#,
@@ -101,23 +100,23 @@ fn addresses_are_counted_under_the_names_that_metallb_uses() {
     }
     assert!(
         !text.contains(r#"pool="q""#),
-        "a pool that is not in use has no addresses:\n{text}"
+        "a refused pool has no addresses:\n{text}"
     );
 }
 
 #[test]
-fn the_series_of_a_pool_go_with_it_and_a_replica_that_stands_by_has_none() {
+fn a_deleted_pool_has_no_series_and_a_standby_has_none_of_any_pool() {
     let metrics = Metrics::default();
-    let mut leading = core(vec![], vec![pool("p", &["192.0.2.0/28"])], true);
-    assert!(metrics.text(&leading).contains(r#"pool="p""#));
-    leading.pool(WatchEvent::Gone(ObjectKey::new("", "p")));
-    assert!(!metrics.text(&leading).contains(r#"pool="p""#));
-    let standby = core(
+    let mut leading = reconciler(vec![], vec![pool("p", &["192.0.2.0/28"])], true);
+    assert!(metrics.encode(&leading).contains(r#"pool="p""#));
+    leading.on_pool(ResourceChange::Gone(ObjectKey::new("", "p")));
+    assert!(!metrics.encode(&leading).contains(r#"pool="p""#));
+    let standby = reconciler(
         vec![service("a", Some("192.0.2.1"), "p")],
         vec![pool("p", &["192.0.2.0/28"])],
         false,
     );
-    let text = metrics.text(&standby);
+    let text = metrics.encode(&standby);
     assert!(!text.contains(r#"pool="p""#), "{text}");
     has(&text, "lodestone_leader_bool 0");
 }

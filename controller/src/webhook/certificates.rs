@@ -1,7 +1,9 @@
-//! The certificate of the webhook. Pure but for the randomness of its keys: the time is an argument.
+//! Issues the webhook's certificate. Deterministic except for the random keys: the time is an
+//! argument.
 //!
-//! Each certificate has an authority of its own, whose key is thrown away when it has signed: nobody can steal it. Clients trust the
-//! authority before the present one, too, so that a replica that has not read the new certificate yet goes on being trusted.
+//! Each certificate has its own authority, whose key is discarded after it has signed, so the key
+//! cannot be stolen. Clients also trust the previous authority. A replica that still serves the
+//! previous certificate therefore stays trusted.
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
@@ -18,45 +20,45 @@ use rustls::{
 };
 use time::OffsetDateTime;
 
-/// How long a certificate is good for.
+/// How long a certificate is valid.
 const LIFETIME: Duration = Duration::from_secs(365 * 24 * 3600);
 
-/// How long before its end it is renewed.
-const AHEAD: Duration = Duration::from_secs(90 * 24 * 3600);
+/// How long before its expiry a certificate is renewed.
+const RENEW_BEFORE: Duration = Duration::from_secs(90 * 24 * 3600);
 
-/// How far the clocks of two machines may be apart.
+/// How much the clocks of two machines may differ.
 const SKEW: Duration = Duration::from_secs(3600);
 
-/// Where the end of an authority's certificate is in a list of them.
+/// The line that ends each certificate in a list.
 const PEM_END: &str = "-----END CERTIFICATE-----\n";
 
-/// A certificate, its key, and whom a client has to trust, as they stand in the Secret. The names of the entries are those of
-/// `kubernetes.io/tls`, and two of our own.
+/// A certificate, its key and the authorities to trust, as the Secret contains them. The entries
+/// have the names of type `kubernetes.io/tls`; `names` and `expires` are additions.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Bundle {
-    /// The authorities to be trusted, the present one first.
-    pub ca: String,
-    /// The certificate.
-    pub certificate: String,
-    /// Its key.
-    pub key: String,
-    /// The host names that it is for.
-    pub names: Vec<String>,
-    /// When it ends.
-    pub expires: Timestamp,
+pub(super) struct Bundle {
+    /// The authorities to trust, the present one first, in PEM.
+    pub(super) ca: String,
+    /// The certificate in PEM.
+    pub(super) certificate: String,
+    /// Its key in PEM.
+    pub(super) key: String,
+    /// The host names in the certificate.
+    pub(super) names: Vec<String>,
+    /// When the certificate expires.
+    pub(super) expires: Timestamp,
 }
 
-/// Why there is no certificate.
+/// Why there is no usable certificate.
 #[derive(Debug, thiserror::Error)]
-pub enum CertificateError {
-    /// It can't be made.
-    #[error("can't make a certificate: {0}")]
-    Make(#[from] rcgen::Error),
-    /// It can't be read.
-    #[error("the certificate of the Secret can't be read: {0}")]
+pub(super) enum CertificateError {
+    /// It cannot be issued.
+    #[error("cannot issue a certificate: {0}")]
+    Issue(#[from] rcgen::Error),
+    /// It cannot be decoded.
+    #[error("cannot decode the certificate in the Secret: {0}")]
     Pem(#[from] rustls::pki_types::pem::Error),
-    /// It can't be used.
-    #[error("the certificate of the Secret can't be used: {0}")]
+    /// The server cannot use it.
+    #[error("cannot use the certificate in the Secret: {0}")]
     Use(#[from] rustls::Error),
     /// The time is out of range.
     #[error("the time is out of range: {0}")]
@@ -64,9 +66,9 @@ pub enum CertificateError {
 }
 
 impl Bundle {
-    /// What a Secret holds, if it is all there.
+    /// Reads the entries of the Secret; `None` unless all are present.
     #[must_use]
-    pub fn read(data: &BTreeMap<String, ByteString>) -> Option<Self> {
+    pub(super) fn read(data: &BTreeMap<String, ByteString>) -> Option<Self> {
         let text = |name: &str| String::from_utf8(data.get(name)?.0.clone()).ok();
         Some(Self {
             ca: text("ca.crt")?,
@@ -77,9 +79,9 @@ impl Bundle {
         })
     }
 
-    /// What a Secret is to hold.
+    /// The entries for the Secret.
     #[must_use]
-    pub fn write(&self) -> BTreeMap<String, ByteString> {
+    pub(super) fn write(&self) -> BTreeMap<String, ByteString> {
         let entry = |name: &str, text: String| (name.to_owned(), ByteString(text.into_bytes()));
         [
             entry("ca.crt", self.ca.clone()),
@@ -91,11 +93,11 @@ impl Bundle {
         .into()
     }
 
-    /// Makes a new one, whose clients trust the one before, too.
+    /// Issues a new certificate. Its clients also trust the authority of `previous`.
     ///
     /// # Errors
     /// When the system has no randomness.
-    pub fn issue(names: &[String], now: Timestamp, before: Option<&Self>) -> Result<Self, CertificateError> {
+    pub(super) fn issue(names: &[String], now: Timestamp, previous: Option<&Self>) -> Result<Self, CertificateError> {
         let expires = now + LIFETIME;
         let mut authority = params(&[], now, expires)?;
         authority
@@ -110,10 +112,11 @@ impl Bundle {
         leaf.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
         let key = KeyPair::generate()?;
         let certificate = leaf.signed_by(&key, &authority)?;
-        // Only the last one: a list that grows for ever would be of no use.
-        let trusted_before = before.and_then(|before| Some(before.ca.split_once(PEM_END)?.0.to_owned() + PEM_END));
+        // Only one previous authority is kept, so that the list does not grow.
+        let previous_authority =
+            previous.and_then(|previous| Some(previous.ca.split_once(PEM_END)?.0.to_owned() + PEM_END));
         Ok(Self {
-            ca: normal(&authority.pem()) + &trusted_before.unwrap_or_default(),
+            ca: normalize(&authority.pem()) + &previous_authority.unwrap_or_default(),
             certificate: certificate.pem(),
             key: key.serialize_pem(),
             names: names.to_vec(),
@@ -121,27 +124,27 @@ impl Bundle {
         })
     }
 
-    /// Whether a new one has to be made: it ends soon, is for other names, or can't be used.
+    /// Whether a new certificate is due: this one expires soon, has other names, or is not usable.
     #[must_use]
-    pub fn is_due(&self, names: &[String], now: Timestamp) -> bool {
-        now + AHEAD >= self.expires
-            // It was made by a clock that went ahead: it may not be valid yet.
+    pub(super) fn is_due(&self, names: &[String], now: Timestamp) -> bool {
+        now + RENEW_BEFORE >= self.expires
+            // A clock that was ahead issued it, so it may not be valid yet.
             || self.expires > now + LIFETIME + SKEW
             || self.names != names || self.certified().is_err()
     }
 
-    /// Whether whoever trusts these authorities trusts this certificate.
+    /// Whether a client that trusts `authorities` trusts this certificate.
     #[must_use]
-    pub fn is_trusted_by(&self, authorities: &str) -> bool {
+    pub(super) fn is_trusted_by(&self, authorities: &str) -> bool {
         let own = self.ca.split_once(PEM_END).map_or(self.ca.as_str(), |(own, _)| own);
         !own.is_empty() && authorities.contains(own)
     }
 
-    /// As the server needs it.
+    /// The certificate and its key, in the form that the server needs.
     ///
     /// # Errors
-    /// When it is not a certificate with its key.
-    pub fn certified(&self) -> Result<Arc<CertifiedKey>, CertificateError> {
+    /// When they cannot be decoded or do not belong together.
+    pub(super) fn certified(&self) -> Result<Arc<CertifiedKey>, CertificateError> {
         let chain = CertificateDer::pem_slice_iter(self.certificate.as_bytes()).collect::<Result<Vec<_>, _>>()?;
         let key = PrivateKeyDer::from_pem_slice(self.key.as_bytes())?;
         let certified = CertifiedKey::from_der(chain, key, &ring::default_provider())?;
@@ -156,8 +159,8 @@ fn params(names: &[String], now: Timestamp, expires: Timestamp) -> Result<Certif
     Ok(params)
 }
 
-/// With plain line ends, so that certificates can be put one after another and taken apart.
-fn normal(pem: &str) -> String {
+/// Normalizes line ends, so that certificates can be concatenated and split.
+fn normalize(pem: &str) -> String {
     pem.replace("\r\n", "\n")
 }
 
@@ -174,13 +177,13 @@ mod tests {
     }
 
     #[test]
-    fn a_certificate_is_renewed_ninety_days_before_its_end_and_for_other_names() {
+    fn a_certificate_is_due_90_days_before_expiry_or_for_other_names() {
         let bundle = Bundle::issue(&names(), at(0), None).unwrap();
         assert!(!bundle.is_due(&names(), at(0)));
         assert!(!bundle.is_due(&names(), at(274)));
         assert!(bundle.is_due(&names(), at(276)));
         assert!(bundle.is_due(&["other".to_owned()], at(0)));
-        assert!(bundle.is_due(&names(), at(-1)), "made by a clock that went ahead");
+        assert!(bundle.is_due(&names(), at(-1)), "issued by a clock that was ahead");
         let broken = Bundle {
             key: "nonsense".to_owned(),
             ..bundle
@@ -189,7 +192,7 @@ mod tests {
     }
 
     #[test]
-    fn what_stands_in_the_secret_is_read_back() {
+    fn a_bundle_survives_the_round_trip_through_the_secret() {
         let bundle = Bundle::issue(&names(), at(0), None).unwrap();
         assert_eq!(Bundle::read(&bundle.write()), Some(bundle.clone()));
         let mut data = bundle.write();
@@ -199,7 +202,7 @@ mod tests {
     }
 
     #[test]
-    fn clients_of_a_renewed_certificate_trust_the_one_before_and_none_that_is_older() {
+    fn a_renewed_certificate_keeps_only_the_previous_authority() {
         let first = Bundle::issue(&names(), at(0), None).unwrap();
         let second = Bundle::issue(&names(), at(300), Some(&first)).unwrap();
         let third = Bundle::issue(&names(), at(600), Some(&second)).unwrap();

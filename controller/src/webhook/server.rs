@@ -1,4 +1,4 @@
-//! The webhook's HTTPS server.
+//! The webhook's HTTPS server: decodes admission requests and answers with verdicts.
 
 use std::{sync::Arc, time::Duration};
 
@@ -19,6 +19,7 @@ use kube::core::{
     DynamicObject, Resource,
     admission::{AdmissionRequest, AdmissionResponse, AdmissionReview, Operation},
 };
+use lodestone_controller_core::admission::{AdmissionEdit, AdmissionVerdict, Edit};
 use lodestone_crds::{IPAddressPool, L2Advertisement};
 use rustls::{
     ServerConfig,
@@ -34,75 +35,68 @@ use tokio::{
 };
 use tokio_rustls::TlsAcceptor;
 
-use super::review::{Change, Edit, Verdict};
+/// The path that the API server calls.
+const PATH: &str = "/validate";
 
-/// The path that the API server asks at.
-pub const PATH: &str = "/validate";
-
-/// How many connections there may be. The API server needs few; the others wait.
+/// How many connections are served at once. The API server needs few; others wait.
 const CONNECTIONS: usize = 32;
 
-/// How long a client may take to say who it is, and how long the answer may take. The API server itself waits for 5 s.
-const PATIENCE: Duration = Duration::from_secs(4);
+/// The time limit of a TLS handshake, and of one answer. The API server waits 5 s.
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(4);
 
-/// How large a question may be. The API server takes no object of more than 1.5 MiB, and sends the old one along.
-const LARGEST: usize = 4 << 20;
+/// The largest request in bytes. The API server accepts objects up to 1.5 MiB, and a request
+/// contains the old object and the new one.
+const MAX_REQUEST: usize = 4 << 20;
 
-/// An edit to be looked at by whoever owns the state.
+/// How long a connection may wait for the headers of the next request.
+const HEADER_TIMEOUT: Duration = Duration::from_secs(120);
+
+/// How long the server waits after a connection could not be accepted.
+const ACCEPT_RETRY: Duration = Duration::from_secs(1);
+
+/// An edit for the owner of the state to review.
 #[derive(Debug)]
-pub struct Review {
+pub struct ReviewRequest {
     /// The edit.
     pub edit: Edit,
     /// Where the answer goes.
-    pub answer: oneshot::Sender<Verdict>,
+    pub answer: oneshot::Sender<AdmissionVerdict>,
 }
 
 /// The certificate that is served now.
-pub type Certificate = watch::Receiver<Option<Arc<CertifiedKey>>>;
+type Certificate = watch::Receiver<Option<Arc<CertifiedKey>>>;
 
 #[derive(Debug)]
-struct Current(Certificate);
+struct CurrentCertificate(Certificate);
 
-impl ResolvesServerCert for Current {
+impl ResolvesServerCert for CurrentCertificate {
     fn resolve(&self, _: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
         self.0.borrow().clone()
     }
 }
 
-/// Serves for ever. `namespace` is the only one that configuration may be in.
+/// Serves until it is dropped. `namespace` is the only one that configuration may be in.
 ///
 /// # Errors
-/// When this build's cryptography can't speak TLS.
-pub async fn serve(
+/// When this build's cryptography does not support TLS.
+pub(super) async fn serve(
     listener: TcpListener,
     certificate: Certificate,
     namespace: String,
-    reviews: mpsc::Sender<Review>,
+    reviews: mpsc::Sender<ReviewRequest>,
 ) -> Result<(), rustls::Error> {
     let mut config = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))
         .with_safe_default_protocol_versions()?
         .with_no_client_auth()
-        .with_cert_resolver(Arc::new(Current(certificate)));
+        .with_cert_resolver(Arc::new(CurrentCertificate(certificate)));
     config.alpn_protocols = vec![b"http/1.1".to_vec()];
     let tls = TlsAcceptor::from(Arc::new(config));
-    let answer = move |Json(review): Json<AdmissionReview<DynamicObject>>| {
-        let (namespace, reviews) = (namespace.clone(), reviews.clone());
-        async move { Json(answer(review, &namespace, &reviews).await.into_review()) }
-    };
-    // Whoever begins a question and does not end it holds nobody up.
-    let in_time = |request: Request, next: Next| async move {
-        let answer = timeout(PATIENCE, next.run(request)).await;
-        answer.unwrap_or_else(|_| StatusCode::REQUEST_TIMEOUT.into_response())
-    };
-    let router = Router::new()
-        .route(PATH, post(answer))
-        .layer(DefaultBodyLimit::max(LARGEST))
-        .layer(from_fn(in_time));
+    let router = router(namespace, reviews);
     let places = Arc::new(Semaphore::new(CONNECTIONS));
     let mut connections = tokio::task::JoinSet::new();
     loop {
         while connections.try_join_next().is_some() {}
-        // Nobody closes the semaphore.
+        // The semaphore is never closed.
         let Ok(place) = Arc::clone(&places).acquire_owned().await else {
             return Ok(());
         };
@@ -110,50 +104,67 @@ pub async fn serve(
             Ok((stream, _)) => {
                 let (tls, router) = (tls.clone(), router.clone());
                 connections.spawn(async move {
-                    connection(stream, &tls, router).await;
+                    serve_connection(stream, &tls, router).await;
                     drop(place);
                 });
             }
             Err(error) => {
-                tracing::warn!(%error, "the webhook can't take a connection");
-                tokio::time::sleep(Duration::from_secs(1)).await;
+                tracing::warn!(%error, "the webhook cannot accept a connection");
+                tokio::time::sleep(ACCEPT_RETRY).await;
             }
         }
     }
 }
 
-async fn connection(stream: TcpStream, tls: &TlsAcceptor, router: Router) {
-    // Whoever does not speak TLS, or does not trust us, is told so by the protocol.
-    let Ok(Ok(stream)) = timeout(PATIENCE, tls.accept(stream)).await else {
+fn router(namespace: String, reviews: mpsc::Sender<ReviewRequest>) -> Router {
+    let answer = move |Json(review): Json<AdmissionReview<DynamicObject>>| {
+        let (namespace, reviews) = (namespace.clone(), reviews.clone());
+        async move { Json(answer(review, &namespace, &reviews).await.into_review()) }
+    };
+    // A client that sends half a request must not keep its place.
+    let in_time = |request: Request, next: Next| async move {
+        let answer = timeout(ANSWER_TIMEOUT, next.run(request)).await;
+        answer.unwrap_or_else(|_| StatusCode::REQUEST_TIMEOUT.into_response())
+    };
+    Router::new()
+        .route(PATH, post(answer))
+        .layer(DefaultBodyLimit::max(MAX_REQUEST))
+        .layer(from_fn(in_time))
+}
+
+async fn serve_connection(stream: TcpStream, tls: &TlsAcceptor, router: Router) {
+    // A client that speaks no TLS, or does not trust the certificate, learns that from the
+    // protocol.
+    let Ok(Ok(stream)) = timeout(ANSWER_TIMEOUT, tls.accept(stream)).await else {
         return;
     };
     let mut builder = Builder::new(TokioExecutor::new()).http1_only();
     builder
         .http1()
         .timer(hyper_util::rt::TokioTimer::new())
-        .header_read_timeout(Duration::from_secs(120));
+        .header_read_timeout(HEADER_TIMEOUT);
     if let Err(error) = builder
         .serve_connection(TokioIo::new(stream), TowerToHyperService::new(router))
         .await
     {
-        tracing::debug!(%error, "a connection to the webhook has ended");
+        tracing::debug!(%error, "a connection to the webhook ended");
     }
 }
 
 async fn answer(
     review: AdmissionReview<DynamicObject>,
     namespace: &str,
-    reviews: &mpsc::Sender<Review>,
+    reviews: &mpsc::Sender<ReviewRequest>,
 ) -> AdmissionResponse {
     let request: AdmissionRequest<DynamicObject> = match review.try_into() {
         Ok(request) => request,
         Err(error) => return AdmissionResponse::invalid(error),
     };
     let mut response = AdmissionResponse::from(&request);
-    let Verdict { denied, warnings } = match edit(&request, namespace) {
-        Ok(Some(edit)) => ask(edit, reviews).await,
-        Ok(None) => Verdict::default(),
-        Err(text) => Verdict::denied(text),
+    let AdmissionVerdict { denied, warnings } = match parse_edit(&request, namespace) {
+        Ok(Some(edit)) => request_review(edit, reviews).await,
+        Ok(None) => AdmissionVerdict::default(),
+        Err(text) => AdmissionVerdict::denied(text),
     };
     if !warnings.is_empty() {
         response.warnings = Some(warnings);
@@ -164,18 +175,22 @@ async fn answer(
     }
 }
 
-async fn ask(edit: Edit, reviews: &mpsc::Sender<Review>) -> Verdict {
+async fn request_review(edit: Edit, reviews: &mpsc::Sender<ReviewRequest>) -> AdmissionVerdict {
     let (sender, answer) = oneshot::channel();
     let asked = async {
-        reviews.send(Review { edit, answer: sender }).await.ok()?;
+        reviews.send(ReviewRequest { edit, answer: sender }).await.ok()?;
         answer.await.ok()
     };
-    // No answer is no objection: the conditions tell what is wrong.
-    timeout(PATIENCE / 2, asked).await.ok().flatten().unwrap_or_default()
+    // Without an answer the edit is allowed. A condition on the object then says what is wrong.
+    timeout(ANSWER_TIMEOUT / 2, asked)
+        .await
+        .ok()
+        .flatten()
+        .unwrap_or_default()
 }
 
-/// What the request is about; `None`: nothing of ours.
-fn edit(request: &AdmissionRequest<DynamicObject>, namespace: &str) -> Result<Option<Edit>, String> {
+/// The edit that the request is about; `None` when it does not concern the configuration.
+fn parse_edit(request: &AdmissionRequest<DynamicObject>, namespace: &str) -> Result<Option<Edit>, String> {
     let here = request.namespace.as_deref() == Some(namespace);
     if request.operation == Operation::Create && !here {
         return Err(format!(
@@ -183,27 +198,27 @@ fn edit(request: &AdmissionRequest<DynamicObject>, namespace: &str) -> Result<Op
         ));
     }
     if !here {
-        // It is of no use there, and may be changed and deleted.
+        // An object in another namespace has no effect, so it may be edited and deleted.
         return Ok(None);
     }
     let kind = request.kind.kind.as_str();
     Ok(if kind == IPAddressPool::kind(&()) {
-        Some(Edit::Pool(change(request)?))
+        Some(Edit::Pool(object_edit(request)?))
     } else if kind == L2Advertisement::kind(&()) {
-        Some(Edit::L2Advertisement(change(request)?))
+        Some(Edit::L2Advertisement(object_edit(request)?))
     } else {
         None
     })
 }
 
-fn change<K>(request: &AdmissionRequest<DynamicObject>) -> Result<Change<K>, String>
+fn object_edit<K>(request: &AdmissionRequest<DynamicObject>) -> Result<AdmissionEdit<K>, String>
 where
     K: Resource<DynamicType = ()> + DeserializeOwned,
 {
     let parse = |object: &DynamicObject| object.clone().try_parse::<K>();
     let new = request.object.as_ref().map(parse).transpose();
-    Ok(Change {
-        // One that was written before there was a schema may be unreadable.
+    Ok(AdmissionEdit {
+        // An object that is older than the schema may not be decodable.
         old: request.old_object.as_ref().and_then(|object| parse(object).ok()),
         new: new.map_err(|error| error.to_string())?,
     })

@@ -1,0 +1,192 @@
+//! The task that owns the controller's state. It waits for the next event, hands it to the
+//! [`Reconciler`], and starts the writes that the reconciler asks for.
+//!
+//! Writes run in the background, up to [`IN_FLIGHT`] at once. Each ends as an event of this loop.
+
+mod flush;
+mod handlers;
+mod watches;
+mod writes;
+
+use std::{
+    collections::VecDeque,
+    time::{Duration, Instant},
+};
+
+use futures::{
+    StreamExt,
+    future::{BoxFuture, Shared},
+    stream::{BoxStream, FuturesUnordered, SelectAll},
+};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
+use kube::Client;
+use lodestone_controller_core::{Notice, ObjectNotice, Reconciler, ResourceChange, ServiceView};
+use lodestone_runtime::{
+    admin::Query,
+    clock,
+    k8s::events::{Events, Note},
+    readiness::Gate,
+};
+use tokio::sync::{mpsc, watch};
+
+use crate::{metrics::Metrics, webhook::ReviewRequest};
+use watches::WatchReport;
+use writes::Completion;
+
+/// How many statuses of Services are written at once.
+const IN_FLIGHT: usize = 64;
+
+/// How many events may wait to be sent. The oldest are dropped beyond that.
+const MAX_UNSENT: usize = 20_000;
+
+/// How long the statuses of configuration objects wait for further changes before they are written.
+const STATUS_DELAY: Duration = Duration::from_millis(500);
+
+/// How long to wait before statuses of configuration objects that could not be written are retried.
+const STATUS_RETRY: Duration = Duration::from_secs(5);
+
+/// The owner of the ConfigurationState, once it has been looked up.
+pub type OwnerLookup = Shared<BoxFuture<'static, Option<OwnerReference>>>;
+
+/// What an [`EventLoop`] works with.
+pub struct Connections {
+    /// The connection to the API server.
+    pub client: Client,
+    /// The namespace of all configuration.
+    pub namespace: String,
+    /// The loadBalancerClass of this controller.
+    pub class: String,
+    /// The sender of Kubernetes events.
+    pub events: Events,
+    /// Requests for `/debug/state` and `/metrics`.
+    pub questions: mpsc::Receiver<Query>,
+    /// Edits for the webhook to review.
+    pub reviews: mpsc::Receiver<ReviewRequest>,
+    /// The owner of the ConfigurationState.
+    pub owner: OwnerLookup,
+    /// Opened once all watches have synced.
+    pub ready: Gate,
+    /// Until when this replica is leader; `None` while it is a standby.
+    pub leader_until: watch::Receiver<Option<Instant>>,
+}
+
+/// The task that owns the controller's state.
+pub struct EventLoop {
+    client: Client,
+    namespace: String,
+    class: String,
+    owner: OwnerLookup,
+    events: Events,
+    questions: mpsc::Receiver<Query>,
+    reviews: mpsc::Receiver<ReviewRequest>,
+    leadership: watch::Receiver<Option<Instant>>,
+    services: BoxStream<'static, ResourceChange<ServiceView>>,
+    watches: SelectAll<BoxStream<'static, WatchReport>>,
+    /// Writes and waits that have not ended.
+    running: FuturesUnordered<BoxFuture<'static, Completion>>,
+    reconciler: Reconciler,
+    metrics: Metrics,
+    /// Until when this replica is leader, as far as this loop knows.
+    leader_until: Option<Instant>,
+    /// How many of the running tasks write the status of a Service.
+    writes: usize,
+    /// Whether statuses of configuration objects are due or being written.
+    statuses_pending: bool,
+    /// Events to send.
+    unsent: VecDeque<ObjectNotice>,
+    /// Taken when all watches have synced.
+    ready: Option<Gate>,
+}
+
+/// What the loop reacts to.
+#[expect(clippy::large_enum_variant, reason = "an event is handled at once and never stored")]
+enum LoopEvent {
+    LeadershipChanged,
+    ServiceChanged(ResourceChange<ServiceView>),
+    WatchReported(WatchReport),
+    Completed(Completion),
+    Asked(Query),
+    EventsHaveRoom,
+    ReviewRequested(ReviewRequest),
+}
+
+impl EventLoop {
+    /// Prepares the loop. The watches begin when [`Self::run`] is called.
+    #[must_use]
+    pub fn new(connections: Connections, reconciler: Reconciler) -> Self {
+        let Connections {
+            client,
+            namespace,
+            class,
+            events,
+            questions,
+            reviews,
+            owner,
+            ready,
+            leader_until,
+        } = connections;
+        Self {
+            services: watches::delayed_services(&client, &class),
+            watches: watches::others(&client, &namespace),
+            client,
+            namespace,
+            class,
+            owner,
+            events,
+            questions,
+            reviews,
+            leadership: leader_until,
+            running: FuturesUnordered::new(),
+            reconciler,
+            metrics: Metrics::default(),
+            leader_until: None,
+            writes: 0,
+            statuses_pending: false,
+            unsent: VecDeque::new(),
+            ready: Some(ready),
+        }
+    }
+
+    /// Runs until it is dropped.
+    pub async fn run(mut self) {
+        loop {
+            let event = self.next_event().await;
+            self.handle(event);
+            self.flush();
+        }
+    }
+
+    async fn next_event(&mut self) -> LoopEvent {
+        let events_wait = self.may_start_write() && !self.unsent.is_empty();
+        tokio::select! {
+            // Leadership comes first: a process that was paused may no longer be leader.
+            biased;
+            Ok(()) = self.leadership.changed() => LoopEvent::LeadershipChanged,
+            Some(change) = self.services.next() => LoopEvent::ServiceChanged(change),
+            Some(report) = self.watches.next() => LoopEvent::WatchReported(report),
+            Some(completion) = self.running.next() => LoopEvent::Completed(completion),
+            Some(question) = self.questions.recv() => LoopEvent::Asked(question),
+            () = self.events.wait_for_room(), if events_wait => LoopEvent::EventsHaveRoom,
+            Some(review) = self.reviews.recv() => LoopEvent::ReviewRequested(review),
+        }
+    }
+
+    const fn may_start_write(&self) -> bool {
+        self.writes < IN_FLIGHT
+    }
+
+    /// Whether this replica is leader at this moment. The Lease may have run out before the loop
+    /// learns of it.
+    fn is_leader_now(&self) -> bool {
+        self.leader_until.is_some_and(|until| clock::now() < until)
+    }
+}
+
+/// The event in the form of the event sender.
+fn note(notice: &Notice) -> Note {
+    Note {
+        warning: notice.reason.is_warning(),
+        reason: notice.reason.as_str(),
+        text: notice.text.clone(),
+    }
+}
