@@ -14,7 +14,7 @@ pub(super) struct ServiceAnnouncement {
     /// The interfaces, where advertisements restrict them.
     pub(super) interfaces: BTreeSet<String>,
     /// The nodes that announce another address of the Service.
-    pub(super) beside: BTreeSet<NodeName>,
+    pub(super) co_owners: BTreeSet<NodeName>,
 }
 
 /// Groups the addresses that this node announces by Service.
@@ -26,7 +26,7 @@ pub(super) fn announced_services(owned: &[OwnedAddress]) -> AnnouncedServices {
             announcement
                 .interfaces
                 .extend(owned.interfaces.iter().flatten().cloned());
-            announcement.beside.extend(owned.co_owners.iter().cloned());
+            announcement.co_owners.extend(owned.co_owners.iter().cloned());
         }
     }
     services
@@ -38,11 +38,11 @@ mod tests {
 
     #[test]
     fn addresses_of_one_service_become_one_announcement() {
-        let owned = |address: &str, interface: &str, beside: &str| OwnedAddress {
+        let owned = |address: &str, interface: &str, other: &str| OwnedAddress {
             address: address.parse().unwrap(),
             services: vec![ObjectKey::new("n", "a")],
             interfaces: Some(vec![interface.to_owned()]),
-            co_owners: [NodeName::from(beside)].into(),
+            co_owners: [NodeName::from(other)].into(),
         };
         let services = announced_services(&[owned("192.0.2.1", "lan0", "w1"), owned("2001:db8::1", "lan1", "w2")]);
         let expected = ServiceAnnouncement {
