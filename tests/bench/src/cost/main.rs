@@ -11,9 +11,9 @@ use anyhow::Result;
 use clap::{Parser, ValueEnum};
 use flood::{Flood, bare_loop};
 use lodestone_bench::{
-    figures::median_and_most,
+    statistics::median_and_most,
     load::{Served, clear, client, create},
-    packets,
+    packet_sockets,
     process::Process,
 };
 use lodestone_tests::{Cluster, NAMESPACE, Spec, images, wait_for};
@@ -151,7 +151,7 @@ fn answers(cluster: &Cluster, args: &Args) -> Result<()> {
     let host = cluster.host(&node);
     let flood = Flood {
         client: cluster.host("client1"),
-        mac: packets::mac(&host)?,
+        mac: packet_sockets::mac(&host)?,
         rate: args.rate,
         time: TIME,
     };

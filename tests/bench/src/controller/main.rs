@@ -1,7 +1,7 @@
 //! `bench`: figures of the controller on a real cluster, installed by the chart, and of a bare loop beside it in the same run.
 #![forbid(unsafe_code)]
 
-mod subject;
+mod system_under_test;
 
 use std::{
     future::ready,
@@ -18,7 +18,7 @@ use lodestone_bench::load::{Served, clear, client, create, percentile};
 use lodestone_daemon::clock;
 use lodestone_tests::{Cluster, NAMESPACE, Spec, checkout, images};
 use serde_json::{Value, json};
-use subject::{Subject, install_bare_loop};
+use system_under_test::{Subject, install_bare_loop};
 use tokio::time::sleep;
 
 const SUBJECTS: [Subject; 2] = [Subject::Lodestone, Subject::BareLoop];

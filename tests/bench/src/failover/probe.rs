@@ -20,7 +20,7 @@ use lodestone_speaker::{
 use lodestone_tests::Netns;
 use pnet_base::MacAddr;
 
-use lodestone_bench::packets::{mac, runtime, sockets};
+use lodestone_bench::packet_sockets::{mac, runtime, sockets};
 
 /// How often is asked.
 const PACE: Duration = Duration::from_millis(5);

@@ -18,7 +18,7 @@ use nix::{
 };
 use pnet_base::MacAddr;
 
-use lodestone_bench::packets::{mac, runtime, sockets};
+use lodestone_bench::packet_sockets::{mac, runtime, sockets};
 
 /// How often requests go out, as many as are due.
 const TICK: Duration = Duration::from_micros(500);

@@ -2,14 +2,14 @@
 #![forbid(unsafe_code)]
 #![expect(clippy::disallowed_methods, reason = "what is measured here is time")]
 
-mod new;
+mod time_to_first_answer;
 mod probe;
 
 use std::{net::IpAddr, path::PathBuf, thread, time::Duration};
 
 use anyhow::Result;
 use clap::{Parser, ValueEnum};
-use lodestone_bench::figures::median_and_most;
+use lodestone_bench::statistics::median_and_most;
 use lodestone_tests::{Cluster, NAMESPACE, Spec, Topology, images, wait_for, wait_until};
 use probe::{Noticed, watch};
 use serde_json::json;
@@ -109,8 +109,8 @@ fn main() -> Result<()> {
             continue;
         }
         match figure {
-            Figure::Applied => new::applied(&cluster, args.rounds)?,
-            Figure::Created => new::created(&cluster, args.rounds)?,
+            Figure::Applied => time_to_first_answer::applied(&cluster, args.rounds)?,
+            Figure::Created => time_to_first_answer::created(&cluster, args.rounds)?,
             _ => several(&cluster, figure, args.rounds, address),
         }
     }
