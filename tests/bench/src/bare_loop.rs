@@ -1,5 +1,8 @@
-//! A loop that gives every Service of type LoadBalancer the next number as its address: no allocation, no rules, nothing to restore. What
-//! it needs is what the API server and the client library need; whatever a controller takes beyond that is its own.
+//! `bareloop`: the baseline for the controller's figures.
+//!
+//! It assigns consecutive addresses to Services of type LoadBalancer, with the same client library
+//! as the controller. It has no allocator, no rules and no state to restore. Its cost is therefore
+//! the cost of the API server and the client library; any excess is the controller's own.
 #![forbid(unsafe_code)]
 
 use std::{
@@ -18,7 +21,7 @@ use kube::{
 };
 use serde_json::json;
 
-/// How many patches are under way at a time.
+/// Maximum number of concurrent status patches.
 const IN_FLIGHT: usize = 16;
 
 #[tokio::main(flavor = "current_thread")]
@@ -34,26 +37,31 @@ async fn main() -> Result<()> {
         .for_each_concurrent(IN_FLIGHT, |service| {
             let (client, next) = (&client, &next);
             async move {
-                let balanced = service
-                    .spec
-                    .as_ref()
-                    .is_some_and(|spec| spec.type_.as_deref() == Some("LoadBalancer"));
-                let status = service.status.as_ref().and_then(|status| status.load_balancer.as_ref());
-                if !balanced || status.is_some_and(|balancer| balancer.ingress.is_some()) {
-                    return;
+                if needs_address(&service) {
+                    let address = Ipv4Addr::from(next.fetch_add(1, Ordering::Relaxed));
+                    assign(client, &service, address).await;
                 }
-                let address = Ipv4Addr::from(next.fetch_add(1, Ordering::Relaxed));
-                let patch = json!({
-                    "metadata": {"resourceVersion": service.resource_version()},
-                    "status": {"loadBalancer": {"ingress": [{"ip": address.to_string()}]}},
-                });
-                let api: Api<Service> = Api::namespaced(client.clone(), &service.namespace().unwrap_or_default());
-                // Whoever changed it meanwhile will be told of again.
-                let _ = api
-                    .patch_status(&service.name_any(), &PatchParams::default(), &Patch::Merge(patch))
-                    .await;
             }
         })
         .await;
     Ok(())
+}
+
+fn needs_address(service: &Service) -> bool {
+    let spec = service.spec.as_ref();
+    let is_load_balancer = spec.is_some_and(|spec| spec.type_.as_deref() == Some("LoadBalancer"));
+    let status = service.status.as_ref().and_then(|status| status.load_balancer.as_ref());
+    is_load_balancer && status.is_none_or(|balancer| balancer.ingress.is_none())
+}
+
+async fn assign(client: &Client, service: &Service, address: Ipv4Addr) {
+    let patch = json!({
+        "metadata": {"resourceVersion": service.resource_version()},
+        "status": {"loadBalancer": {"ingress": [{"ip": address.to_string()}]}},
+    });
+    let api: Api<Service> = Api::namespaced(client.clone(), &service.namespace().unwrap_or_default());
+    // A conflict needs no retry: the watch delivers the newer version of the Service.
+    let _ = api
+        .patch_status(&service.name_any(), &PatchParams::default(), &Patch::Merge(patch))
+        .await;
 }
