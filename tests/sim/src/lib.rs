@@ -3,19 +3,19 @@
 //! | Module | What it is |
 //! |---|---|
 //! | [`world`] | nodes, the LAN, the network between the speakers, a client, and what goes over them |
-//! | [`net`] | what the networks do to what they carry |
-//! | [`judge`] | what must never happen |
-//! | [`story`] | a row of faults by seed |
+//! | [`link_conditions`] | what the networks do to what they carry |
+//! | [`invariants`] | what must never happen |
+//! | [`scenario`] | a row of faults by seed |
 #![forbid(unsafe_code)]
 
-pub mod judge;
-pub mod net;
-pub mod story;
+pub mod invariants;
+pub mod link_conditions;
+pub mod scenario;
 pub mod world;
 
-pub use judge::{Judge, Verdict};
-pub use net::Weather;
-pub use story::{Story, play};
+pub use invariants::{Judge, Verdict};
+pub use link_conditions::Weather;
+pub use scenario::{Story, play};
 pub use world::{Plan, World};
 
 #[cfg(test)]

@@ -1,8 +1,8 @@
 //! Nodes, the LAN, the network between the speakers, a client, and what goes over them.
 
-mod lan;
-mod plan;
-mod queue;
+mod network;
+mod schedule;
+mod spec;
 
 use std::{
     cmp::Reverse,
@@ -21,12 +21,12 @@ use pnet_base::MacAddr;
 use rand::{RngExt, SeedableRng, rngs::StdRng};
 use serde_json::json;
 
-use lan::{BETWEEN, LAN};
-pub use plan::{Plan, address};
-use plan::{config, tenant};
-use queue::{Due, Event};
+use network::{BETWEEN, LAN};
+use schedule::{Due, Event};
+pub use spec::{Plan, address};
+use spec::{config, tenant};
 
-use crate::net::Weather;
+use crate::link_conditions::Weather;
 
 /// How long the answer takes that nobody listens on a node.
 const ICMP: Duration = Duration::from_micros(200);
@@ -204,7 +204,7 @@ impl World {
             Interface {
                 index: interface,
                 name: name.to_owned(),
-                mac: Some(lan::mac(index, interface)),
+                mac: Some(network::mac(index, interface)),
                 running: interface != LAN || self.nodes[index].carrier,
                 asks: true,
                 enslaved: false,

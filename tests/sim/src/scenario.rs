@@ -9,8 +9,8 @@ use lodestone_speaker::core::{
 use rand::{RngExt, SeedableRng, rngs::StdRng, seq::IndexedRandom};
 
 use crate::{
-    judge::{Judge, Verdict},
-    net::Weather,
+    invariants::{Judge, Verdict},
+    link_conditions::Weather,
     world::{Plan, World},
 };
 

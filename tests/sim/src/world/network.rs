@@ -10,7 +10,7 @@ use pnet_base::MacAddr;
 use rand::RngExt;
 use serde_json::json;
 
-use super::{CLIENT, World, queue::Event};
+use super::{CLIENT, World, schedule::Event};
 
 /// The interface that addresses are announced on, at every node.
 pub(super) const LAN: u32 = 2;
