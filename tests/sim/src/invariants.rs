@@ -1,241 +1,222 @@
-//! What must never happen.
+//! What must hold in a world at all times, and the checks for it.
+//!
+//! | Module | Invariant |
+//! |---|---|
+//! | `availability` | an address is served while any node could serve it |
+//! | `single_responder` | only one MAC answers for an address |
+//! | `moves` | an address moves only for a reason, and stays with the node that took it |
+//! | `traffic` | speakers do not flood each other |
+
+mod availability;
+mod moves;
+mod single_responder;
+mod traffic;
 
 use std::{
-    collections::BTreeMap,
+    collections::BTreeSet,
     net::IpAddr,
     time::{Duration, Instant},
 };
 
+use pnet_base::MacAddr;
+
 use crate::world::World;
 
-mod moves;
-
+use availability::Availability;
 use moves::Moves;
+use single_responder::SingleResponder;
+use traffic::Traffic;
 
-/// How often it is looked.
-pub const LOOK: Duration = Duration::from_millis(10);
+/// Interval between two checks.
+const CHECK_INTERVAL: Duration = Duration::from_millis(10);
 
-/// So many packets of a node in a second, and so many more for each node, are a storm, and no answer to anything that happens.
-const STORM: (u64, u64) = (600, 120);
+/// Interval between two requests of the client for each address.
+const REQUEST_INTERVAL: Duration = Duration::from_millis(50);
 
-/// How often the client asks anew.
-const ASK: Duration = Duration::from_millis(50);
+/// How often the client repeats its request at the end, until exactly one MAC answers.
+const FINAL_REQUESTS: usize = 20;
 
-/// What was wrong, and when.
+/// Time for the answers to a request at the end.
+const FINAL_ANSWER: Duration = Duration::from_millis(20);
+
+/// A broken invariant.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Verdict {
-    /// Since the beginning.
+pub struct Violation {
+    /// When it was found, from the beginning.
     pub at: Duration,
-    /// What.
+    /// What is wrong.
     pub text: String,
 }
 
-/// Looks at a world all the time.
+/// Checks a world while it runs.
 #[derive(Debug)]
-pub struct Judge {
-    /// How long an address may be without anybody who serves it while a node could.
-    pub outage: Duration,
-    /// How long two may answer for it.
-    pub doubled: Duration,
-    /// The longest time for which an address was not served.
-    pub longest: Duration,
-    /// The most packets that a node's speaker sent and received in a second.
-    pub packets: u64,
-    /// Whether to print what the speakers say.
+pub struct Invariants {
+    /// How long an address may be without service while a node could serve it.
+    pub max_outage: Duration,
+    /// Whether to print every event of the speakers.
     pub aloud: bool,
-    /// When to print all that the speakers know.
+    /// When to print the state of all speakers, from the beginning.
     pub state_at: Option<Duration>,
-    /// Since when nothing has been changed from outside.
+    /// The last disturbance. Limits count from here.
     quiet_since: Instant,
+    next_request: Instant,
+    availability: Availability,
+    single_responder: SingleResponder,
     moves: Moves,
-    unserved: BTreeMap<IpAddr, Instant>,
-    twice: BTreeMap<IpAddr, Instant>,
-    next_ask: Instant,
-    asked: Option<Instant>,
-    /// When packets were last counted, and how many there were of each node.
-    counted: (Instant, Vec<u64>),
-    found: Vec<Verdict>,
+    traffic: Traffic,
+    violations: Vec<Violation>,
 }
 
-impl Judge {
-    /// Begins to look.
+impl Invariants {
+    /// Returns checks for a world that begins now.
     #[must_use]
     pub const fn new(now: Instant) -> Self {
         Self {
-            outage: Duration::from_millis(500),
-            doubled: Duration::from_millis(250),
-            longest: Duration::ZERO,
-            packets: 0,
+            max_outage: Duration::from_millis(500),
             aloud: false,
             state_at: None,
             quiet_since: now,
+            next_request: now,
+            availability: Availability::new(),
+            single_responder: SingleResponder::new(),
             moves: Moves::new(),
-            unserved: BTreeMap::new(),
-            twice: BTreeMap::new(),
-            next_ask: now,
-            asked: None,
-            counted: (now, Vec::new()),
-            found: Vec::new(),
+            traffic: Traffic::new(now),
+            violations: Vec::new(),
         }
     }
 
-    /// Something was changed from outside: what follows from it is counted from now on.
-    pub fn disturbed(&mut self, now: Instant) {
+    /// Notes that the scenario changed something. What follows from that gets the full limits.
+    pub fn note_disturbance(&mut self, now: Instant) {
         self.quiet_since = now;
     }
 
-    /// A node is not well, for whatever reason: if its addresses move, there was one.
-    pub fn unwell(&mut self, now: Instant, node: usize) {
-        self.moves.unwell(now, node);
+    /// Notes that a node is impaired. That is a reason for its addresses to move.
+    pub fn note_impaired(&mut self, now: Instant, node: usize) {
+        self.moves.note_impaired(now, node);
     }
 
-    /// What was wrong.
+    /// Returns all violations so far.
     #[must_use]
-    pub fn found(&self) -> &[Verdict] {
-        &self.found
+    pub fn violations(&self) -> &[Violation] {
+        &self.violations
     }
 
-    /// Lets time go by, and looks.
+    /// Returns the longest time for which an address was not served.
+    #[must_use]
+    pub const fn longest_outage(&self) -> Duration {
+        self.availability.longest
+    }
+
+    /// Returns the most datagrams that a speaker sent and received in one second.
+    #[must_use]
+    pub const fn max_packets(&self) -> u64 {
+        self.traffic.max
+    }
+
+    /// Lets `time` pass in the world, and checks it all the while.
     pub fn watch(&mut self, world: &mut World, time: Duration) {
         let end = world.now + time;
         while world.now < end {
-            world.run(LOOK);
-            self.look(world);
+            world.run(CHECK_INTERVAL);
+            self.check(world);
         }
     }
 
-    fn look(&mut self, world: &mut World) {
-        let now = world.now;
-        if self.state_at.is_some_and(|at| world.time() >= at) {
+    fn check(&mut self, world: &mut World) {
+        self.print_state(world);
+        self.note_impaired_nodes(world);
+        self.take_events(world);
+        let storms = self.traffic.check(world);
+        self.report(world, storms);
+        let outages = self.availability.check(world, self.max_outage, self.quiet_since);
+        self.report(world, outages);
+        // All answers to the last request have arrived by now.
+        if world.now >= self.next_request {
+            self.next_request = world.now + REQUEST_INTERVAL;
+            self.moves.note_responders(world);
+            let doubles = self.single_responder.check(world, self.quiet_since);
+            self.report(world, doubles);
+            for address in addresses(world) {
+                world.send_client_request(address);
+            }
+        }
+    }
+
+    fn print_state(&mut self, world: &World) {
+        if self.state_at.is_some_and(|at| world.elapsed() >= at) {
             self.state_at = None;
             for speaker in world.nodes.iter().filter_map(|node| node.speaker.as_ref()) {
-                println!("{}", speaker.describe(now));
+                println!("{}", speaker.debug_state(world.now));
             }
-        }
-        for index in 0..world.nodes.len() {
-            let node = &world.nodes[index];
-            if node.speaker.is_none() || !node.runs(now) || !world.is_on_lan(index) || node.peers != 0 {
-                self.moves.unwell(now, index);
-            }
-        }
-        self.listen(world);
-        self.count(world);
-        let addresses: Vec<IpAddr> = world.facts.addresses.keys().copied().collect();
-        // Somebody could serve it if there is a speaker that runs and is there for the client.
-        let could = (0..world.nodes.len()).any(|index| {
-            let node = &world.nodes[index];
-            node.speaker.is_some() && node.runs(now) && world.is_on_lan(index)
-        });
-        for address in &addresses {
-            let served = world.cache.get(address).is_some_and(|mac| world.serves(*mac));
-            if served || !could {
-                self.unserved.remove(address);
-                continue;
-            }
-            let since = *self.unserved.entry(*address).or_insert(now);
-            let outage = now.saturating_duration_since(since);
-            self.longest = self.longest.max(outage);
-            if outage > self.outage && now.saturating_duration_since(self.quiet_since) > self.outage {
-                let owner = world.cache.get(address).map(ToString::to_string).unwrap_or_default();
-                self.fault(
-                    world,
-                    format!("{address} has not been served for {outage:?}; the client sends to {owner}"),
-                );
-                self.unserved.insert(*address, now);
-            }
-        }
-        // A question's answers are all there before the next one.
-        if now >= self.next_ask {
-            self.next_ask = now + ASK;
-            self.moves.see(world);
-            for address in &addresses {
-                if self.asked.is_some() && world.answers.get(address).is_some_and(|macs| macs.len() > 1) {
-                    let since = *self.twice.entry(*address).or_insert(now);
-                    let long = now.saturating_duration_since(since) > self.doubled;
-                    if long && now.saturating_duration_since(self.quiet_since) > self.doubled {
-                        let macs = world.answers.get(address).cloned().unwrap_or_default();
-                        self.fault(
-                            world,
-                            format!("{address} is answered for by {macs:?} since {:?}", now - since),
-                        );
-                        self.twice.insert(*address, now);
-                    }
-                } else {
-                    self.twice.remove(address);
-                }
-                world.client_asks(*address);
-            }
-            self.asked = Some(now);
         }
     }
 
-    /// Hears what the speakers say.
-    fn listen(&mut self, world: &mut World) {
-        for told in std::mem::take(&mut world.told) {
+    fn note_impaired_nodes(&mut self, world: &World) {
+        for (index, node) in world.nodes.iter().enumerate() {
+            let is_healthy =
+                node.has_running_speaker(world.now) && world.is_reachable(index) && node.node_network_part == 0;
+            if !is_healthy {
+                self.moves.note_impaired(world.now, index);
+            }
+        }
+    }
+
+    fn take_events(&mut self, world: &mut World) {
+        for observed in std::mem::take(&mut world.observed) {
             if self.aloud {
                 println!(
                     "  {:>9.3?} {}: {}",
-                    told.at - world.start,
-                    world.nodes[told.node].name,
-                    told.happening
+                    observed.at - world.start,
+                    world.nodes[observed.node].name,
+                    observed.event
                 );
             }
-            if let Some(text) = self.moves.hear(world, &told) {
-                self.fault(world, text);
-            }
+            let wrong = self.moves.check_event(world, &observed);
+            self.report(world, wrong);
         }
     }
 
-    /// Whatever happens, speakers never talk each other to death.
-    fn count(&mut self, world: &World) {
-        let now = world.now;
-        if now < self.counted.0 + Duration::from_secs(1) {
-            return;
-        }
-        let all: Vec<u64> = world.nodes.iter().map(|node| node.packets.iter().sum()).collect();
-        let storm = STORM.0 + STORM.1 * u64::try_from(all.len()).unwrap_or(u64::MAX);
-        let (_, before) = std::mem::replace(&mut self.counted, (now, all.clone()));
-        for (index, (all, before)) in all.iter().zip(before).enumerate() {
-            let packets = all - before;
-            self.packets = self.packets.max(packets);
-            if packets > storm {
-                let node = &world.nodes[index].name;
-                self.fault(world, format!("{node} sent and received {packets} packets in a second"));
-            }
-        }
+    /// Checks the owners of all addresses after the scenario has repaired what it disturbed.
+    pub fn check_settled(&mut self, world: &mut World) {
+        self.take_events(world);
+        let wrong = self.moves.check_settled(world);
+        self.report(world, wrong);
     }
 
-    /// What was disturbed is well again, for a while now: each address is with who took it, or else where it was.
-    pub fn settle(&mut self, world: &mut World) {
-        self.listen(world);
-        for text in self.moves.settle(world) {
-            self.fault(world, text);
-        }
-    }
-
-    /// At the end, when all is well and quiet, every address has one owner, and all agree.
+    /// Checks at the end, when all is repaired and quiet, that each address has exactly one owner.
     pub fn conclude(&mut self, world: &mut World) {
-        let addresses: Vec<IpAddr> = world.facts.addresses.keys().copied().collect();
-        for address in addresses {
-            // It may be just about to move, as planned.
-            let mut macs = std::collections::BTreeSet::new();
-            for _ in 0..20 {
-                world.client_asks(address);
-                world.run(Duration::from_millis(20));
-                macs = world.answers.get(&address).cloned().unwrap_or_default();
-                if macs.len() == 1 {
-                    break;
-                }
-            }
+        for address in addresses(world) {
+            let macs = final_answers(world, address);
             if macs.len() != 1 {
-                self.fault(world, format!("at the end {address} is answered for by {macs:?}"));
+                self.report(world, [format!("at the end {macs:?} answer for {address}")]);
             }
         }
-        self.moves.see(world);
-        self.settle(world);
+        self.moves.note_responders(world);
+        self.check_settled(world);
     }
 
-    fn fault(&mut self, world: &World, text: String) {
-        self.found.push(Verdict { at: world.time(), text });
+    fn report(&mut self, world: &World, texts: impl IntoIterator<Item = String>) {
+        let at = world.elapsed();
+        let violations = texts.into_iter().map(|text| Violation { at, text });
+        self.violations.extend(violations);
     }
+}
+
+/// Returns the MACs that answer for an address. Repeats the request unless there is exactly one,
+/// because a planned handover may be under way.
+fn final_answers(world: &mut World, address: IpAddr) -> BTreeSet<MacAddr> {
+    let mut macs = BTreeSet::new();
+    for _ in 0..FINAL_REQUESTS {
+        world.send_client_request(address);
+        world.run(FINAL_ANSWER);
+        macs = world.client.answers.get(&address).cloned().unwrap_or_default();
+        if macs.len() == 1 {
+            break;
+        }
+    }
+    macs
+}
+
+fn addresses(world: &World) -> Vec<IpAddr> {
+    world.snapshot.addresses.keys().copied().collect()
 }

@@ -1,169 +1,165 @@
-//! The LAN and the network between the nodes, as what carries frames; the client, and the kernels of the nodes.
+//! The LAN and the node network: their interfaces, addresses and MACs, and how they carry frames.
 
 use std::{
-    net::{IpAddr, Ipv4Addr, Ipv6Addr},
-    time::Duration,
+    net::{IpAddr, Ipv4Addr},
+    time::{Duration, Instant},
 };
 
-use lodestone_speaker::wire::{arp, ndp};
+use lodestone_speaker::{core::Interface, wire::arp};
 use pnet_base::MacAddr;
 use rand::RngExt;
 use serde_json::json;
 
-use super::{CLIENT, World, schedule::Event};
+use super::{
+    World,
+    client::CLIENT_MAC,
+    schedule::{Delivery, NodeInput},
+};
 
-/// The interface that addresses are announced on, at every node.
-pub(super) const LAN: u32 = 2;
+/// A layer-2 network that connects all nodes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum SimSegment {
+    /// Where addresses are announced, and where the client is.
+    Lan,
+    /// What the nodes use among themselves, if it is not the LAN.
+    NodeNetwork,
+}
 
-/// The interface of the network between the nodes, where that is another one.
-pub(super) const BETWEEN: u32 = 3;
+impl SimSegment {
+    /// Returns the index of the interface on this segment, the same on every node.
+    pub(super) const fn interface(self) -> u32 {
+        match self {
+            Self::Lan => 2,
+            Self::NodeNetwork => 3,
+        }
+    }
 
-/// The MAC of a node on one of its interfaces.
-pub(super) fn mac(index: usize, interface: u32) -> MacAddr {
+    pub(super) const fn of_interface(index: u32) -> Self {
+        if index == Self::Lan.interface() {
+            Self::Lan
+        } else {
+            Self::NodeNetwork
+        }
+    }
+
+    const fn interface_name(self) -> &'static str {
+        match self {
+            Self::Lan => "lan0",
+            Self::NodeNetwork => "eth0",
+        }
+    }
+}
+
+/// Until when a burst of loss lasts on each segment.
+#[derive(Debug, Default)]
+pub(super) struct SegmentTimes {
+    lan: Option<Instant>,
+    node_network: Option<Instant>,
+}
+
+/// Returns the MAC of a node on a segment.
+pub(super) fn mac(index: usize, segment: SimSegment) -> MacAddr {
     let [_, _, a, b] = u32::try_from(index).unwrap_or_default().to_be_bytes();
-    MacAddr(2, u8::from(interface == BETWEEN), 0, 0, a, b)
+    MacAddr(2, u8::from(segment == SimSegment::NodeNetwork), 0, 0, a, b)
+}
+
+/// Returns the IPv4 address of a node on a segment.
+pub(super) fn address_on(index: usize, segment: SimSegment) -> IpAddr {
+    let [_, _, a, b] = u32::try_from(index + 1).unwrap_or_default().to_be_bytes();
+    let net = if segment == SimSegment::Lan { 172 } else { 10 };
+    Ipv4Addr::new(net, 1, a, b).into()
 }
 
 impl World {
-    /// The address of a node on one of its interfaces.
-    pub(super) fn address_on(&self, index: usize, interface: u32) -> IpAddr {
-        let [_, _, a, b] = u32::try_from(index + 1).unwrap_or_default().to_be_bytes();
-        let net = if interface == LAN { 172 } else { 10 };
-        Ipv4Addr::new(net, 1, a, b).into()
+    /// Returns the interfaces of a node as its kernel reports them.
+    pub(super) fn interfaces(&self, index: usize) -> Vec<Interface> {
+        let interface = |segment: SimSegment| {
+            let number = segment.interface();
+            let addresses = [
+                format!("{}/16", address_on(index, segment)),
+                format!("fe80::{number:x}:{:x}/64", index + 1),
+            ];
+            Interface {
+                index: number,
+                name: segment.interface_name().to_owned(),
+                mac: Some(mac(index, segment)),
+                running: segment != SimSegment::Lan || self.nodes[index].carrier,
+                asks: true,
+                enslaved: false,
+                excluded: false,
+                addresses: addresses.iter().filter_map(|text| text.parse().ok()).collect(),
+            }
+        };
+        let node_network = self.spec.split.then(|| interface(SimSegment::NodeNetwork));
+        [interface(SimSegment::Lan)].into_iter().chain(node_network).collect()
     }
 
-    /// The address of a node in Kubernetes.
-    pub(super) fn node_address(&self, index: usize) -> IpAddr {
-        self.address_on(index, if self.plan.split { BETWEEN } else { LAN })
-    }
-
-    pub(super) fn weather(&mut self, lan: bool) -> Vec<Duration> {
-        let weather = if lan { self.lan } else { self.between };
-        let lost = &mut self.lost_until[usize::from(lan)];
-        if lost.is_some_and(|until| self.now < until) {
+    /// Returns the latency of each copy of a packet that arrives.
+    pub(super) fn arrivals(&mut self, segment: SimSegment) -> Vec<Duration> {
+        let (conditions, burst_end) = match segment {
+            SimSegment::Lan => (self.lan, &mut self.bursts.lan),
+            SimSegment::NodeNetwork => (self.node_network, &mut self.bursts.node_network),
+        };
+        if burst_end.is_some_and(|end| self.now < end) {
             return Vec::new();
         }
-        if weather.burst_chance > 0.0 && self.random.random_bool(weather.burst_chance) {
-            *lost = Some(self.now + weather.burst);
+        if conditions.burst_chance > 0.0 && self.random.random_bool(conditions.burst_chance) {
+            *burst_end = Some(self.now + conditions.burst);
         }
-        weather.arrivals(&mut self.random)
+        conditions.arrivals(&mut self.random)
     }
 
-    /// Sends a frame of a node on one of its interfaces.
+    /// Sends a frame of a node.
     pub(super) fn send_frame(&mut self, index: usize, interface: u32, frame: Vec<u8>) {
-        let node = &self.nodes[index];
-        let part = if interface == LAN {
-            if !node.carrier || node.mute {
-                return;
-            }
-            node.lan
-        } else {
-            node.peers
-        };
-        self.write("frame", index, || json!({"interface": interface, "bytes": hex(&frame)}));
-        self.carry(interface, part, Some(index), frame);
-    }
-
-    /// Carries a frame to whom it is for, on one part of a network.
-    fn carry(&mut self, interface: u32, part: u8, from: Option<usize>, frame: Vec<u8>) {
-        let Some(destination) = frame.first_chunk::<6>().copied() else {
+        let segment = SimSegment::of_interface(interface);
+        let Some(part) = self.nodes[index].sends_to(segment) else {
             return;
         };
-        let to_all = destination[0] & 1 == 1;
+        self.write_record("frame", index, || json!({"interface": interface, "bytes": hex(&frame)}));
+        self.carry_to_nodes(segment, part, Some(index), &frame);
+        if segment == SimSegment::Lan && self.client.lan_part == part && is_for(&frame, CLIENT_MAC) {
+            for latency in self.arrivals(segment) {
+                self.schedule
+                    .push(self.now + latency, Delivery::ToClient(frame.clone()));
+            }
+        }
+    }
+
+    /// Carries a frame to the nodes that it is for, on one part of a segment. `sender` is a node,
+    /// or none for the client.
+    pub(super) fn carry_to_nodes(&mut self, segment: SimSegment, part: u8, sender: Option<usize>, frame: &[u8]) {
         for target in 0..self.nodes.len() {
             let node = &self.nodes[target];
-            let for_it = to_all || destination == <[u8; 6]>::from(mac(target, interface));
-            let is_there = if interface == LAN {
-                node.lan == part && node.carrier
-            } else {
-                node.peers == part
-            };
-            if Some(target) != from && is_there && node.up && for_it {
-                for after in self.weather(interface == LAN) {
-                    self.push(self.now + after, Event::Frame(target, interface, frame.clone()));
-                }
+            let is_reached = node.hears(segment) == Some(part) && node.has_power && is_for(frame, mac(target, segment));
+            if Some(target) == sender || !is_reached {
+                continue;
             }
-        }
-        let for_client = interface == LAN && (to_all || destination == <[u8; 6]>::from(CLIENT));
-        if from.is_some() && self.client_lan == part && for_client {
-            for after in self.weather(true) {
-                self.push(self.now + after, Event::ToClient(frame.clone()));
+            for latency in self.arrivals(segment) {
+                let input = NodeInput::Frame {
+                    interface: segment.interface(),
+                    frame: frame.to_owned(),
+                };
+                self.schedule.push(self.now + latency, Delivery::ToNode(target, input));
             }
         }
     }
 
-    /// The kernel of a node answers for the address that the node has on the interface.
-    pub(super) fn kernel_hears(&mut self, index: usize, interface: u32, frame: &[u8]) {
-        let (mac, own) = (mac(index, interface), self.address_on(index, interface));
-        let answer = arp::Packet::read(frame)
-            .filter(|packet| !packet.reply && IpAddr::from(packet.target) == own)
-            .map(|packet| packet.answer(mac, mac).to_vec());
-        if let Some(answer) = answer {
-            self.send_frame(index, interface, answer);
+    /// Lets the kernel of a node answer an ARP request for the node's own address.
+    pub(super) fn kernel_receives(&mut self, index: usize, interface: u32, frame: &[u8]) {
+        let segment = SimSegment::of_interface(interface);
+        let (mac, own) = (mac(index, segment), address_on(index, segment));
+        let request = arp::Packet::read(frame).filter(|packet| !packet.reply && IpAddr::from(packet.target) == own);
+        if let Some(request) = request {
+            self.send_frame(index, interface, request.answer(mac, mac).to_vec());
         }
     }
+}
 
-    /// The client asks for an address, as one that knows nothing does.
-    pub fn client_asks(&mut self, address: IpAddr) {
-        self.answers.remove(&address);
-        let frame = match address {
-            IpAddr::V4(v4) => arp::request(CLIENT, Ipv4Addr::new(172, 1, 255, 1), v4).into(),
-            IpAddr::V6(v6) => ndp::solicit(CLIENT, Some(Ipv6Addr::new(0xfe80, 0, 0, 0, 0, 0, 0xffff, 1)), v6),
-        };
-        self.carry(LAN, self.client_lan, None, frame);
-    }
-
-    pub(super) fn client_hears(&mut self, frame: &[u8]) {
-        let (address, mac, solicited) = if let Some(packet) = arp::Packet::read(frame) {
-            (
-                IpAddr::from(packet.sender),
-                packet.sender_mac,
-                packet.reply && packet.destination == CLIENT,
-            )
-        } else if let Some(ndp::Packet::Advertisement(packet)) = ndp::Packet::read(frame) {
-            let to_client = frame.first_chunk::<6>() == Some(&<[u8; 6]>::from(CLIENT));
-            (
-                packet.target.into(),
-                packet.target_mac.unwrap_or(packet.source),
-                to_client,
-            )
-        } else {
-            return;
-        };
-        if !self.facts.addresses.contains_key(&address) {
-            return;
-        }
-        if solicited {
-            self.answers.entry(address).or_default().insert(mac);
-            // It asks as another would: what it knows, only those who speak up unasked change.
-            self.cache.entry(address).or_insert(mac);
-            return;
-        }
-        self.cache.insert(address, mac);
-    }
-
-    /// The node that has a MAC.
-    #[must_use]
-    pub fn node_of(&self, mac: MacAddr) -> Option<usize> {
-        (0..self.nodes.len()).find(|index| self::mac(*index, LAN) == mac)
-    }
-
-    /// Whether what the client sends to a MAC arrives at a node that carries it on.
-    #[must_use]
-    pub fn serves(&self, mac: MacAddr) -> bool {
-        self.node_of(mac).is_some_and(|index| self.is_on_lan(index))
-    }
-
-    /// Whether a node is there for the client, whatever becomes of its speaker.
-    #[must_use]
-    pub fn is_on_lan(&self, index: usize) -> bool {
-        let node = &self.nodes[index];
-        node.up
-            && node.carrier
-            && node.lan == self.client_lan
-            && !node.mute
-            && node.stalled_until.is_none_or(|until| self.now >= until)
-    }
+/// Whether the destination of a frame is `mac` or a group address.
+fn is_for(frame: &[u8], mac: MacAddr) -> bool {
+    frame
+        .first_chunk::<6>()
+        .is_some_and(|destination| destination[0] & 1 == 1 || *destination == <[u8; 6]>::from(mac))
 }
 
 fn hex(bytes: &[u8]) -> String {
