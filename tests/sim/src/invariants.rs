@@ -25,7 +25,7 @@ use crate::world::World;
 use availability::Availability;
 use moves::Moves;
 use single_responder::SingleResponder;
-use traffic::Traffic;
+use traffic::PacketCount;
 
 /// Interval between two checks.
 const CHECK_INTERVAL: Duration = Duration::from_millis(10);
@@ -63,7 +63,7 @@ pub struct Invariants {
     availability: Availability,
     single_responder: SingleResponder,
     moves: Moves,
-    traffic: Traffic,
+    traffic: PacketCount,
     violations: Vec<Violation>,
 }
 
@@ -80,7 +80,7 @@ impl Invariants {
             availability: Availability::new(),
             single_responder: SingleResponder::new(),
             moves: Moves::new(),
-            traffic: Traffic::new(now),
+            traffic: PacketCount::new(now),
             violations: Vec::new(),
         }
     }

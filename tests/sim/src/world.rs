@@ -1,8 +1,8 @@
-//! The simulated cluster: nodes with a speaker each, the LAN, the node network, a client on the LAN,
-//! and the packets between them, in virtual time.
+//! The simulated cluster: nodes with a speaker each, the LAN, the node network, a client on the
+//! LAN, and the packets between them, in virtual time.
 //!
-//! [`World::run`] takes deliveries from a schedule, hands each to its node, and carries out what the
-//! node's speaker wants. Everything random comes from one generator, so a seed fixes the run.
+//! [`World::run`] takes deliveries from a schedule, hands each to its node, and carries out the
+//! outputs of the speaker. Everything random comes from one generator, so a seed fixes the run.
 
 mod client;
 mod deliver;
@@ -27,7 +27,7 @@ use rand::{SeedableRng, rngs::StdRng};
 
 use crate::link_conditions::LinkConditions;
 
-pub use client::Client;
+pub use client::LanClient;
 use network::SegmentTimes;
 pub use node::SimNode;
 pub use observed::{Observed, Takeover};
@@ -50,7 +50,7 @@ pub struct World {
     /// Conditions of the node network.
     pub node_network: LinkConditions,
     /// The client on the LAN.
-    pub client: Client,
+    pub client: LanClient,
     /// Events of the speakers since they were last taken from here.
     pub observed: Vec<Observed>,
     /// Receives every packet that is sent, as lines of JSON.
@@ -75,7 +75,7 @@ impl World {
             nodes: names.iter().cloned().map(SimNode::new).collect(),
             lan: LinkConditions::default(),
             node_network: LinkConditions::default(),
-            client: Client::default(),
+            client: LanClient::default(),
             observed: Vec::new(),
             record: None,
             random: StdRng::seed_from_u64(spec.seed),

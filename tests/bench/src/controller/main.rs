@@ -41,12 +41,12 @@ struct Args {
     workers: u8,
     /// Take only these figures
     #[arg(long, value_enum, value_delimiter = ',')]
-    only: Vec<Figure>,
+    only: Vec<ControllerFigure>,
 }
 
 /// A figure that can be chosen with `--only`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-enum Figure {
+enum ControllerFigure {
     /// Memory, CPU and API writes without any work
     Idle,
     /// Time from creation to address when many Services are created at once
@@ -68,19 +68,19 @@ struct Bench {
 async fn main() -> Result<()> {
     let bench = Bench::set_up(Args::parse()).await?;
     let wanted = |figure| bench.args.only.is_empty() || bench.args.only.contains(&figure);
-    if wanted(Figure::Idle) {
+    if wanted(ControllerFigure::Idle) {
         bench.idle().await?;
     }
-    if wanted(Figure::Bursts) {
+    if wanted(ControllerFigure::Bursts) {
         bench.bursts().await?;
     }
-    if wanted(Figure::Starts) {
+    if wanted(ControllerFigure::Starts) {
         bench.startup(bench.args.services).await?;
         if bench.args.many > 0 {
             bench.startup(bench.args.many).await?;
         }
     }
-    if wanted(Figure::Takeover) {
+    if wanted(ControllerFigure::Takeover) {
         bench.leader_takeover().await?;
     }
     Ok(())

@@ -31,12 +31,12 @@ struct Args {
     rate: u32,
     /// Take only these figures
     #[arg(long, value_enum, value_delimiter = ',')]
-    only: Vec<Figure>,
+    only: Vec<SpeakerFigure>,
 }
 
 /// A figure that can be chosen with `--only`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-enum Figure {
+enum SpeakerFigure {
     /// Memory and CPU without any address
     Idle,
     /// CPU per ARP answer
@@ -56,14 +56,14 @@ async fn main() -> Result<()> {
     let cluster = Cluster::up(spec, &args.cluster)?;
     cluster.install_lodestone(&[])?;
     let wanted = |figure| args.only.is_empty() || args.only.contains(&figure);
-    if wanted(Figure::Idle) {
+    if wanted(SpeakerFigure::Idle) {
         usage::idle(&cluster, args.rounds).await?;
     }
     cluster.apply_quickstart()?;
-    if wanted(Figure::Answers) {
+    if wanted(SpeakerFigure::Answers) {
         arp_answers::measure(&cluster, args.rate, args.rounds)?;
     }
-    if wanted(Figure::Many) {
+    if wanted(SpeakerFigure::Many) {
         usage::many_addresses(&cluster, args.addresses, args.rounds).await?;
     }
     Ok(())

@@ -3,7 +3,7 @@
 #![forbid(unsafe_code)]
 #![expect(clippy::disallowed_methods, reason = "this program measures time")]
 
-mod fault;
+mod incident;
 mod probe;
 mod time_to_first_answer;
 
@@ -11,7 +11,7 @@ use std::{net::IpAddr, path::PathBuf, time::Duration};
 
 use anyhow::Result;
 use clap::{Parser, ValueEnum};
-use fault::{EXCLUDE_LABEL, Fault, Round};
+use incident::{EXCLUDE_LABEL, Incident, Round};
 use lodestone_bench::statistics::median_and_max;
 use lodestone_tests::{Cluster, Spec, Topology, images, wait_for, wait_until};
 use probe::Disruption;
@@ -34,7 +34,7 @@ struct Args {
     set: Vec<String>,
     /// Take only these figures
     #[arg(long, value_enum, value_delimiter = ',')]
-    only: Vec<Figure>,
+    only: Vec<FailoverFigure>,
     /// Give the nodes a network of their own, apart from the LAN
     #[arg(long)]
     split: bool,
@@ -42,7 +42,7 @@ struct Args {
 
 /// A figure that can be chosen with `--only`. The default is all of them, in this order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-enum Figure {
+enum FailoverFigure {
     /// The owner's speaker is killed
     Killed,
     /// The pod of the owner's speaker is deleted
@@ -69,19 +69,19 @@ enum Figure {
     Loss,
 }
 
-impl Figure {
-    /// Returns the fault that the figure is about; none if it is about a new Service.
-    const fn fault(self) -> Option<Fault> {
+impl FailoverFigure {
+    /// Returns the incident that the figure is about; none if it is about a new Service.
+    const fn incident(self) -> Option<Incident> {
         match self {
-            Self::Killed => Some(Fault::KillSpeaker),
-            Self::Deleted => Some(Fault::DeleteOwnerPod),
-            Self::Bystander => Some(Fault::DeleteOtherPod),
-            Self::Rollout => Some(Fault::RestartSpeakers),
-            Self::Planned => Some(Fault::ExcludeOwner),
-            Self::Power => Some(Fault::PowerOff),
-            Self::PowerWithoutApi => Some(Fault::PowerOffWithoutApi),
-            Self::Carrier => Some(Fault::UnplugCable),
-            Self::Loss => Some(Fault::LosePackets),
+            Self::Killed => Some(Incident::KillSpeaker),
+            Self::Deleted => Some(Incident::DeleteOwnerPod),
+            Self::Bystander => Some(Incident::DeleteOtherPod),
+            Self::Rollout => Some(Incident::RestartSpeakers),
+            Self::Planned => Some(Incident::ExcludeOwner),
+            Self::Power => Some(Incident::PowerOff),
+            Self::PowerWithoutApi => Some(Incident::PowerOffWithoutApi),
+            Self::Carrier => Some(Incident::UnplugCable),
+            Self::Loss => Some(Incident::LosePackets),
             Self::Applied | Self::Created => None,
         }
     }
@@ -91,12 +91,12 @@ fn main() -> Result<()> {
     let args = Args::parse();
     let cluster = set_up(&args)?;
     let address = announced_address(&cluster)?;
-    let wanted = |figure: &Figure| args.only.is_empty() || args.only.contains(figure);
-    for figure in Figure::value_variants().iter().copied().filter(wanted) {
-        match figure.fault() {
-            Some(Fault::UnplugCable) if !args.split => println!("{figure:?}: skipped, needs --split"),
-            Some(fault) => measure(&cluster, fault, args.rounds, address),
-            None if figure == Figure::Applied => time_to_first_answer::after_apply(&cluster, args.rounds)?,
+    let wanted = |figure: &FailoverFigure| args.only.is_empty() || args.only.contains(figure);
+    for figure in FailoverFigure::value_variants().iter().copied().filter(wanted) {
+        match figure.incident() {
+            Some(Incident::UnplugCable) if !args.split => println!("{figure:?}: skipped, needs --split"),
+            Some(incident) => measure(&cluster, incident, args.rounds, address),
+            None if figure == FailoverFigure::Applied => time_to_first_answer::after_apply(&cluster, args.rounds)?,
             None => time_to_first_answer::after_request(&cluster, args.rounds)?,
         }
     }
@@ -141,29 +141,29 @@ fn announced_address(cluster: &Cluster) -> Result<IpAddr> {
     Ok(address.parse()?)
 }
 
-/// Injects a fault several times, and prints each disruption and a summary.
-fn measure(cluster: &Cluster, fault: Fault, rounds: usize, address: IpAddr) {
+/// Causes an incident several times, and prints each disruption and a summary.
+fn measure(cluster: &Cluster, incident: Incident, rounds: usize, address: IpAddr) {
     let mut disruptions = Vec::new();
     for _ in 0..rounds {
-        match Round::new(cluster, fault, address).and_then(|round| round.run()) {
+        match Round::new(cluster, incident, address).and_then(|round| round.run()) {
             Ok((disruption, owner)) => {
-                println!("{}: {disruption}, {owner}", fault.name());
+                println!("{}: {disruption}, {owner}", incident.name());
                 disruptions.push(disruption);
             }
-            Err(error) => println!("{}: this round failed: {error:#}", fault.name()),
+            Err(error) => println!("{}: this round failed: {error:#}", incident.name()),
         }
     }
-    print_summary(fault, &disruptions);
+    print_summary(incident, &disruptions);
 }
 
-fn print_summary(fault: Fault, all: &[Disruption]) {
+fn print_summary(incident: Incident, all: &[Disruption]) {
     let gap = |of: fn(&Disruption) -> Duration| in_ms(all.iter().map(of).collect());
     let sum = |of: fn(&Disruption) -> usize| all.iter().map(of).sum::<usize>();
     println!(
         "{}, {} rounds: longest gap between UDP answers {}; between ARP answers {}; longest run of unanswered ARP requests {}; \
          {} of {} ARP requests unanswered; answers from at most {} MACs; {} connections broken; \
          {} of {} attempts to connect failed",
-        fault.name(),
+        incident.name(),
         all.len(),
         gap(|disruption| disruption.udp_gap),
         gap(|disruption| disruption.arp_gap),

@@ -1,4 +1,4 @@
-//! What a client on the LAN notices while a fault happens: gaps between answers, broken
+//! What a client on the LAN notices while an incident happens: gaps between answers, broken
 //! connections and failed attempts to connect.
 
 mod arp;
@@ -24,7 +24,7 @@ pub(crate) use first_answer::{FirstAnswer, first_answer};
 /// Interval between two requests of a kind.
 const INTERVAL: Duration = Duration::from_millis(5);
 
-/// Time between the first request and the fault, so that a gap has a beginning.
+/// Time between the first request and the incident, so that a gap has a beginning.
 const LEAD: Duration = Duration::from_millis(500);
 
 /// A number of tries, and how many of them failed.
@@ -40,7 +40,7 @@ impl fmt::Display for Tally {
     }
 }
 
-/// What a client noticed of a fault.
+/// What a client noticed of an incident.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Disruption {
     /// The longest time between two UDP answers. Each request has its own source port.
@@ -53,7 +53,7 @@ pub(crate) struct Disruption {
     pub(crate) arp_requests: Tally,
     /// How many MACs answered the ARP requests.
     pub(crate) macs: usize,
-    /// How many connections that were open before the fault broke.
+    /// How many connections that were open before the incident broke.
     pub(crate) broken_connections: usize,
     /// Attempts to connect.
     pub(crate) attempts: Tally,
@@ -82,15 +82,15 @@ pub(crate) struct Probe<'a> {
     /// Its network namespace.
     pub(crate) client: &'a Netns,
     pub(crate) address: IpAddr,
-    /// Number of connections to open before the fault.
+    /// Number of connections to open before the incident.
     pub(crate) connections: usize,
-    /// How long to go on after the fault.
+    /// How long to go on after the incident.
     pub(crate) after: Duration,
 }
 
 impl Probe<'_> {
-    /// Observes the address while `fault` runs.
-    pub(crate) fn observe(&self, fault: impl FnOnce() -> Result<()>) -> Result<Disruption> {
+    /// Observes the address while `incident` runs.
+    pub(crate) fn observe(&self, incident: impl FnOnce() -> Result<()>) -> Result<Disruption> {
         let (client, address) = (self.client, self.address);
         let stop = AtomicBool::new(false);
         let mac = lan_mac(client)?;
@@ -105,7 +105,7 @@ impl Probe<'_> {
                 .map(|stream| scope.spawn(move || tcp::breaks(stream, stop)))
                 .collect();
             thread::sleep(LEAD);
-            let outcome = fault();
+            let outcome = incident();
             thread::sleep(self.after);
             stop.store(true, Ordering::Relaxed);
             let broken = connections

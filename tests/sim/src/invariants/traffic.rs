@@ -14,7 +14,7 @@ const BASE_LIMIT: u64 = 600;
 const LIMIT_PER_NODE: u64 = 120;
 
 #[derive(Debug)]
-pub(super) struct Traffic {
+pub(super) struct PacketCount {
     /// The most packets of one node in one interval so far.
     pub(super) max: u64,
     counted_at: Instant,
@@ -22,7 +22,7 @@ pub(super) struct Traffic {
     totals: Vec<u64>,
 }
 
-impl Traffic {
+impl PacketCount {
     pub(super) const fn new(now: Instant) -> Self {
         Self {
             max: 0,

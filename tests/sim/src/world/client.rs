@@ -24,7 +24,7 @@ const CLIENT_V6: Ipv6Addr = Ipv6Addr::new(0xfe80, 0, 0, 0, 0, 0, 0xffff, 1);
 
 /// A host on the LAN that uses the addresses.
 #[derive(Debug, Default)]
-pub struct Client {
+pub struct LanClient {
     /// Its part of the LAN.
     pub lan_part: u8,
     /// Its neighbour table: the MAC that it sends to, by address.
@@ -41,7 +41,7 @@ struct Advertised {
     solicited: bool,
 }
 
-impl Client {
+impl LanClient {
     /// Updates the neighbour table from a frame. Frames about other than Service addresses do
     /// nothing.
     pub(super) fn receive(&mut self, frame: &[u8], snapshot: &Facts) {

@@ -1,4 +1,4 @@
-//! The faults, and how one is injected, observed from a client and repaired.
+//! The incidents: how each is caused, observed from a client, and repaired.
 
 use std::{net::IpAddr, thread, time::Duration};
 
@@ -18,12 +18,12 @@ const SPEAKERS: &str = "daemonset/lodestone-speaker";
 /// Enough HTTP requests that every pod of the Service receives some.
 const ENOUGH_FOR_ALL_PODS: usize = 40;
 
-/// How many connections are open during a fault.
+/// How many connections are open during an incident.
 const CONNECTIONS: usize = 50;
 
-/// A fault, as seen from the owner of the address.
+/// What happens to the owner of the address, or to the cluster around it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Fault {
+pub(crate) enum Incident {
     KillSpeaker,
     DeleteOwnerPod,
     DeleteOtherPod,
@@ -35,7 +35,7 @@ pub(crate) enum Fault {
     LosePackets,
 }
 
-impl Fault {
+impl Incident {
     pub(crate) const fn name(self) -> &'static str {
         match self {
             Self::KillSpeaker => "owner's speaker killed",
@@ -59,7 +59,7 @@ impl Fault {
         }
     }
 
-    /// Returns how long the client observes the address after the fault was injected.
+    /// Returns how long the client observes the address after the incident began.
     const fn observed_after(self) -> Duration {
         Duration::from_secs(match self {
             Self::PowerOff | Self::PowerOffWithoutApi | Self::UnplugCable => 3,
@@ -69,37 +69,37 @@ impl Fault {
     }
 }
 
-/// One measurement: the fault hits the node that owned `address` when the round began.
+/// One measurement: the incident hits the node that owned `address` when the round began.
 pub(crate) struct Round<'a> {
     cluster: &'a Cluster,
-    fault: Fault,
+    incident: Incident,
     address: IpAddr,
     owner: String,
-    /// The speaker's pod that the fault concerns.
+    /// The speaker's pod that the incident concerns.
     pod: String,
 }
 
 impl<'a> Round<'a> {
     /// Finds the present owner.
-    pub(crate) fn new(cluster: &'a Cluster, fault: Fault, address: IpAddr) -> Result<Self> {
+    pub(crate) fn new(cluster: &'a Cluster, incident: Incident, address: IpAddr) -> Result<Self> {
         let owner = cluster.owner_of(&address.to_string())?;
         let nodes = cluster.spec().nodes();
         let other = nodes.iter().rfind(|node| **node != owner);
-        let node = other.filter(|_| fault == Fault::DeleteOtherPod).unwrap_or(&owner);
+        let node = other.filter(|_| incident == Incident::DeleteOtherPod).unwrap_or(&owner);
         let pod = cluster.pod_of("speaker", Some(node))?;
         Ok(Self {
             cluster,
-            fault,
+            incident,
             address,
             owner,
             pod,
         })
     }
 
-    /// Injects the fault, repairs it, and waits until the cluster is as before. Returns what the
+    /// Causes the incident, repairs it, and waits until the cluster is as before. Returns what the
     /// client noticed, and a text about the owner.
     pub(crate) fn run(&self) -> Result<(Disruption, String)> {
-        if self.fault == Fault::PowerOffWithoutApi {
+        if self.incident == Incident::PowerOffWithoutApi {
             self.cluster.stop_api_server()?;
             thread::sleep(Duration::from_secs(2));
         }
@@ -107,11 +107,11 @@ impl<'a> Round<'a> {
         let probe = Probe {
             client: &client,
             address: self.address,
-            connections: self.fault.connections(),
-            after: self.fault.observed_after(),
+            connections: self.incident.connections(),
+            after: self.incident.observed_after(),
         };
-        let disruption = probe.observe(|| self.inject())?;
-        if self.fault == Fault::PowerOffWithoutApi {
+        let disruption = probe.observe(|| self.cause())?;
+        if self.incident == Incident::PowerOffWithoutApi {
             self.cluster.start_api_server()?;
         }
         let new = self.cluster.owner_of(&self.address.to_string())?;
@@ -125,23 +125,23 @@ impl<'a> Round<'a> {
         Ok((disruption, owner))
     }
 
-    fn inject(&self) -> Result<()> {
-        match self.fault {
-            Fault::KillSpeaker => {
+    fn cause(&self) -> Result<()> {
+        match self.incident {
+            Incident::KillSpeaker => {
                 self.cluster.process_of_pod(NAMESPACE, &self.pod)?.kill();
                 Ok(())
             }
-            Fault::DeleteOwnerPod | Fault::DeleteOtherPod => {
+            Incident::DeleteOwnerPod | Incident::DeleteOtherPod => {
                 self.kubectl(&["-n", NAMESPACE, "delete", "pod", &self.pod, "--wait=false"])
             }
-            Fault::RestartSpeakers => {
+            Incident::RestartSpeakers => {
                 self.kubectl(&["-n", NAMESPACE, "rollout", "restart", SPEAKERS])?;
                 self.kubectl(&["-n", NAMESPACE, "rollout", "status", SPEAKERS, "--timeout=180s"])
             }
-            Fault::ExcludeOwner => self.kubectl(&["label", "node", &self.owner, &format!("{EXCLUDE_LABEL}=")]),
-            Fault::PowerOff | Fault::PowerOffWithoutApi => self.cluster.power_off(&self.owner),
-            Fault::UnplugCable => self.cluster.plug(&self.owner, false),
-            Fault::LosePackets => self.lose_packets(),
+            Incident::ExcludeOwner => self.kubectl(&["label", "node", &self.owner, &format!("{EXCLUDE_LABEL}=")]),
+            Incident::PowerOff | Incident::PowerOffWithoutApi => self.cluster.power_off(&self.owner),
+            Incident::UnplugCable => self.cluster.plug(&self.owner, false),
+            Incident::LosePackets => self.lose_packets(),
         }
     }
 
@@ -155,14 +155,16 @@ impl<'a> Round<'a> {
     }
 
     fn repair(&self) -> Result<()> {
-        match self.fault {
-            Fault::PowerOff | Fault::PowerOffWithoutApi => self.cluster.bring_back(&self.owner),
-            Fault::UnplugCable => self.cluster.plug(&self.owner, true),
-            Fault::ExcludeOwner => self.kubectl(&["label", "node", &self.owner, &format!("{EXCLUDE_LABEL}-")]),
+        match self.incident {
+            Incident::PowerOff | Incident::PowerOffWithoutApi => self.cluster.bring_back(&self.owner),
+            Incident::UnplugCable => self.cluster.plug(&self.owner, true),
+            Incident::ExcludeOwner => self.kubectl(&["label", "node", &self.owner, &format!("{EXCLUDE_LABEL}-")]),
             // A new pod starts at once. A container that was killed often would wait in kubelet's
             // restart back-off.
-            Fault::KillSpeaker => self.kubectl(&["-n", NAMESPACE, "delete", "pod", &self.pod]),
-            Fault::DeleteOwnerPod | Fault::DeleteOtherPod | Fault::RestartSpeakers | Fault::LosePackets => Ok(()),
+            Incident::KillSpeaker => self.kubectl(&["-n", NAMESPACE, "delete", "pod", &self.pod]),
+            Incident::DeleteOwnerPod | Incident::DeleteOtherPod | Incident::RestartSpeakers | Incident::LosePackets => {
+                Ok(())
+            }
         }
     }
 
