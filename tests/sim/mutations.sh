@@ -56,20 +56,21 @@ mutate() { # NAME OLD NEW
 failed=0
 # Two claims of one epoch are not settled by the election order.
 mutate equal-epochs-not-settled \
-  '|| (claim.epoch == known.epoch && comes_first(claim.address, node, &known.node))' '' || failed=1
+  'claim.epoch == known.epoch && ranks_before(claim.address, node, &known.node)' 'false' || failed=1
 # A new owner does not raise the epoch.
 mutate takeover-keeps-epoch \
-  '.saturating_add(1)' '' || failed=1
+  'record.epoch.next()' 'record.epoch' || failed=1
 # A failed peer loses its addresses without a reachability check.
 mutate takeover-without-reachability-check \
-  ' && self.found(now, &node) == Found::Gone' '' || failed=1
+  ' && reachability() == Reachability::NodeDown' '' || failed=1
 # A deputy answers with its own MAC instead of the owner's.
 mutate deputy-uses-own-mac \
-  '(*mac).into()' '{ let _ = mac; port.mac }' || failed=1
+  '*mac' '{ let _ = mac; port.mac }' || failed=1
 # A peer without reachable watchers is treated as failed although it was just heard directly.
 mutate unwatched-peer-not-spared \
   '|heard| now < *heard + SPARED' '|_| false' || failed=1
 # A node that does not watch a peer checks it over the node network although the peer has a LAN.
 mutate check-over-node-network \
-  '|(_, network)| !self.is_node_network(node, network)' '|_| self.peers.has_lan(node)' || failed=1
+  'pairs.iter().any(|(_, network)| !self.is_node_network(node, network))' \
+  'self.peers().session(node).is_some_and(|session| session.lan.expected)' || failed=1
 exit $failed

@@ -41,6 +41,7 @@ pub async fn admin_client(cluster: &Cluster) -> Result<Client> {
 }
 
 /// Records when each Service was first seen with an address.
+#[derive(Debug)]
 pub struct AddressWatch {
     first_seen: watch::Receiver<Arc<HashMap<String, Instant>>>,
     _task: Task,

@@ -1,7 +1,8 @@
 //! Packet sockets on the LAN interface of a host of the test cluster.
 
 use anyhow::{Context, Result};
-use lodestone_speaker::{core::Interface, net::frames::FrameSockets};
+use lodestone_speaker::net::frame_sockets::FrameSockets;
+use lodestone_speaker_core::{Interface, InterfaceIndex};
 use lodestone_tests::Netns;
 use pnet_base::MacAddr;
 
@@ -11,7 +12,7 @@ const INTERFACE: &str = "eth0";
 /// Opens sockets on the LAN interface, whose MAC is `mac`. Returns them with the interface index.
 ///
 /// Call this inside the host's network namespace and inside a Tokio runtime.
-pub fn open_sockets(mac: MacAddr) -> Result<(FrameSockets, u32)> {
+pub fn open_sockets(mac: MacAddr) -> Result<(FrameSockets, InterfaceIndex)> {
     let index = interface_index()?;
     let interface = Interface {
         index,
@@ -43,12 +44,12 @@ pub fn single_thread_runtime() -> Result<tokio::runtime::Runtime> {
 }
 
 /// Returns the index of the LAN interface in the network namespace of this thread.
-fn interface_index() -> Result<u32> {
+fn interface_index() -> Result<InterfaceIndex> {
     let text = std::fs::read_to_string("/proc/thread-self/net/dev_mcast")?;
     let index = text.lines().find_map(|line| {
         let mut words = line.split_whitespace();
         let (index, name) = (words.next()?, words.next()?);
-        (name == INTERFACE).then(|| index.parse().ok())?
+        (name == INTERFACE).then(|| index.parse().ok().map(InterfaceIndex))?
     });
     index.with_context(|| format!("no interface {INTERFACE} in this network namespace"))
 }

@@ -5,9 +5,9 @@ mod fault;
 
 use std::{fmt, io::Write, time::Duration};
 
-use lodestone_speaker::core::{
+use lodestone_speaker_core::{
     Settings,
-    settings::{Caretaker, Ownership},
+    settings::{DeputyMode, OwnershipMode},
 };
 use rand::{RngExt, SeedableRng, rngs::StdRng, seq::IndexedRandom};
 
@@ -80,7 +80,7 @@ impl Scenario {
         let mut random = StdRng::seed_from_u64(seed);
         let spec = choose_spec(&mut random, seed);
         let steps = vec![format!("{spec:?}")];
-        let has_no_deputies = spec.settings.caretaker == Caretaker::Off;
+        let has_no_deputies = spec.settings.deputy == DeputyMode::Off;
         let mut world = World::new(spec);
         world.record = options.record;
         world.lan.jitter = Duration::from_micros(random.random_range(0..3000));
@@ -133,13 +133,18 @@ impl Scenario {
 /// Chooses a cluster. Most are small, so that a seed takes milliseconds.
 fn choose_spec(random: &mut StdRng, seed: u64) -> WorldSpec {
     let settings = Settings {
-        caretaker: *[Caretaker::Doubt, Caretaker::Doubt, Caretaker::Always, Caretaker::Off]
-            .choose(random)
-            .unwrap_or(&Caretaker::Doubt),
+        deputy: *[
+            DeputyMode::OnSuspect,
+            DeputyMode::OnSuspect,
+            DeputyMode::Always,
+            DeputyMode::Off,
+        ]
+        .choose(random)
+        .unwrap_or(&DeputyMode::OnSuspect),
         ownership: if random.random_bool(0.2) {
-            Ownership::Hash
+            OwnershipMode::Hash
         } else {
-            Ownership::Sticky
+            OwnershipMode::Sticky
         },
         ..Settings::default()
     };

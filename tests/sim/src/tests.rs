@@ -8,7 +8,7 @@ mod traffic;
 
 use std::time::Duration;
 
-use lodestone_speaker::core::Settings;
+use lodestone_speaker_core::Settings;
 
 use crate::{World, WorldSpec};
 

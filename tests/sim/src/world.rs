@@ -22,7 +22,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use lodestone_speaker::{core::Facts, wire::message::NodeName};
+use lodestone_speaker_core::{ClusterSnapshot, NodeName, testing};
 use rand::{SeedableRng, rngs::StdRng};
 
 use crate::link_conditions::LinkConditions;
@@ -44,7 +44,7 @@ pub struct World {
     /// The nodes, by index.
     pub nodes: Vec<SimNode>,
     /// The content of the API server. Speakers see a change after [`World::publish_snapshot`].
-    pub snapshot: Facts,
+    pub snapshot: ClusterSnapshot,
     /// Conditions of the LAN.
     pub lan: LinkConditions,
     /// Conditions of the node network.
@@ -62,11 +62,20 @@ pub struct World {
     bursts: SegmentTimes,
 }
 
+impl std::fmt::Debug for World {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("World")
+            .field("now", &self.now)
+            .field("nodes", &self.nodes)
+            .finish_non_exhaustive()
+    }
+}
+
 impl World {
     /// Returns a cluster whose speakers have just been started.
     #[must_use]
     pub fn new(spec: WorldSpec) -> Self {
-        let now = lodestone_daemon::clock::now();
+        let now = testing::start();
         let names: Vec<NodeName> = (0..spec.nodes).map(|index| format!("node-{index}").into()).collect();
         let mut world = Self {
             now,

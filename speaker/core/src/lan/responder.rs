@@ -116,7 +116,7 @@ impl Lan {
         }
         let duty = self.duties.get(&address)?;
         let (port, mac) = duty.ports.iter().find(|(port, _)| port.index == interface)?;
-        // mutation: deputy-answers-with-its-own-mac
+        // mutation: deputy-uses-own-mac
         Some((port, *mac))
     }
 

@@ -127,7 +127,7 @@ impl<'a> View<'a> {
     pub(crate) fn facing_on_lan(&self, node: &NodeName) -> Vec<(InterfacePort, &'a Network)> {
         let mut pairs = self.facing(node);
         // Whether this node watches the peer or not: in a large cluster the deputies do not.
-        // mutation: node-network-counts
+        // mutation: check-over-node-network
         let has_lan = pairs.iter().any(|(_, network)| !self.is_node_network(node, network));
         if has_lan {
             pairs.retain(|(_, network)| !self.is_node_network(node, network));

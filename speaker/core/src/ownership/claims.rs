@@ -124,7 +124,7 @@ impl Claims {
     /// Claims `address` for `node`, with a higher epoch than any claim before.
     pub(crate) fn take(&mut self, now: Instant, node: &NodeName, address: IpAddr, tentative: bool) -> Epoch {
         let before = self.records.get(&address);
-        // mutation: epoch-not-raised
+        // mutation: takeover-keeps-epoch
         let epoch = before.map_or(Epoch::FIRST, |record| record.epoch.next());
         let claim = Claim {
             address,

@@ -199,7 +199,7 @@ fn owner_by_phase(view: &View<'_>, record: &ClaimRecord, phase: Phase, relayed: 
         return Owner::Present(node.clone());
     }
     let reachability = || view.reachability(node);
-    // mutation: failure-without-reachability-check
+    // mutation: takeover-without-reachability-check
     if failed_since.is_some() && reachability() == Reachability::NodeDown {
         return Owner::None(Cause::NodeDown);
     }

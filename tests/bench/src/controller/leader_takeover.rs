@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 use lodestone_bench::load::{AddressWatch, create_services, delete_services};
-use lodestone_daemon::clock;
+use lodestone_runtime::clock;
 use lodestone_tests::NAMESPACE;
 use tokio::time::sleep;
 

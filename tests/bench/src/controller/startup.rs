@@ -7,7 +7,7 @@ use lodestone_bench::{
     load::{AddressWatch, create_services, delete_services},
     statistics::percentile,
 };
-use lodestone_daemon::clock;
+use lodestone_runtime::clock;
 use tokio::time::sleep;
 
 use crate::{

@@ -12,8 +12,8 @@ use std::{
 
 use anyhow::{Context, Result, anyhow};
 use lodestone_bench::packet_sockets::{lan_mac, open_sockets, single_thread_runtime};
-use lodestone_daemon::clock;
-use lodestone_speaker::wire::arp;
+use lodestone_runtime::clock;
+use lodestone_speaker_core::wire::arp;
 use lodestone_tests::Netns;
 use nix::{
     poll::{PollFd, PollFlags, PollTimeout, poll},
@@ -57,9 +57,9 @@ fn respond(mac: MacAddr, target: Ipv4Addr, longest: Duration, stop: &AtomicBool)
             PollTimeout::from(100_u8),
         )?;
         while let Ok(length) = Read::read(&mut &*socket, &mut buffer) {
-            let packet = arp::Packet::read(buffer.get(..length).unwrap_or_default());
+            let packet = arp::ArpPacket::parse(buffer.get(..length).unwrap_or_default());
             if let Some(packet) = packet.filter(|packet| !packet.reply && packet.target == target) {
-                socket.send(&packet.answer(mac, mac))?;
+                socket.send(&packet.reply(mac, mac))?;
             }
         }
     }

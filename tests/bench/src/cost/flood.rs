@@ -8,8 +8,8 @@ use std::{
 
 use anyhow::{Context, Result};
 use lodestone_bench::packet_sockets::{lan_mac, open_sockets, single_thread_runtime};
-use lodestone_daemon::clock;
-use lodestone_speaker::wire::arp;
+use lodestone_runtime::clock;
+use lodestone_speaker_core::wire::arp;
 use lodestone_tests::Netns;
 use pnet_base::MacAddr;
 

@@ -6,7 +6,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use lodestone_speaker::core::speaker::Cause;
+use lodestone_speaker_core::Cause;
 
 use crate::world::{Observed, Takeover, World};
 
@@ -110,7 +110,7 @@ impl Moves {
 /// Within this time after a node was impaired, the others notice and take over.
 const fn detection_window(cause: &Cause) -> Duration {
     match cause {
-        Cause::SpeakerAway => Duration::from_secs(2),
+        Cause::SpeakerDown => Duration::from_secs(2),
         _ => Duration::from_millis(2500),
     }
 }

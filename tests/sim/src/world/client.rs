@@ -5,8 +5,8 @@ use std::{
     net::{IpAddr, Ipv4Addr, Ipv6Addr},
 };
 
-use lodestone_speaker::{
-    core::Facts,
+use lodestone_speaker_core::{
+    ClusterSnapshot,
     wire::{arp, ndp},
 };
 use pnet_base::MacAddr;
@@ -44,7 +44,7 @@ struct Advertised {
 impl LanClient {
     /// Updates the neighbour table from a frame. Frames about other than Service addresses do
     /// nothing.
-    pub(super) fn receive(&mut self, frame: &[u8], snapshot: &Facts) {
+    pub(super) fn receive(&mut self, frame: &[u8], snapshot: &ClusterSnapshot) {
         let Some(advertised) = read(frame) else { return };
         let Advertised {
             address,
@@ -66,14 +66,14 @@ impl LanClient {
 }
 
 fn read(frame: &[u8]) -> Option<Advertised> {
-    if let Some(packet) = arp::Packet::read(frame) {
+    if let Some(packet) = arp::ArpPacket::parse(frame) {
         return Some(Advertised {
             address: packet.sender.into(),
             mac: packet.sender_mac,
             solicited: packet.reply && packet.destination == CLIENT_MAC,
         });
     }
-    let Some(ndp::Packet::Advertisement(packet)) = ndp::Packet::read(frame) else {
+    let Some(ndp::NdpPacket::Advertisement(packet)) = ndp::NdpPacket::parse(frame) else {
         return None;
     };
     Some(Advertised {
@@ -89,7 +89,7 @@ impl World {
         self.client.answers.remove(&address);
         let frame = match address {
             IpAddr::V4(v4) => arp::request(CLIENT_MAC, CLIENT_V4, v4).into(),
-            IpAddr::V6(v6) => ndp::solicit(CLIENT_MAC, Some(CLIENT_V6), v6),
+            IpAddr::V6(v6) => ndp::solicitation(CLIENT_MAC, Some(CLIENT_V6), v6),
         };
         self.carry_to_nodes(SimSegment::Lan, self.client.lan_part, None, &frame);
     }

@@ -2,8 +2,8 @@
 
 use std::{net::IpAddr, time::Duration};
 
-use lodestone_speaker::{
-    core::Output,
+use lodestone_speaker_core::{
+    Output,
     wire::message::{Datagram, Message, NodeName},
 };
 use rand::RngExt;
@@ -103,8 +103,9 @@ impl World {
             match output {
                 Output::Send { to, address, message } => self.send_datagram(index, &to, address, message),
                 Output::Frame { interface, frame } => self.send_frame(index, interface, frame),
-                Output::Boot(boot) => self.nodes[index].boot = boot + 1,
-                Output::Happening(event) => self.observed.push(Observed {
+                Output::SendHeartbeat { to, address } => self.send_datagram(index, &to, address, Message::Heartbeat),
+                Output::BootId(boot) => self.nodes[index].boot = boot.next(),
+                Output::Event(event) => self.observed.push(Observed {
                     at: self.now,
                     node: index,
                     event,

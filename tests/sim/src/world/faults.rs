@@ -22,7 +22,7 @@ impl World {
         let interfaces = self.interfaces(index);
         let node = &mut self.nodes[index];
         let speaker = SpeakerProcess::start(self.now, node.name.clone(), self.spec.settings, interfaces);
-        node.boot += BOOT_STEP;
+        node.boot.0 += BOOT_STEP;
         node.sequence = 0;
         node.frozen = false;
         node.pending.clear();
@@ -56,7 +56,7 @@ impl World {
     /// Sets the clock of a node to a time before its last start.
     pub fn set_clock_back(&mut self, index: usize) {
         let node = &mut self.nodes[index];
-        node.boot = node.boot.saturating_sub(BOOT_STEP + 1);
+        node.boot.0 = node.boot.0.saturating_sub(BOOT_STEP + 1);
     }
 
     /// Sets whether the LAN interface of a node has a carrier.

@@ -5,7 +5,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use lodestone_speaker::{core::Interface, wire::arp};
+use lodestone_speaker_core::{Interface, InterfaceIndex, wire::arp};
 use pnet_base::MacAddr;
 use rand::RngExt;
 use serde_json::json;
@@ -15,6 +15,9 @@ use super::{
     client::CLIENT_MAC,
     schedule::{Delivery, NodeInput},
 };
+
+/// The interface on the LAN, on every node.
+const LAN_INTERFACE: InterfaceIndex = InterfaceIndex(2);
 
 /// A layer-2 network that connects all nodes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -27,14 +30,14 @@ pub(super) enum SimSegment {
 
 impl SimSegment {
     /// Returns the index of the interface on this segment, the same on every node.
-    pub(super) const fn interface(self) -> u32 {
+    pub(super) const fn interface(self) -> InterfaceIndex {
         match self {
-            Self::Lan => 2,
-            Self::NodeNetwork => 3,
+            Self::Lan => LAN_INTERFACE,
+            Self::NodeNetwork => InterfaceIndex(3),
         }
     }
 
-    pub(super) const fn of_interface(index: u32) -> Self {
+    pub(super) fn of_interface(index: InterfaceIndex) -> Self {
         if index == Self::Lan.interface() {
             Self::Lan
         } else {
@@ -77,7 +80,7 @@ impl World {
             let number = segment.interface();
             let addresses = [
                 format!("{}/16", address_on(index, segment)),
-                format!("fe80::{number:x}:{:x}/64", index + 1),
+                format!("fe80::{:x}:{:x}/64", number.0, index + 1),
             ];
             Interface {
                 index: number,
@@ -110,12 +113,16 @@ impl World {
     }
 
     /// Sends a frame of a node.
-    pub(super) fn send_frame(&mut self, index: usize, interface: u32, frame: Vec<u8>) {
+    pub(super) fn send_frame(&mut self, index: usize, interface: InterfaceIndex, frame: Vec<u8>) {
         let segment = SimSegment::of_interface(interface);
         let Some(part) = self.nodes[index].sends_to(segment) else {
             return;
         };
-        self.write_record("frame", index, || json!({"interface": interface, "bytes": hex(&frame)}));
+        self.write_record(
+            "frame",
+            index,
+            || json!({"interface": interface.0, "bytes": hex(&frame)}),
+        );
         self.carry_to_nodes(segment, part, Some(index), &frame);
         if segment == SimSegment::Lan && self.client.lan_part == part && is_for(&frame, CLIENT_MAC) {
             for latency in self.arrivals(segment) {
@@ -145,12 +152,12 @@ impl World {
     }
 
     /// Lets the kernel of a node answer an ARP request for the node's own address.
-    pub(super) fn kernel_receives(&mut self, index: usize, interface: u32, frame: &[u8]) {
+    pub(super) fn kernel_receives(&mut self, index: usize, interface: InterfaceIndex, frame: &[u8]) {
         let segment = SimSegment::of_interface(interface);
         let (mac, own) = (mac(index, segment), address_on(index, segment));
-        let request = arp::Packet::read(frame).filter(|packet| !packet.reply && IpAddr::from(packet.target) == own);
+        let request = arp::ArpPacket::parse(frame).filter(|packet| !packet.reply && IpAddr::from(packet.target) == own);
         if let Some(request) = request {
-            self.send_frame(index, interface, request.answer(mac, mac).to_vec());
+            self.send_frame(index, interface, request.reply(mac, mac).to_vec());
         }
     }
 }

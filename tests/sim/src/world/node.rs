@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use lodestone_speaker::wire::message::NodeName;
+use lodestone_speaker_core::{BootId, NodeName};
 
 use super::{SpeakerProcess, network::SimSegment, schedule::NodeInput};
 
@@ -37,7 +37,7 @@ pub struct SimNode {
     pub sent: u64,
     /// Datagrams that its speaker has received.
     pub received: u64,
-    pub(super) boot: u64,
+    pub(super) boot: BootId,
     pub(super) sequence: u64,
     /// What arrived while the speaker was frozen.
     pub(super) pending: Vec<NodeInput>,
@@ -61,7 +61,7 @@ impl SimNode {
             sees_api: true,
             sent: 0,
             received: 0,
-            boot: 10 * BOOT_STEP,
+            boot: BootId(10 * BOOT_STEP),
             sequence: 0,
             pending: Vec::new(),
             timeout: None,

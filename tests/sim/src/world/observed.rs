@@ -2,10 +2,7 @@
 
 use std::{net::IpAddr, time::Instant};
 
-use lodestone_speaker::{
-    core::{Happening, speaker::Cause},
-    wire::message::NodeName,
-};
+use lodestone_speaker_core::{Cause, Event, NodeName};
 
 use super::World;
 
@@ -17,7 +14,7 @@ pub struct Observed {
     /// The index of the node whose speaker reported it.
     pub node: usize,
     /// The event.
-    pub event: Happening,
+    pub event: Event,
 }
 
 /// A node became the owner of an address.
@@ -36,7 +33,7 @@ impl Observed {
     #[must_use]
     pub const fn takeover(&self) -> Option<Takeover<'_>> {
         match &self.event {
-            Happening::Taken {
+            Event::Taken {
                 address, from, cause, ..
             } => Some(Takeover {
                 address: *address,

@@ -8,8 +8,8 @@ use std::{
     time::Instant,
 };
 
-use lodestone_speaker::{
-    core::Facts,
+use lodestone_speaker_core::{
+    ClusterSnapshot, InterfaceIndex,
     wire::message::{Datagram, NodeName},
 };
 
@@ -29,9 +29,9 @@ pub(super) enum NodeInput {
     /// `source` is the address of the sender.
     Datagram { source: IpAddr, datagram: Datagram },
     /// `interface` is its index.
-    Frame { interface: u32, frame: Vec<u8> },
+    Frame { interface: InterfaceIndex, frame: Vec<u8> },
     /// A new snapshot from the API server.
-    Snapshot(Arc<Facts>),
+    Snapshot(Arc<ClusterSnapshot>),
     /// ICMP port-unreachable from this node.
     PortUnreachable(NodeName),
 }

@@ -4,10 +4,7 @@
 
 use std::time::Instant;
 
-use lodestone_speaker::{
-    core::{Interface, Kind, Output, Settings, Speaker},
-    wire::message::NodeName,
-};
+use lodestone_speaker_core::{FrameKind, Interface, InterfaceIndex, NodeName, Output, Settings, Speaker};
 
 use super::schedule::NodeInput;
 
@@ -18,19 +15,19 @@ pub struct SpeakerProcess(Speaker);
 impl SpeakerProcess {
     pub(super) fn start(now: Instant, node: NodeName, settings: Settings, interfaces: Vec<Interface>) -> Self {
         let mut speaker = Speaker::new(now, node, settings);
-        speaker.interfaces(now, interfaces);
+        speaker.handle_interfaces(now, interfaces);
         Self(speaker)
     }
 
     /// Handles an input. Returns a frame to send at once in answer, and the interface for it.
-    pub(super) fn handle(&mut self, now: Instant, input: NodeInput) -> Option<(u32, Vec<u8>)> {
+    pub(super) fn handle(&mut self, now: Instant, input: NodeInput) -> Option<(InterfaceIndex, Vec<u8>)> {
         match input {
-            NodeInput::Timeout => self.0.turn(now),
-            NodeInput::Datagram { source, datagram } => self.0.datagram(now, source, datagram),
-            NodeInput::Snapshot(snapshot) => self.0.facts(now, snapshot),
-            NodeInput::PortUnreachable(node) => self.0.unreachable(now, &node),
+            NodeInput::Timeout => self.0.handle_timeout(now),
+            NodeInput::Datagram { source, datagram } => self.0.handle_datagram(now, source, datagram),
+            NodeInput::Snapshot(snapshot) => self.0.handle_snapshot(now, snapshot),
+            NodeInput::PortUnreachable(node) => self.0.handle_port_unreachable(now, &node),
             NodeInput::Frame { interface, frame } => {
-                let answer = self.0.frame(now, interface, kind_of(&frame), &frame);
+                let answer = self.0.handle_frame(now, interface, kind_of(&frame), &frame);
                 return answer.map(|answer| (interface, answer));
             }
         }
@@ -38,38 +35,38 @@ impl SpeakerProcess {
     }
 
     pub(super) fn handle_interfaces(&mut self, now: Instant, interfaces: Vec<Interface>) {
-        self.0.interfaces(now, interfaces);
+        self.0.handle_interfaces(now, interfaces);
     }
 
     pub(super) fn begin_shutdown(&mut self, now: Instant) {
-        self.0.leave(now);
+        self.0.begin_shutdown(now);
     }
 
     /// Whether the process may exit: deputies cover all its addresses.
     #[must_use]
     pub fn may_exit(&self) -> bool {
-        self.0.may_end()
+        self.0.may_stop()
     }
 
     pub(super) fn poll_output(&mut self) -> Option<Output> {
-        self.0.poll()
+        self.0.poll_output()
     }
 
     pub(super) fn next_timeout(&self) -> Option<Instant> {
-        self.0.next_deadline()
+        self.0.next_timeout()
     }
 
     /// Returns the speaker's state as JSON text.
     pub(crate) fn debug_state(&self, now: Instant) -> String {
-        self.0.describe(now).to_string()
+        serde_json::to_string(&self.0.debug_state(now)).unwrap_or_default()
     }
 }
 
 /// Returns the protocol of a frame by its EtherType.
-fn kind_of(frame: &[u8]) -> Kind {
+fn kind_of(frame: &[u8]) -> FrameKind {
     if frame.get(12) == Some(&0x86) {
-        Kind::Ndp
+        FrameKind::Ndp
     } else {
-        Kind::Arp
+        FrameKind::Arp
     }
 }

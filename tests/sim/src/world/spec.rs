@@ -1,6 +1,6 @@
 //! What a world consists of.
 
-use lodestone_speaker::core::Settings;
+use lodestone_speaker_core::Settings;
 
 /// Size, layout and settings of a world.
 #[derive(Clone, Debug)]

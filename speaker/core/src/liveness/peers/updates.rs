@@ -120,7 +120,7 @@ impl Peers {
     /// would flip its state and trigger a reply.
     pub(crate) fn set_unwatched(&mut self, now: Instant, node: &NodeName, unwatched: bool) {
         if let Some(session) = self.session_mut(node) {
-            // mutation: unwatched-not-spared
+            // mutation: unwatched-peer-not-spared
             session.heard_unwatched = session.heard_unwatched.filter(|heard| now < *heard + SPARED);
             let counts = unwatched && session.heard_unwatched.is_none();
             session.unwatched = counts.then(|| session.unwatched.unwrap_or(now));

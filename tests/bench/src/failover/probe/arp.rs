@@ -9,7 +9,7 @@ use std::{
 
 use anyhow::Result;
 use lodestone_bench::packet_sockets::single_thread_runtime;
-use lodestone_daemon::clock;
+use lodestone_runtime::clock;
 use pnet_base::MacAddr;
 
 use super::{Disruption, INTERVAL, Tally, arp_client::ArpClient};

@@ -4,10 +4,10 @@ use std::net::Ipv4Addr;
 
 use anyhow::Result;
 use lodestone_bench::packet_sockets::open_sockets;
-use lodestone_speaker::{
-    core::Kind,
-    net::frames::{FRAME, FrameSockets},
-    wire::arp,
+use lodestone_speaker::net::frame_sockets::{FRAME, FrameSockets};
+use lodestone_speaker_core::{
+    FrameKind, InterfaceIndex,
+    wire::arp::{self, ArpPacket},
 };
 use pnet_base::MacAddr;
 
@@ -17,7 +17,7 @@ const MAC_PREFIX: [u8; 2] = [2, 0xaa];
 /// Sends ARP requests, each from a MAC of its own, so that every answer identifies its request.
 pub(super) struct ArpClient {
     sockets: FrameSockets,
-    interface: u32,
+    interface: InterfaceIndex,
     mac: MacAddr,
     sender: Ipv4Addr,
     target: Ipv4Addr,
@@ -59,7 +59,7 @@ impl ArpClient {
         loop {
             let (_, kind, length) = self.sockets.receive(&mut self.buffer).await;
             let frame = self.buffer.get(..length).unwrap_or_default();
-            let packet = (kind == Kind::Arp).then(|| arp::Packet::read(frame)).flatten();
+            let packet = (kind == FrameKind::Arp).then(|| ArpPacket::parse(frame)).flatten();
             if let Some(packet) = packet.filter(|packet| packet.reply && packet.sender == self.target)
                 && let [first, second, a, b, c, d] = <[u8; 6]>::from(packet.destination)
                 && [first, second] == MAC_PREFIX

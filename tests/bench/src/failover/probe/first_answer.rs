@@ -8,7 +8,7 @@ use std::{
 
 use anyhow::Result;
 use lodestone_bench::packet_sockets::{lan_mac, single_thread_runtime};
-use lodestone_daemon::clock;
+use lodestone_runtime::clock;
 use lodestone_tests::Netns;
 use pnet_base::MacAddr;
 

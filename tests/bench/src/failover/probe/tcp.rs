@@ -9,7 +9,7 @@ use std::{
 };
 
 use anyhow::Result;
-use lodestone_daemon::clock;
+use lodestone_runtime::clock;
 
 use super::Tally;
 
