@@ -11,13 +11,13 @@ use clap::{
     builder::{PossibleValuesParser, TypedValueParser},
 };
 use lodestone_runtime::flags::CommonFlags;
-
-use crate::kubernetes::owner_pod::OwnerPod;
 use lodestone_speaker_core::{
     Settings,
-    node::interface_filter::{self, Pattern},
+    node::interface_filter::{self, InterfacePattern},
     settings::{DeputyMode, OwnershipMode},
 };
+
+use crate::kubernetes::owner_pod::OwnerPod;
 
 /// Announces the addresses of Services on the LAN, with one owner for each address.
 #[derive(Parser, Debug)]
@@ -63,8 +63,8 @@ pub struct SpeakerArgs {
 
     /// Never announce on interfaces whose names match this regular expression; may be repeated, and
     /// replaces MetalLB's list
-    #[arg(long, value_name = "REGEX", default_values = interface_filter::DEFAULT)]
-    pub(crate) exclude: Vec<Pattern>,
+    #[arg(long, value_name = "REGEX", default_values = interface_filter::DEFAULT_PATTERNS)]
+    pub(crate) exclude: Vec<InterfacePattern>,
 
     /// Port of the HTTP server for /metrics, on all addresses of the node; 0 disables it
     #[arg(long, default_value_t = 9120)]

@@ -12,12 +12,11 @@
 
 use std::{collections::BTreeSet, sync::Arc};
 
+use lodestone_speaker_core::{ClusterSnapshot, Event, OwnedAddress, node::preflight::Problem, wire::envelope::Key};
 use tokio::sync::{
     mpsc::{self, error::TrySendError},
     watch,
 };
-
-use lodestone_speaker_core::{ClusterSnapshot, Event, OwnedAddress, node::preflight::Problem, wire::envelope::Key};
 
 /// How many user events may wait. A node that takes over thousands of addresses at once sends one
 /// event for each, before the main thread can run.
@@ -118,7 +117,7 @@ mod tests {
     fn event(node: &str) -> Event {
         Event::Peer {
             node: node.into(),
-            silent: true,
+            failed: true,
         }
     }
 

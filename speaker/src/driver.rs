@@ -18,11 +18,11 @@ use std::thread;
 
 use anyhow::{Context, Result};
 use lodestone_runtime::admin::Query;
+use lodestone_speaker_core::{NodeName, Settings, node::interface_filter::InterfacePattern};
 use tokio::sync::{mpsc, oneshot};
 
 use crate::channels::DriverChannels;
 use driver_loop::DriverLoop;
-use lodestone_speaker_core::{Settings, node::interface_filter::Pattern, wire::message::NodeName};
 
 /// The thread drops the sender of its outcome only if it panics.
 const PANICKED: &str = "the driver panicked";
@@ -37,7 +37,7 @@ pub(crate) struct Driver {
     /// The settings of the core.
     pub(crate) settings: Settings,
     /// Interfaces on which nothing is ever announced.
-    pub(crate) exclude: Vec<Pattern>,
+    pub(crate) exclude: Vec<InterfacePattern>,
     /// The channels to the main thread.
     pub(crate) channels: DriverChannels,
     /// Requests for `/debug/state` and `/metrics`.

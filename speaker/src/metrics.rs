@@ -5,13 +5,12 @@
 
 use std::{net::IpAddr, sync::atomic::AtomicU64, time::Instant};
 
+use lodestone_speaker_core::Speaker;
 use prometheus_client::{
     encoding::{EncodeLabelSet, text::encode},
     metrics::{counter::Counter, family::Family, gauge::Gauge},
     registry::Registry,
 };
-
-use lodestone_speaker_core::Speaker;
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct AnnouncedLabels {
@@ -60,7 +59,7 @@ pub(crate) fn text(speaker: &Speaker, rejected: u64, now: Instant) -> String {
 
 fn register_announced(registry: &mut Registry, speaker: &Speaker) {
     let announced = Family::<AnnouncedLabels, Gauge>::default();
-    for owned in speaker.announced() {
+    for owned in speaker.announced_addresses() {
         for service in &owned.services {
             let labels = AnnouncedLabels {
                 service: service.to_string(),
@@ -101,7 +100,7 @@ fn register_configuration(registry: &mut Registry, speaker: &Speaker) {
 fn register_traffic(registry: &mut Registry, speaker: &Speaker) {
     type PerAddress = Family<AddressLabels, Gauge<u64, AtomicU64>>;
     let (requests, responses, gratuitous) = (PerAddress::default(), PerAddress::default(), PerAddress::default());
-    for (address, traffic) in &speaker.counts().traffic {
+    for (address, traffic) in &speaker.stats().traffic {
         let labels = |address: &IpAddr| AddressLabels {
             ip: address.to_string(),
         };
@@ -127,9 +126,9 @@ fn register_traffic(registry: &mut Registry, speaker: &Speaker) {
 }
 
 fn register_labelled_counters(registry: &mut Registry, speaker: &Speaker) {
-    let counts = speaker.counts();
+    let stats = speaker.stats();
     let taken = Family::<CauseLabels, Counter>::default();
-    for (cause, times) in &counts.taken {
+    for (cause, times) in &stats.taken {
         taken.get_or_create(&CauseLabels { cause }).inc_by(*times);
     }
     registry.register(
@@ -138,7 +137,7 @@ fn register_labelled_counters(registry: &mut Registry, speaker: &Speaker) {
         taken,
     );
     let malformed = Family::<ProtocolLabels, Counter>::default();
-    for (protocol, times) in ["arp", "ndp"].into_iter().zip(counts.malformed) {
+    for (protocol, times) in [("arp", stats.malformed.arp), ("ndp", stats.malformed.ndp)] {
         malformed.get_or_create(&ProtocolLabels { protocol }).inc_by(times);
     }
     registry.register(
@@ -149,20 +148,24 @@ fn register_labelled_counters(registry: &mut Registry, speaker: &Speaker) {
 }
 
 fn register_counters(registry: &mut Registry, speaker: &Speaker, rejected: u64) {
-    let counts = speaker.counts();
+    let stats = speaker.stats();
     for (name, help, value) in [
-        ("suspect", "Watched peers marked suspect", counts.doubts),
-        ("failed", "Watched peers marked failed", counts.suspicions),
-        ("reachability_checks", "Reachability checks begun", counts.checks),
+        ("suspect", "Watched peers marked suspect", stats.suspects),
+        ("failed", "Watched peers marked failed", stats.failures),
+        (
+            "reachability_checks",
+            "Reachability checks begun",
+            stats.reachability_checks,
+        ),
         (
             "deputy_activations",
             "Addresses that this node began to answer for as deputy",
-            counts.stood_in,
+            stats.deputy_activations,
         ),
         (
             "conflicts",
             "Conflicts with foreign hosts that use an address of this node",
-            speaker.conflicts(),
+            speaker.conflict_count(),
         ),
         (
             "refused_messages",
@@ -196,15 +199,15 @@ fn register_peers(registry: &mut Registry, speaker: &Speaker, now: Instant) {
 
 #[cfg(test)]
 mod tests {
-    use lodestone_speaker_core::{FrameKind, Settings, testing::announcing_speaker};
+    use lodestone_speaker_core::{FrameKind, InterfaceIndex, Settings, testing::announcing_speaker};
 
     use super::*;
 
     #[test]
     fn metrics_have_their_public_names_and_current_values() {
         let (mut speaker, now, request) = announcing_speaker();
-        assert!(speaker.handle_frame(now, 1, FrameKind::Arp, &request).is_some());
-        assert!(speaker.handle_frame(now, 1, FrameKind::Arp, &request[..20]).is_none());
+        assert!(speaker.handle_frame(now, InterfaceIndex(1), FrameKind::Arp, &request).is_some());
+        assert!(speaker.handle_frame(now, InterfaceIndex(1), FrameKind::Arp, &request[..20]).is_none());
         let text = text(&speaker, 3, now);
         for line in [
             "metallb_speaker_announced{service=\"n/192.0.2.1\",protocol=\"layer2\",node=\"a\",ip=\"192.0.2.1\"} 1",

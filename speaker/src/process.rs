@@ -11,7 +11,7 @@ use lodestone_runtime::{
     shutdown,
     task::{Task, spawn},
 };
-use lodestone_speaker_core::{Recorded, wire::message::NodeName};
+use lodestone_speaker_core::{NodeName, RecordedOwners};
 use tokio::sync::watch;
 
 use crate::{
@@ -136,7 +136,7 @@ async fn open_when_some<T>(mut receiver: watch::Receiver<Option<T>>, gate: Gate)
 
 /// Reads which node announced each Service before this speaker started. The core can do without it,
 /// so the speaker starts even if all tries fail.
-async fn read_recorded(client: &Client, namespace: &str) -> Recorded {
+async fn read_recorded(client: &Client, namespace: &str) -> RecordedOwners {
     for _ in 0..RECORDED_TRIES {
         match Reporter::recorded(client, namespace).await {
             Ok(recorded) => return recorded,

@@ -13,6 +13,7 @@ use lodestone_runtime::{
     clock,
     task::{Task, spawn},
 };
+use lodestone_speaker_core::{BootId, Event, Output, Speaker};
 use tokio::{
     sync::{mpsc, oneshot, watch},
     time::sleep_until,
@@ -32,7 +33,6 @@ use crate::{
         timerfd::DeadlineTimer,
     },
 };
-use lodestone_speaker_core::{Event, Output, Speaker, wire::message::Message};
 
 /// How long a speaker that shuts down waits for other speakers to cover its addresses.
 const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(2);
@@ -76,7 +76,7 @@ impl DriverLoop {
         let key = channels.keys.wait_for(Option::is_some).await.context("no key")?.clone();
         let key = key.context("no key")?;
         // The boot id must grow with each start. The wall clock does, unless somebody sets it back.
-        let peers = PeerSocket::open(port, key, node.clone(), clock::wall_nanoseconds())?;
+        let peers = PeerSocket::open(port, key, node.clone(), BootId(clock::wall_nanoseconds()))?;
         let (links_sender, links) = watch::channel(Links::default());
         let links_task = spawn(netlink::follow(links_sender, exclude));
         let lan = LanSockets::start().context("cannot start the thread for multicast groups")?;
@@ -228,18 +228,14 @@ impl DriverLoop {
 
     fn carry_out(&mut self, output: Output) {
         match output {
-            Output::Send {
-                to,
-                address,
-                message: Message::Heartbeat,
-            } => self.peers.send_heartbeat(to, address),
+            Output::SendHeartbeat { to, address } => self.peers.send_heartbeat(to, address),
             Output::Send { to, address, message } => self.peers.send(to, address, message),
-            Output::Boot(boot) => self.peers.raise_boot(boot),
+            Output::BootId(boot) => self.peers.raise_boot(boot),
             Output::Frame { interface, frame } => self.lan.send(interface, &frame),
             Output::Groups(groups) => self.lan.set_groups(groups),
             Output::Event(event) => {
                 match event {
-                    Event::StandsIn { .. } => tracing::debug!("{event}"),
+                    Event::Deputy { .. } => tracing::debug!("{event}"),
                     _ => tracing::info!("{event}"),
                 }
                 self.channels.user_events.send(event);

@@ -9,13 +9,13 @@ use std::{
 
 use futures::FutureExt;
 use lodestone_runtime::clock;
+use lodestone_speaker_core::{FrameKind, InterfaceIndex, Speaker};
 
 use crate::net::{
     frame_sockets::{FRAME, FrameSockets},
     multicast_groups::MulticastGroups,
     netlink::Links,
 };
-use lodestone_speaker_core::{FrameKind, Speaker};
 
 /// How long to wait before an interface is opened again after a failure.
 const RETRY: Duration = Duration::from_secs(1);
@@ -31,7 +31,7 @@ pub(super) struct LanSockets {
 /// A frame in the buffer of [`LanSockets`].
 #[derive(Clone, Copy, Debug)]
 pub(super) struct BufferedFrame {
-    interface: u32,
+    interface: InterfaceIndex,
     kind: FrameKind,
     length: usize,
 }
@@ -73,15 +73,15 @@ impl LanSockets {
     }
 
     /// Sends a frame. A frame that cannot be sent is lost, as it might be on the network.
-    pub(super) fn send(&self, interface: u32, frame: &[u8]) {
+    pub(super) fn send(&self, interface: InterfaceIndex, frame: &[u8]) {
         if let Err(error) = self.frames.send(interface, frame) {
             // The interface went down or away. Netlink is about to report that.
-            tracing::debug!(interface, %error, "cannot send a frame");
+            tracing::debug!(%interface, %error, "cannot send a frame");
         }
     }
 
     /// Joins these solicited-node groups and leaves all others.
-    pub(super) fn set_groups(&self, groups: BTreeSet<(u32, Ipv6Addr)>) {
+    pub(super) fn set_groups(&self, groups: BTreeSet<(InterfaceIndex, Ipv6Addr)>) {
         self.groups.set(groups);
     }
 

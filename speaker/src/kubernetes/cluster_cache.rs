@@ -9,12 +9,12 @@ use std::{
 use kube::ResourceExt;
 use lodestone_crds::{Config, Family, IPAddressPool, L2Advertisement, ObjectKey, Resources};
 use lodestone_runtime::k8s::watch::WatchEvent;
-
-use super::views::{AddressedService, SliceView};
 use lodestone_speaker_core::{
-    cluster_snapshot::{ClusterSnapshot, Endpoints, Node, Recorded, ServiceOnAddress},
+    cluster_snapshot::{ClusterSnapshot, Endpoints, Node, RecordedOwners, ServiceOnAddress},
     wire::message::NodeName,
 };
+
+use super::views::{AddressedService, SliceView};
 
 /// A Service of this load balancer with its UID; `None` if the Service is of no interest.
 pub(super) type ServiceWithUid = Option<(AddressedService, String)>;
@@ -91,7 +91,7 @@ pub(super) struct ClusterCache {
     /// Whether nodes with the label `exclude-from-external-load-balancers` may announce.
     ignore_exclude_label: bool,
     /// Which nodes announced each Service before this speaker started.
-    recorded: Recorded,
+    recorded: RecordedOwners,
     services: BTreeMap<ObjectKey, AddressedService>,
     slices: BTreeMap<ObjectKey, SliceView>,
     nodes: BTreeMap<NodeName, Node>,
@@ -105,7 +105,7 @@ pub(super) struct ClusterCache {
 
 impl ClusterCache {
     /// Knows nothing yet, apart from a flag and the recorded owners.
-    pub(super) fn new(ignore_exclude_label: bool, recorded: Recorded) -> Self {
+    pub(super) fn new(ignore_exclude_label: bool, recorded: RecordedOwners) -> Self {
         Self {
             ignore_exclude_label,
             recorded,

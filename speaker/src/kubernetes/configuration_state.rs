@@ -15,10 +15,10 @@ use lodestone_runtime::{
         watch::{WatchEvent, changes},
     },
 };
+use lodestone_speaker_core::{ClusterSnapshot, NodeName, node::preflight::Problem};
 use tokio::sync::watch;
 
 use super::owner_pod::OwnerPod;
-use lodestone_speaker_core::{ClusterSnapshot, node::preflight::Problem, wire::message::NodeName};
 
 /// The pause before a failed write is tried again.
 const RETRY: Duration = Duration::from_secs(5);

@@ -5,9 +5,8 @@ use std::collections::BTreeMap;
 use k8s_openapi::api::core::v1::ObjectReference;
 use lodestone_crds::ObjectKey;
 use lodestone_runtime::k8s::events::{Events, Note};
-use tokio::sync::{mpsc, watch};
-
 use lodestone_speaker_core::Event;
+use tokio::sync::{mpsc, watch};
 
 /// What the speaker was doing, in every event that it sends.
 pub(super) const ACTION: &str = "Announce";
@@ -74,10 +73,10 @@ pub(crate) async fn send_user_events(events: Events, uids: Uids, mut user_events
 fn services_and_reason(event: &Event) -> Option<(&[ObjectKey], ServiceEventReason)> {
     let (services, reason) = match event {
         // The first announcement of a Service has the event nodeAssigned.
-        Event::Taken { from: None, .. } | Event::Peer { .. } | Event::StandsIn { .. } => return None,
+        Event::Taken { from: None, .. } | Event::Peer { .. } | Event::Deputy { .. } => return None,
         Event::Taken { services, .. } => (services, ServiceEventReason::OwnerMoved),
         Event::Conflict { services, .. } => (services, ServiceEventReason::AddressConflict),
-        Event::Nobody { services, .. } => (services, ServiceEventReason::AnnounceFailed),
+        Event::NoEligibleNode { services, .. } => (services, ServiceEventReason::AnnounceFailed),
     };
     Some((services, reason))
 }
@@ -117,14 +116,14 @@ mod tests {
             mac: pnet_base::MacAddr(2, 0, 0, 0, 0, 9),
             announced: false,
         };
-        let no_node = Event::Nobody {
+        let no_node = Event::NoEligibleNode {
             address,
             services: services.clone(),
             reasons: [("w1".into(), Reason::ExcludedByLabel)].into(),
         };
         let peer = Event::Peer {
             node: "w1".into(),
-            silent: true,
+            failed: true,
         };
         for (event, expected) in [
             (taken(None), None),

@@ -10,9 +10,8 @@ use lodestone_runtime::k8s::{
     decode_guard::Guarded,
     watch::{WatchEvent, changes},
 };
-use tokio::sync::watch;
-
 use lodestone_speaker_core::wire::envelope::Key;
+use tokio::sync::watch;
 
 /// Watches the Secret and publishes each new key; it never ends. If the Secret or its key is
 /// removed, the last key stays in use.

@@ -14,9 +14,10 @@ use tokio::sync::watch;
 
 pub use super::owner_pod::OwnerPod;
 
+use lodestone_speaker_core::{NodeName, OwnedAddress, RecordedOwners};
+
 use super::events::{ACTION, ServiceEventReason, Uids, reference};
 use announcement::{AnnouncedServices, announced_services};
-use lodestone_speaker_core::{OwnedAddress, Recorded, wire::message::NodeName};
 
 /// The pause before a failed write is tried again.
 const RETRY: Duration = Duration::from_secs(1);
@@ -85,11 +86,11 @@ impl Reporter {
     ///
     /// # Errors
     /// When the API server does not respond or rejects the request.
-    pub async fn recorded(client: &Client, namespace: &str) -> Result<Recorded, kube::Error> {
+    pub async fn recorded(client: &Client, namespace: &str) -> Result<RecordedOwners, kube::Error> {
         let all = Api::<ServiceL2Status>::namespaced(client.clone(), namespace)
             .list(&ListParams::default())
             .await?;
-        let mut recorded = Recorded::new();
+        let mut recorded = RecordedOwners::new();
         for status in all.items.into_iter().filter_map(|object| object.status) {
             if let (Some(namespace), Some(name), Some(node)) =
                 (status.service_namespace, status.service_name, status.node)

@@ -9,7 +9,6 @@ use lodestone_runtime::{
     flags::serves_class,
     k8s::{node::SlimNode, service::SlimService},
 };
-
 use lodestone_speaker_core::{
     cluster_snapshot::{Endpoints, Node},
     wire::message::NodeName,

@@ -20,13 +20,13 @@ use lodestone_runtime::{
     },
     readiness::Gate,
 };
+use lodestone_speaker_core::{ClusterSnapshot, RecordedOwners};
 use tokio::{sync::watch, time::sleep_until};
 
 use super::{
     cluster_cache::{ClusterCache, ClusterChange, apply_uid},
     views::{AddressedService, SliceView, node},
 };
-use lodestone_speaker_core::{ClusterSnapshot, Recorded};
 
 /// The least time between two snapshots, for each Service. Building a snapshot takes about a tenth
 /// of it for each Service, so snapshots take at most about a tenth of the time.
@@ -52,7 +52,7 @@ impl ClusterWatcher {
     /// `class` and `ignore_exclude_label` are the values of flags. `recorded` is which nodes
     /// announced each Service before this speaker started.
     #[must_use]
-    pub(crate) fn new(class: String, ignore_exclude_label: bool, recorded: Recorded) -> Self {
+    pub(crate) fn new(class: String, ignore_exclude_label: bool, recorded: RecordedOwners) -> Self {
         Self {
             class,
             cache: ClusterCache::new(ignore_exclude_label, recorded),

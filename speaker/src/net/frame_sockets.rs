@@ -8,11 +8,11 @@ use std::{
     task::{Context, Poll, ready},
 };
 
+use lodestone_speaker_core::{FrameKind, Interface, InterfaceIndex};
 use socket2::{SockFilter, Socket};
 use tokio::io::unix::AsyncFd;
 
 use super::packet_socket;
-use lodestone_speaker_core::{FrameKind, Interface};
 
 /// The length of the receive buffer in bytes. A longer frame is cut, which loses nothing: no field
 /// in use lies beyond, and a solicitation with its options is shorter.
@@ -43,10 +43,10 @@ fn filter(kind: FrameKind) -> Vec<SockFilter> {
 /// The sockets of all interfaces, by interface index.
 #[derive(Debug, Default)]
 pub struct FrameSockets {
-    sockets: BTreeMap<(u32, FrameKind), AsyncFd<Socket>>,
+    sockets: BTreeMap<(InterfaceIndex, FrameKind), AsyncFd<Socket>>,
     /// The socket that is polled first, so that a flood on one interface does not starve the
     /// others.
-    next: Option<(u32, FrameKind)>,
+    next: Option<(InterfaceIndex, FrameKind)>,
 }
 
 impl FrameSockets {
@@ -54,7 +54,7 @@ impl FrameSockets {
     ///
     /// Returns the indices of interfaces whose sockets could not be opened. The caller may try
     /// again.
-    pub fn follow(&mut self, interfaces: &[Interface]) -> Vec<u32> {
+    pub fn follow(&mut self, interfaces: &[Interface]) -> Vec<InterfaceIndex> {
         let wanted: Vec<&Interface> = interfaces.iter().filter(|interface| interface.can_announce()).collect();
         self.sockets
             .retain(|(index, _), _| wanted.iter().any(|interface| interface.index == *index));
@@ -68,7 +68,7 @@ impl FrameSockets {
                 let (name, index) = (&interface.name, interface.index);
                 match packet_socket::open(index, ethertype(kind), &filter(kind)) {
                     Ok(socket) => {
-                        tracing::info!(interface = name, index, ?kind, "opened a packet socket");
+                        tracing::info!(interface = name, %index, ?kind, "opened a packet socket");
                         self.sockets.insert(key, socket);
                     }
                     Err(error) => {
@@ -87,7 +87,7 @@ impl FrameSockets {
     ///
     /// # Errors
     /// When the interface is gone or down.
-    pub fn send(&self, interface: u32, frame: &[u8]) -> io::Result<()> {
+    pub fn send(&self, interface: InterfaceIndex, frame: &[u8]) -> io::Result<()> {
         // The kernel takes the EtherType of an outgoing frame from the socket, not from the frame.
         let kind = if frame.get(12..14) == Some(&[0x86, 0xdd]) {
             FrameKind::Ndp
@@ -105,24 +105,28 @@ impl FrameSockets {
 
     /// The ARP socket of an interface, for callers that read it without a reactor.
     #[must_use]
-    pub fn arp(&self, interface: u32) -> Option<&Socket> {
+    pub fn arp(&self, interface: InterfaceIndex) -> Option<&Socket> {
         self.sockets.get(&(interface, FrameKind::Arp)).map(AsyncFd::get_ref)
     }
 
     /// Waits for a frame. Returns the index of the interface, the kind of the frame, and how many
     /// bytes of `buffer` it fills. Cancel safe: it reads only when it returns.
-    pub async fn receive(&mut self, buffer: &mut [u8; FRAME]) -> (u32, FrameKind, usize) {
+    pub async fn receive(&mut self, buffer: &mut [u8; FRAME]) -> (InterfaceIndex, FrameKind, usize) {
         poll_fn(|context| self.poll(context, buffer)).await
     }
 
-    fn poll(&mut self, context: &mut Context<'_>, buffer: &mut [u8; FRAME]) -> Poll<(u32, FrameKind, usize)> {
-        let next = self.next.unwrap_or((0, FrameKind::Arp));
+    fn poll(
+        &mut self,
+        context: &mut Context<'_>,
+        buffer: &mut [u8; FRAME],
+    ) -> Poll<(InterfaceIndex, FrameKind, usize)> {
+        let next = self.next.unwrap_or((InterfaceIndex(0), FrameKind::Arp));
         let in_turn = self.sockets.range(next..).chain(self.sockets.range(..next));
         for ((index, kind), socket) in in_turn {
             if let Poll::Ready(length) = poll_socket(socket, context, buffer) {
                 self.next = Some(match kind {
                     FrameKind::Arp => (*index, FrameKind::Ndp),
-                    FrameKind::Ndp => (index.wrapping_add(1), FrameKind::Arp),
+                    FrameKind::Ndp => (InterfaceIndex(index.0.wrapping_add(1)), FrameKind::Arp),
                 });
                 return Poll::Ready((*index, *kind, length));
             }

@@ -11,10 +11,10 @@ use std::{
 };
 
 use futures::future::select_all;
+use lodestone_speaker_core::wire::message::NodeName;
 use tokio::io::{Interest, unix::AsyncFd};
 
 use super::reactor::register;
-use lodestone_speaker_core::wire::message::NodeName;
 
 /// The most sockets that are kept, which is far more than a node has watchers. When there are more,
 /// all are closed, and those in use are opened again.

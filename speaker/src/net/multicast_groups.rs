@@ -13,8 +13,10 @@ use std::{
     time::Duration,
 };
 
+use lodestone_speaker_core::InterfaceIndex;
+
 /// The index of an interface, and a group to join on it.
-pub(crate) type Membership = (u32, Ipv6Addr);
+pub(crate) type Membership = (InterfaceIndex, Ipv6Addr);
 
 /// How many groups one socket joins. The kernel limits the memory for memberships of a socket
 /// (`net.core.optmem_max`).
@@ -81,7 +83,7 @@ impl MemberSockets {
                 let stays = wanted.contains(&(*interface, *group));
                 if !stays {
                     // This fails if the interface is gone, and its memberships with it.
-                    let _ = socket.leave_multicast_v6(group, *interface);
+                    let _ = socket.leave_multicast_v6(group, interface.0);
                 }
                 stays
             });
@@ -94,7 +96,7 @@ impl MemberSockets {
             }
         }
         if let Some(((interface, group), error)) = failure.as_ref().filter(|_| !self.failing) {
-            tracing::warn!(interface, %group, %error, "cannot join a solicited-node group; retrying");
+            tracing::warn!(%interface, %group, %error, "cannot join a solicited-node group; retrying");
         }
         self.failing = failure.is_some();
     }
@@ -112,7 +114,7 @@ impl MemberSockets {
         let Some((socket, members)) = self.sockets.get_mut(position) else {
             return Err(io::ErrorKind::NotFound.into());
         };
-        socket.join_multicast_v6(&group, interface)?;
+        socket.join_multicast_v6(&group, interface.0)?;
         members.insert((interface, group));
         Ok(())
     }
@@ -125,8 +127,8 @@ mod tests {
     #[test]
     fn groups_are_joined_and_left() {
         let (first, second): (Membership, Membership) = (
-            (1, "ff02::1:ff00:1".parse().unwrap()),
-            (1, "ff02::1:ff00:2".parse().unwrap()),
+            (InterfaceIndex(1), "ff02::1:ff00:1".parse().unwrap()),
+            (InterfaceIndex(1), "ff02::1:ff00:2".parse().unwrap()),
         );
         let mut sockets = MemberSockets::default();
         sockets.apply(&[first, second].into());
@@ -138,7 +140,7 @@ mod tests {
             .copied()
             .collect();
         assert_eq!((sockets.failing, held), (false, [second].into()));
-        sockets.apply(&[second, (u32::MAX, first.1)].into());
+        sockets.apply(&[second, (InterfaceIndex(u32::MAX), first.1)].into());
         assert!(sockets.failing, "there is no such interface");
     }
 }

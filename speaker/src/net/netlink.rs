@@ -8,6 +8,14 @@ use std::{collections::BTreeMap, time::Duration};
 use anyhow::{Context, Result};
 use futures::{StreamExt, TryStreamExt};
 use ipnet::IpNet;
+use lodestone_runtime::task::spawn;
+use lodestone_speaker_core::{
+    Interface, InterfaceIndex,
+    node::{
+        interface_filter::{InterfacePattern, is_excluded},
+        preflight::KernelSettings,
+    },
+};
 use pnet_base::MacAddr;
 use rtnetlink::{
     Handle, MulticastGroup, new_multicast_connection,
@@ -19,14 +27,6 @@ use rtnetlink::{
 use tokio::sync::watch;
 
 use super::sysctl;
-use lodestone_runtime::task::spawn;
-use lodestone_speaker_core::{
-    Interface,
-    node::{
-        interface_filter::{Pattern, is_excluded},
-        preflight::Kernel,
-    },
-};
 
 /// The pause after a message. Changes come in bursts, and one read then covers all of them.
 const SETTLE: Duration = Duration::from_millis(10);
@@ -43,12 +43,12 @@ pub struct Links {
     /// All interfaces.
     pub interfaces: Vec<Interface>,
     /// The kernel's settings.
-    pub kernel: Kernel,
+    pub kernel: KernelSettings,
 }
 
 /// Publishes the links whenever they change; it never ends. Interfaces that match `exclude` are
 /// marked as excluded.
-pub async fn follow(links: watch::Sender<Links>, exclude: Vec<Pattern>) {
+pub async fn follow(links: watch::Sender<Links>, exclude: Vec<InterfacePattern>) {
     loop {
         if let Err(error) = follow_once(&links, &exclude).await {
             tracing::error!(error = format!("{error:#}"), "netlink failed; retrying");
@@ -57,7 +57,7 @@ pub async fn follow(links: watch::Sender<Links>, exclude: Vec<Pattern>) {
     }
 }
 
-async fn follow_once(links: &watch::Sender<Links>, exclude: &[Pattern]) -> Result<()> {
+async fn follow_once(links: &watch::Sender<Links>, exclude: &[InterfacePattern]) -> Result<()> {
     let groups = [
         MulticastGroup::Link,
         MulticastGroup::Ipv4Ifaddr,
@@ -85,12 +85,12 @@ async fn follow_once(links: &watch::Sender<Links>, exclude: &[Pattern]) -> Resul
     }
 }
 
-async fn read_interfaces(handle: &Handle, exclude: &[Pattern]) -> Result<Vec<Interface>> {
+async fn read_interfaces(handle: &Handle, exclude: &[InterfacePattern]) -> Result<Vec<Interface>> {
     let mut addresses = read_addresses(handle).await?;
     let mut interfaces = Vec::new();
     let mut stream = handle.link().get().execute();
     while let Some(link) = stream.try_next().await.context("cannot read the links")? {
-        let mut addresses = addresses.remove(&link.header.index).unwrap_or_default();
+        let mut addresses = addresses.remove(&InterfaceIndex(link.header.index)).unwrap_or_default();
         addresses.sort();
         interfaces.push(interface(&link, addresses, exclude));
     }
@@ -99,8 +99,8 @@ async fn read_interfaces(handle: &Handle, exclude: &[Pattern]) -> Result<Vec<Int
 }
 
 /// Reads the usable addresses, with their prefixes, by interface index.
-async fn read_addresses(handle: &Handle) -> Result<BTreeMap<u32, Vec<IpNet>>> {
-    let mut addresses: BTreeMap<u32, Vec<IpNet>> = BTreeMap::new();
+async fn read_addresses(handle: &Handle) -> Result<BTreeMap<InterfaceIndex, Vec<IpNet>>> {
+    let mut addresses: BTreeMap<InterfaceIndex, Vec<IpNet>> = BTreeMap::new();
     let mut stream = handle.address().get().execute();
     while let Some(message) = stream.try_next().await.context("cannot read the addresses")? {
         // A node must not send from an address that is tentative or a duplicate (RFC 4862, section
@@ -118,15 +118,18 @@ async fn read_addresses(handle: &Handle) -> Result<BTreeMap<u32, Vec<IpNet>>> {
             _ => None,
         });
         let network = address.and_then(|address| IpNet::new(address, message.header.prefix_len).ok());
-        addresses.entry(message.header.index).or_default().extend(network);
+        addresses
+            .entry(InterfaceIndex(message.header.index))
+            .or_default()
+            .extend(network);
     }
     Ok(addresses)
 }
 
-fn interface(link: &LinkMessage, addresses: Vec<IpNet>, exclude: &[Pattern]) -> Interface {
+fn interface(link: &LinkMessage, addresses: Vec<IpNet>, exclude: &[InterfacePattern]) -> Interface {
     let flags = link.header.flags;
     let mut interface = Interface {
-        index: link.header.index,
+        index: InterfaceIndex(link.header.index),
         name: String::new(),
         mac: None,
         running: flags.contains(LinkFlags::Up | LinkFlags::LowerUp),

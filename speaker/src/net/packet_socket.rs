@@ -6,6 +6,7 @@
 
 use std::io;
 
+use lodestone_speaker_core::InterfaceIndex;
 use socket2::{Domain, Protocol, SockAddr, SockFilter, Socket, Type};
 use tokio::io::{Interest, unix::AsyncFd};
 
@@ -16,7 +17,7 @@ const RECEIVE_BUFFER: usize = 1 << 20;
 
 /// Opens a socket for the frames of one EtherType on one interface. It receives only frames that
 /// `filter` (classic BPF) accepts.
-pub(super) fn open(interface: u32, ethertype: u16, filter: &[SockFilter]) -> io::Result<AsyncFd<Socket>> {
+pub(super) fn open(interface: InterfaceIndex, ethertype: u16, filter: &[SockFilter]) -> io::Result<AsyncFd<Socket>> {
     // With protocol 0 the kernel queues nothing until the filter is attached and the interface is
     // bound.
     let socket = Socket::new(
@@ -32,8 +33,8 @@ pub(super) fn open(interface: u32, ethertype: u16, filter: &[SockFilter]) -> io:
     register(socket, Interest::READABLE)
 }
 
-fn address(interface: u32, ethertype: u16) -> io::Result<SockAddr> {
-    let index = i32::try_from(interface).map_err(|_| io::Error::from(io::ErrorKind::InvalidInput))?;
+fn address(interface: InterfaceIndex, ethertype: u16) -> io::Result<SockAddr> {
+    let index = i32::try_from(interface.0).map_err(|_| io::Error::from(io::ErrorKind::InvalidInput))?;
     let length = libc::socklen_t::try_from(size_of::<libc::sockaddr_ll>()).map_err(io::Error::other)?;
     // SAFETY: `try_init` passes a pointer to zeroed memory of type sockaddr_storage. That type is
     // at least as large and as strictly aligned as sockaddr_ll, so the cast pointer may be written

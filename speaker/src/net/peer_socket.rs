@@ -4,15 +4,15 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
 
 use anyhow::{Context as _, Result};
 use lodestone_runtime::clock;
+use lodestone_speaker_core::wire::{
+    envelope::{Key, OpenError, Sealer},
+    key_ring::KeyRing,
+    message::{BootId, Datagram, Message, NodeName},
+};
 use rand::{TryRng, rngs::SysRng};
 use tokio::io::{Interest, unix::AsyncFd};
 
 use super::{heartbeat_sockets::HeartbeatSockets, reactor::register};
-use lodestone_speaker_core::wire::{
-    envelope::{Key, OpenError, Sealer},
-    key_ring::Keys,
-    message::{Datagram, Message, NodeName},
-};
 
 /// The longest UDP datagram in bytes.
 const LONGEST: usize = 65536;
@@ -36,11 +36,11 @@ pub(crate) struct PeerSocket {
     port: u16,
     /// Whether `socket` is an IPv6 socket, which carries both families.
     ipv6: bool,
-    keys: Keys,
+    keys: KeyRing,
     buffer: Vec<u8>,
     sealer: Sealer,
     me: NodeName,
-    boot: u64,
+    boot: BootId,
     sequence: u64,
     rejected: u64,
 }
@@ -50,7 +50,7 @@ impl PeerSocket {
     ///
     /// # Errors
     /// When another process has the port.
-    pub(crate) fn open(port: u16, key: Key, me: NodeName, boot: u64) -> Result<Self> {
+    pub(crate) fn open(port: u16, key: Key, me: NodeName, boot: BootId) -> Result<Self> {
         let mut random = [0; 16];
         SysRng.try_fill_bytes(&mut random).context("no randomness")?;
         let (socket, ipv6) = bind(port)?;
@@ -60,7 +60,7 @@ impl PeerSocket {
             heartbeats: HeartbeatSockets::default(),
             port,
             ipv6,
-            keys: Keys::new(key),
+            keys: KeyRing::new(key),
             buffer: vec![0; LONGEST],
             sealer: Sealer::new(random),
             me,
@@ -72,15 +72,15 @@ impl PeerSocket {
 
     /// Replaces the key.
     pub(crate) fn set_key(&mut self, key: Key) {
-        self.keys.change(clock::now(), key);
+        self.keys.rotate(clock::now(), key);
     }
 
     /// Raises the boot id above `boot`, which a peer has seen from an earlier start of this
     /// speaker.
-    pub(crate) fn raise_boot(&mut self, boot: u64) {
+    pub(crate) fn raise_boot(&mut self, boot: BootId) {
         if boot > self.boot {
             tracing::info!("clock moved backwards since the last start; using a higher boot id");
-            self.boot = boot.saturating_add(1);
+            self.boot = boot.next();
         }
     }
 
@@ -158,7 +158,7 @@ impl PeerSocket {
         let now = clock::now();
         let (message, key) = self.keys.open(now, bytes)?;
         let datagram = Datagram::read(&message).map_err(|_| OpenError::Malformed)?;
-        self.keys.used_by(now, &datagram.from, key);
+        self.keys.note_used_by(now, &datagram.from, key);
         Ok(Received::Datagram(from.ip().to_canonical(), datagram))
     }
 

@@ -7,14 +7,14 @@ use std::{collections::BTreeSet, fs};
 
 use lodestone_speaker_core::{
     Interface,
-    node::preflight::{Kernel, Parameters},
+    node::preflight::{InterfaceParameters, KernelSettings},
 };
 
 /// Reads the settings of the interfaces on which the node announces.
-pub(super) fn read(interfaces: &[Interface]) -> Kernel {
+pub(super) fn read(interfaces: &[Interface]) -> KernelSettings {
     let announcing = interfaces.iter().filter(|interface| interface.can_announce());
     let parameters = announcing.map(|interface| (interface.name.clone(), parameters(&interface.name)));
-    Kernel {
+    KernelSettings {
         parameters: parameters.collect(),
         default_routes: fs::read_to_string("/proc/net/route")
             .map(|text| default_routes(&text))
@@ -24,7 +24,7 @@ pub(super) fn read(interfaces: &[Interface]) -> Kernel {
 
 /// Returns the parameters in force on `interface`. The kernel uses the higher one of the value for
 /// all interfaces and the value for this interface (ip-sysctl in the kernel's documentation).
-fn parameters(interface: &str) -> Parameters {
+fn parameters(interface: &str) -> InterfaceParameters {
     let value = |name: &str| {
         let read = |folder: &str| {
             let text = fs::read_to_string(format!("/proc/sys/net/ipv4/conf/{folder}/{name}")).ok()?;
@@ -33,7 +33,7 @@ fn parameters(interface: &str) -> Parameters {
         // An interface that has just gone has no folder. Preflight then reports nothing for it.
         read("all").max(read(interface)).unwrap_or_default()
     };
-    Parameters {
+    InterfaceParameters {
         arp_ignore: value("arp_ignore"),
         arp_announce: value("arp_announce"),
         rp_filter: value("rp_filter"),

@@ -3,8 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use lodestone_crds::ObjectKey;
-
-use lodestone_speaker_core::{OwnedAddress, wire::message::NodeName};
+use lodestone_speaker_core::{NodeName, OwnedAddress};
 
 /// The Services that this node announces.
 pub(super) type AnnouncedServices = BTreeMap<ObjectKey, ServiceAnnouncement>;
@@ -15,7 +14,7 @@ pub(super) struct ServiceAnnouncement {
     /// The interfaces, where advertisements restrict them.
     pub(super) interfaces: BTreeSet<String>,
     /// The nodes that announce another address of the Service.
-    pub(super) beside: BTreeSet<NodeName>,
+    pub(super) co_owners: BTreeSet<NodeName>,
 }
 
 /// Groups the addresses that this node announces by Service.
@@ -27,7 +26,7 @@ pub(super) fn announced_services(owned: &[OwnedAddress]) -> AnnouncedServices {
             announcement
                 .interfaces
                 .extend(owned.interfaces.iter().flatten().cloned());
-            announcement.beside.extend(owned.beside.iter().cloned());
+            announcement.co_owners.extend(owned.co_owners.iter().cloned());
         }
     }
     services
@@ -39,16 +38,16 @@ mod tests {
 
     #[test]
     fn addresses_of_one_service_become_one_announcement() {
-        let owned = |address: &str, interface: &str, beside: &str| OwnedAddress {
+        let owned = |address: &str, interface: &str, other: &str| OwnedAddress {
             address: address.parse().unwrap(),
             services: vec![ObjectKey::new("n", "a")],
             interfaces: Some(vec![interface.to_owned()]),
-            beside: [NodeName::from(beside)].into(),
+            co_owners: [NodeName::from(other)].into(),
         };
         let services = announced_services(&[owned("192.0.2.1", "lan0", "w1"), owned("2001:db8::1", "lan1", "w2")]);
         let expected = ServiceAnnouncement {
             interfaces: ["lan0".to_owned(), "lan1".to_owned()].into(),
-            beside: [NodeName::from("w1"), NodeName::from("w2")].into(),
+            co_owners: [NodeName::from("w1"), NodeName::from("w2")].into(),
         };
         assert_eq!(services, [(ObjectKey::new("n", "a"), expected)].into());
     }

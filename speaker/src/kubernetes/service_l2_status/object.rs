@@ -88,7 +88,7 @@ impl Reporter {
         );
         for other in api.list(&ListParams::default().labels(&selector)).await? {
             let node = other.labels().get(NODE_LABEL).map(|node| NodeName::from(node.as_str()));
-            let announces = node.is_some_and(|node| announcement.beside.contains(&node));
+            let announces = node.is_some_and(|node| announcement.co_owners.contains(&node));
             if other.name_any() != own_name && !announces {
                 self.delete(&other).await;
             }

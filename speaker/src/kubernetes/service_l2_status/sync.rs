@@ -47,7 +47,7 @@ impl Reporter {
                 let announcement = ServiceAnnouncement {
                     interfaces: interfaces.collect(),
                     // The object does not have this field.
-                    beside: wanted.beside.clone(),
+                    co_owners: wanted.co_owners.clone(),
                 };
                 written.insert(service, announcement);
             } else {
