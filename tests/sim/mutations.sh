@@ -1,46 +1,75 @@
 #!/usr/bin/env bash
-# Breaks the speaker's rules one by one in a copy of the sources, and plays seeds against each: every one has to be found out.
+# Checks that the simulator notices broken rules of the speaker. Each mutation breaks one rule in a
+# copy of the sources, builds the simulator from it and plays SEEDS seeds (default 1000). At least
+# one of them must fail.
+#
+# A mutation is anchored in the sources by a comment `// mutation: NAME` shortly before the line that
+# it changes, so that moving the code does not break this script.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
-# Of its own: what is built from broken sources must not be taken for the real thing.
+# A target directory of its own keeps builds of broken sources away from the real ones.
 export CARGO_TARGET_DIR=$PWD/target/mutations
 copy=$(mktemp -d)
 trap 'rm -rf "$copy"' EXIT
 seeds=${SEEDS:-1000}
 
-mutate() { # NAME FILE OLD NEW
-  local name=$1 file=$2 old=$3 new=$4
+# Replaces OLD by NEW in the copy, within the lines after the comment `// mutation: NAME`.
+apply() { # NAME OLD NEW
+  python3 - "$copy/tree/speaker" "$@" <<'PY'
+import pathlib, re, sys
+
+LINES = 6  # A statement that rustfmt has broken into several lines fits into these.
+
+root, name, old, new = sys.argv[1:]
+anchor = re.compile(rf"^\s*// mutation: {re.escape(name)}$")
+found = []
+for path in pathlib.Path(root).rglob("*.rs"):
+    lines = path.read_text().split("\n")
+    found += [(path, lines, number) for number, line in enumerate(lines) if anchor.match(line)]
+if len(found) != 1:
+    sys.exit(f"{name}: {len(found)} anchors `// mutation: {name}` under {root}, not 1")
+path, lines, number = found[0]
+after = "\n".join(lines[number + 1 : number + 1 + LINES])
+if after.count(old) != 1:
+    sys.exit(f"{name}: {after.count(old)} times in the {LINES} lines after {path}:{number + 1}: {old}")
+lines[number + 1 : number + 1 + LINES] = after.replace(old, new).split("\n")
+path.write_text("\n".join(lines))
+PY
+}
+
+mutate() { # NAME OLD NEW
+  local name=$1
   rm -rf "${copy:?}/tree"
   mkdir "$copy/tree"
   git ls-files -z | xargs -0 cp --parents -t "$copy/tree"
-  # What calls this function switches `set -e` off: each step says for itself that it failed, or an older build would be played.
-  python3 - "$copy/tree/$file" "$old" "$new" <<'PY' || { echo "DOES NOT APPLY: $name"; return 1; }
-import sys
-path, old, new = sys.argv[1:]
-text = open(path).read()
-assert text.count(old) == 1, f"{path} has {text.count(old)} times: {old}"
-open(path, "w").write(text.replace(old, new))
-PY
+  # `mutate ... || failed=1` switches `set -e` off in here, so every step needs its own check.
+  # Without it, a failed step would play the binary of the mutation before.
+  apply "$@" || { echo "DOES NOT APPLY: $name"; return 1; }
   (cd "$copy/tree" && cargo build --locked --quiet -p lodestone-sim) || { echo "DOES NOT BUILD: $name"; return 1; }
   if RUST_BACKTRACE=0 "$CARGO_TARGET_DIR/debug/sim" --seeds "$seeds" >"$copy/log" 2>/dev/null; then
-    echo "NOT FOUND: $name"
+    echo "NOT NOTICED: $name"
     return 1
   fi
-  echo "found: $name ($(tail -1 "$copy/log"))"
+  echo "noticed: $name ($(tail -1 "$copy/log"))"
 }
 
 failed=0
-core=speaker/src/core
-mutate "equal epochs are not settled" $core/claims.rs \
+# Two claims of one epoch are not settled by the election order.
+mutate equal-epochs-not-settled \
   '|| (claim.epoch == known.epoch && comes_first(claim.address, node, &known.node))' '' || failed=1
-mutate "whoever takes over does not raise the epoch" $core/claims.rs \
-  'holder.epoch.saturating_add(1)' 'holder.epoch' || failed=1
-mutate "suspicion is enough, the wire is not asked" $core/speaker/ownership.rs \
-  'if silent.is_some() && self.found(now, &node) == Found::Gone {' 'if silent.is_some() {' || failed=1
-mutate "whoever stands in answers with its own MAC" $core/speaker/frames.rs \
-  'Some((port, (*mac).into()))' '{ let _ = mac; Some((port, port.mac)) }' || failed=1
-mutate "one that is heard though nobody watches it is not spared" $core/peers.rs \
-  '.filter(|heard| now < *heard + SPARED)' '.filter(|_| false)' || failed=1
-mutate "in a large cluster the node network counts on the wire, too" $core/speaker/asking.rs \
-  '.any(|(_, network)| !self.is_node_network(node, network));' '.any(|_| self.peers.has_lan(node));' || failed=1
+# A new owner does not raise the epoch.
+mutate takeover-keeps-epoch \
+  '.saturating_add(1)' '' || failed=1
+# A failed peer loses its addresses without a reachability check.
+mutate takeover-without-reachability-check \
+  ' && self.found(now, &node) == Found::Gone' '' || failed=1
+# A deputy answers with its own MAC instead of the owner's.
+mutate deputy-uses-own-mac \
+  '(*mac).into()' '{ let _ = mac; port.mac }' || failed=1
+# A peer without reachable watchers is treated as failed although it was just heard directly.
+mutate unwatched-peer-not-spared \
+  '|heard| now < *heard + SPARED' '|_| false' || failed=1
+# A node that does not watch a peer checks it over the node network although the peer has a LAN.
+mutate check-over-node-network \
+  '|(_, network)| !self.is_node_network(node, network)' '|_| self.peers.has_lan(node)' || failed=1
 exit $failed

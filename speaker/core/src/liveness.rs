@@ -2,8 +2,8 @@
 //!
 //! A heartbeat arrives every 50 ms from each node that this one watches ([`watch_ring`]). How long
 //! it may be late is learned for each path ([`adaptive_timeout`]). A suspect is asked on the wire
-//! ([`arp_probing`], [`reachability`]) before anybody takes over from it. The states of a peer are in
-//! [`peers`].
+//! (`arp_probing`, [`reachability`]) before anybody takes over from it. The states of a peer are in
+//! `peers`.
 
 pub mod adaptive_timeout;
 mod arp_probing;

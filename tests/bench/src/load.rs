@@ -1,4 +1,5 @@
-//! Services made by several writers, and when each has its address.
+//! Load on the API server: creates Services with several writers and records when each receives
+//! its address.
 
 use std::{
     collections::HashMap,
@@ -23,31 +24,34 @@ use lodestone_tests::Cluster;
 use serde_json::json;
 use tokio::sync::watch;
 
-/// A client for the API server of a cluster, with the rights of its administrator.
-pub async fn client(cluster: &Cluster) -> Result<Client> {
+/// Namespace of all Services that this module creates.
+pub const BENCH_NAMESPACE: &str = "bench";
+
+/// Number of concurrent writers.
+pub const WRITERS: usize = 8;
+
+/// After this long without another address the measurement is given up.
+const STUCK: Duration = Duration::from_secs(120);
+
+/// Returns a client for the API server of `cluster`, with administrator rights.
+pub async fn admin_client(cluster: &Cluster) -> Result<Client> {
     let file = Kubeconfig::read_from(cluster.state().kubeconfig())?;
     let config = Config::from_custom_kubeconfig(file, &KubeConfigOptions::default()).await?;
     Ok(Client::try_from(config)?)
 }
 
-/// How many write at a time.
-const WRITERS: usize = 8;
-
-/// How long nothing may happen before something is wrong.
-const STUCK: Duration = Duration::from_secs(120);
-
-/// When each Service was first seen with an address.
-pub struct Served {
-    seen: watch::Receiver<Arc<HashMap<String, Instant>>>,
-    _watch: Task,
+/// Records when each Service was first seen with an address.
+pub struct AddressWatch {
+    first_seen: watch::Receiver<Arc<HashMap<String, Instant>>>,
+    _task: Task,
 }
 
-impl Served {
-    /// Watches from now on.
-    pub async fn watch(client: &Client) -> Result<Self> {
-        let (told, mut seen) = watch::channel(Arc::new(HashMap::new()));
-        let (begun, mut ready) = watch::channel(false);
-        let mut events = watcher(api(client), watcher::Config::default()).boxed();
+impl AddressWatch {
+    /// Starts the watch. Returns once the initial list is complete.
+    pub async fn start(client: &Client) -> Result<Self> {
+        let (sender, mut first_seen) = watch::channel(Arc::new(HashMap::new()));
+        let (listed, mut is_listed) = watch::channel(false);
+        let mut events = watcher(services(client), watcher::Config::default()).boxed();
         let task = spawn(async move {
             while let Some(event) = events.next().await {
                 match event {
@@ -55,33 +59,40 @@ impl Served {
                         if has_address(&service) =>
                     {
                         let now = clock::now();
-                        told.send_modify(|map| {
+                        sender.send_modify(|map| {
                             Arc::make_mut(map).entry(service.name_any()).or_insert(now);
                         });
                     }
-                    Ok(watcher::Event::InitDone) => drop(begun.send_replace(true)),
+                    Ok(watcher::Event::InitDone) => drop(listed.send_replace(true)),
                     Ok(_) => {}
-                    Err(error) => eprintln!("the bench's own watch: {error}"),
+                    Err(error) => eprintln!("the watch of the benchmark failed: {error}"),
                 }
             }
         });
-        ready.wait_for(|begun| *begun).await?;
-        seen.mark_unchanged();
-        Ok(Self { seen, _watch: task })
+        is_listed.wait_for(|listed| *listed).await?;
+        first_seen.mark_unchanged();
+        Ok(Self {
+            first_seen,
+            _task: task,
+        })
     }
 
-    /// Waits until so many have an address.
-    pub async fn all(&mut self, count: usize) -> Result<Arc<HashMap<String, Instant>>> {
+    /// Waits until `count` Services have an address. Returns when each was first seen with one.
+    ///
+    /// # Errors
+    /// If no Service receives an address for two minutes.
+    pub async fn wait_for(&mut self, count: usize) -> Result<Arc<HashMap<String, Instant>>> {
         loop {
-            let seen = self.seen.borrow_and_update().clone();
+            let seen = self.first_seen.borrow_and_update().clone();
             if seen.len() >= count {
                 return Ok(seen);
             }
-            let (have, changed) = (seen.len(), self.seen.changed());
+            // The task copies the map on each change for as long as this clone lives.
+            let (have, changed) = (seen.len(), self.first_seen.changed());
             drop(seen);
             match tokio::time::timeout(STUCK, changed).await {
-                Ok(answer) => answer?,
-                Err(_) => bail!("only {have} of {count} Services have an address, and nothing happens"),
+                Ok(change) => change?,
+                Err(_) => bail!("only {have} of {count} Services have an address after {STUCK:?} without progress"),
             }
         }
     }
@@ -89,41 +100,45 @@ impl Served {
 
 fn has_address(service: &Service) -> bool {
     let status = service.status.as_ref().and_then(|status| status.load_balancer.as_ref());
-    status.is_some_and(|balancer| balancer.ingress.as_ref().is_some_and(|ingress| !ingress.is_empty()))
+    let ingress = status.and_then(|balancer| balancer.ingress.as_ref());
+    ingress.is_some_and(|ingress| !ingress.is_empty())
 }
 
-fn api(client: &Client) -> Api<Service> {
-    Api::namespaced(client.clone(), "bench")
+fn services(client: &Client) -> Api<Service> {
+    Api::namespaced(client.clone(), BENCH_NAMESPACE)
 }
 
-/// Makes Services `s0` … with eight writers, for the pods of `app` if there is one, and gives when each was asked for.
-pub async fn create(client: &Client, count: usize, app: Option<&str>) -> Result<HashMap<String, Instant>> {
+/// Creates Services `s0`, `s1`, … and returns when each request was sent.
+///
+/// With `app`, they select the pods that have that `app` label; without it, they have no selector.
+pub async fn create_services(client: &Client, count: usize, app: Option<&str>) -> Result<HashMap<String, Instant>> {
     let writers = (0..WRITERS).map(|writer| {
-        let api = api(client);
+        let api = services(client);
         async move {
-            let mut asked = Vec::new();
+            let mut requested = Vec::new();
             for number in (writer..count).step_by(WRITERS) {
                 let name = format!("s{number}");
                 let mut object = json!({
-                    "metadata": {"name": name}, "spec": {"type": "LoadBalancer", "ports": [{"port": 80}], "allocateLoadBalancerNodePorts": false},
+                    "metadata": {"name": name},
+                    "spec": {"type": "LoadBalancer", "ports": [{"port": 80}], "allocateLoadBalancerNodePorts": false},
                 });
                 if let Some(app) = app {
                     object["spec"]["selector"] = json!({"app": app});
                 }
-                asked.push((name.clone(), clock::now()));
+                requested.push((name.clone(), clock::now()));
                 api.create(&PostParams::default(), &serde_json::from_value(object)?)
                     .await
-                    .with_context(|| format!("can't make {name}"))?;
+                    .with_context(|| format!("cannot create Service {name}"))?;
             }
-            anyhow::Ok(asked)
+            anyhow::Ok(requested)
         }
     });
     Ok(try_join_all(writers).await?.into_iter().flatten().collect())
 }
 
-/// Deletes them all.
-pub async fn clear(client: &Client) -> Result<()> {
-    let api = api(client);
+/// Deletes all Services of the benchmark's namespace.
+pub async fn delete_services(client: &Client) -> Result<()> {
+    let api = services(client);
     loop {
         let names: Vec<String> = api
             .list_metadata(&ListParams::default())
@@ -138,16 +153,9 @@ pub async fn clear(client: &Client) -> Result<()> {
         futures::stream::iter(names)
             .for_each_concurrent(WRITERS * 2, |name| {
                 let api = api.clone();
-                // What fails is tried again in the next round.
+                // The next round of the loop retries a failed deletion.
                 async move { drop(api.delete(&name, &DeleteParams::default()).await) }
             })
             .await;
     }
-}
-
-/// The time below which so many in a hundred of `times` are.
-pub fn percentile(times: &mut [Duration], percent: usize) -> Duration {
-    times.sort_unstable();
-    let index = (times.len() * percent).div_ceil(100).saturating_sub(1);
-    times.get(index).copied().unwrap_or_default()
 }

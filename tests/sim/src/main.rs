@@ -1,65 +1,83 @@
-//! `sim`: plays seeds, and says of those that went wrong what happened.
+//! `sim`: plays scenarios by seed, and prints what went wrong.
 #![forbid(unsafe_code)]
 
-use std::{fs::File, io::BufWriter, path::PathBuf};
+use std::{
+    fs::File,
+    io::{BufWriter, Write},
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 use anyhow::{Result, bail};
 use clap::Parser;
-use lodestone_sim::play;
+use lodestone_sim::{PlayOptions, Report, play};
 
-/// Plays stories of faults by seed.
+/// How many violations of a seed are printed.
+const PRINTED: usize = 5;
+
+/// Plays fault scenarios by seed
 #[derive(Parser)]
 struct Args {
     /// The first seed
     #[arg(long, default_value_t = 0)]
     seed: u64,
-    /// How many
+    /// Number of seeds
     #[arg(long, default_value_t = 1)]
     seeds: u64,
-    /// Print what the speakers say of themselves
+    /// Print every event of the speakers
     #[arg(long)]
     aloud: bool,
-    /// Print all that the speakers know at this time, in milliseconds from the beginning
+    /// Print the state of all speakers at this time, in milliseconds from the beginning
     #[arg(long)]
     state_at: Option<u64>,
-    /// Write everything that is sent to this file, as lines of JSON
+    /// Write every packet to this file, as lines of JSON
     #[arg(long)]
     record: Option<PathBuf>,
 }
 
 fn main() -> Result<()> {
     let args = Args::parse();
-    let (mut wrong, mut packets, mut longest) = (0u64, 0, std::time::Duration::ZERO);
+    let (mut failed, mut max_packets, mut longest) = (0u64, 0, Duration::ZERO);
     for seed in args.seed..args.seed + args.seeds {
-        let record = match &args.record {
-            Some(path) => Some(Box::new(BufWriter::new(File::create(path)?)) as Box<dyn std::io::Write>),
-            None => None,
-        };
-        let story = play(
+        let report = play(
             seed,
-            record,
-            args.aloud,
-            args.state_at.map(std::time::Duration::from_millis),
+            PlayOptions {
+                record: args.record.as_deref().map(open_record).transpose()?,
+                aloud: args.aloud,
+                state_at: args.state_at.map(Duration::from_millis),
+            },
         );
-        longest = longest.max(story.longest);
-        packets = packets.max(story.packets);
-        wrong += u64::from(!story.found.is_empty());
-        if args.aloud || !story.found.is_empty() {
-            println!("seed {seed}, at most {} packets of a node in a second:", story.packets);
-            story.chapters.iter().for_each(|chapter| println!("  {chapter}"));
-            story
-                .found
-                .iter()
-                .take(5)
-                .for_each(|found| println!("  at {:?}: {}", found.at, found.text));
+        longest = longest.max(report.longest_outage);
+        max_packets = max_packets.max(report.max_packets);
+        failed += u64::from(!report.violations.is_empty());
+        if args.aloud || !report.violations.is_empty() {
+            print(&report);
         }
     }
     println!(
-        "{} seeds, {wrong} wrong; the longest time without service was {longest:?}; at most {packets} packets of a node in a second",
+        "{} seeds, {failed} failed; longest outage of an address {longest:?}; \
+         at most {max_packets} packets per node and second",
         args.seeds
     );
-    if wrong > 0 {
-        bail!("{wrong} seeds went wrong");
+    if failed > 0 {
+        bail!("{failed} seeds failed");
     }
     Ok(())
+}
+
+fn open_record(path: &Path) -> Result<Box<dyn Write>> {
+    Ok(Box::new(BufWriter::new(File::create(path)?)))
+}
+
+fn print(report: &Report) {
+    println!(
+        "seed {}, at most {} packets per node and second:",
+        report.seed, report.max_packets
+    );
+    for step in &report.steps {
+        println!("  {step}");
+    }
+    for violation in report.violations.iter().take(PRINTED) {
+        println!("  at {:?}: {}", violation.at, violation.text);
+    }
 }

@@ -1,0 +1,116 @@
+//! The client on the LAN: its neighbour table, and the answers to its requests.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    net::{IpAddr, Ipv4Addr, Ipv6Addr},
+};
+
+use lodestone_speaker::{
+    core::Facts,
+    wire::{arp, ndp},
+};
+use pnet_base::MacAddr;
+
+use super::{
+    World,
+    network::{SimSegment, mac},
+};
+
+pub(super) const CLIENT_MAC: MacAddr = MacAddr(2, 0xc, 0, 0, 0, 1);
+
+const CLIENT_V4: Ipv4Addr = Ipv4Addr::new(172, 1, 255, 1);
+
+const CLIENT_V6: Ipv6Addr = Ipv6Addr::new(0xfe80, 0, 0, 0, 0, 0, 0xffff, 1);
+
+/// A host on the LAN that uses the addresses.
+#[derive(Debug, Default)]
+pub struct LanClient {
+    /// Its part of the LAN.
+    pub lan_part: u8,
+    /// Its neighbour table: the MAC that it sends to, by address.
+    pub neighbours: BTreeMap<IpAddr, MacAddr>,
+    /// The MACs that answered its last request for each address.
+    pub answers: BTreeMap<IpAddr, BTreeSet<MacAddr>>,
+}
+
+/// An ARP reply or neighbor advertisement.
+struct Advertised {
+    address: IpAddr,
+    mac: MacAddr,
+    /// Whether it answers a request of the client.
+    solicited: bool,
+}
+
+impl LanClient {
+    /// Updates the neighbour table from a frame. Frames about other than Service addresses do
+    /// nothing.
+    pub(super) fn receive(&mut self, frame: &[u8], snapshot: &Facts) {
+        let Some(advertised) = read(frame) else { return };
+        let Advertised {
+            address,
+            mac,
+            solicited,
+        } = advertised;
+        if !snapshot.addresses.contains_key(&address) {
+            return;
+        }
+        if solicited {
+            self.answers.entry(address).or_default().insert(mac);
+            // The request stands for that of a host with an empty neighbour table. In a table with
+            // an entry, only gratuitous ARP or an unsolicited advertisement changes it.
+            self.neighbours.entry(address).or_insert(mac);
+        } else {
+            self.neighbours.insert(address, mac);
+        }
+    }
+}
+
+fn read(frame: &[u8]) -> Option<Advertised> {
+    if let Some(packet) = arp::Packet::read(frame) {
+        return Some(Advertised {
+            address: packet.sender.into(),
+            mac: packet.sender_mac,
+            solicited: packet.reply && packet.destination == CLIENT_MAC,
+        });
+    }
+    let Some(ndp::Packet::Advertisement(packet)) = ndp::Packet::read(frame) else {
+        return None;
+    };
+    Some(Advertised {
+        address: packet.target.into(),
+        mac: packet.target_mac.unwrap_or(packet.source),
+        solicited: frame.first_chunk::<6>() == Some(&<[u8; 6]>::from(CLIENT_MAC)),
+    })
+}
+
+impl World {
+    /// Sends the client's request for an address, as if its neighbour table were empty.
+    pub fn send_client_request(&mut self, address: IpAddr) {
+        self.client.answers.remove(&address);
+        let frame = match address {
+            IpAddr::V4(v4) => arp::request(CLIENT_MAC, CLIENT_V4, v4).into(),
+            IpAddr::V6(v6) => ndp::solicit(CLIENT_MAC, Some(CLIENT_V6), v6),
+        };
+        self.carry_to_nodes(SimSegment::Lan, self.client.lan_part, None, &frame);
+    }
+
+    /// Returns the node that has a MAC on the LAN.
+    #[must_use]
+    pub fn node_with_mac(&self, mac: MacAddr) -> Option<usize> {
+        (0..self.nodes.len()).find(|index| self::mac(*index, SimSegment::Lan) == mac)
+    }
+
+    /// Whether traffic that the client sends to a MAC reaches a node that can forward it.
+    #[must_use]
+    pub fn serves(&self, mac: MacAddr) -> bool {
+        self.node_with_mac(mac).is_some_and(|index| self.is_reachable(index))
+    }
+
+    /// Whether client and node reach each other over the LAN and the node's kernel runs. The state
+    /// of its speaker does not matter.
+    #[must_use]
+    pub fn is_reachable(&self, index: usize) -> bool {
+        let node = &self.nodes[index];
+        node.has_power && node.sends_to(SimSegment::Lan) == Some(self.client.lan_part) && !node.is_stalled(self.now)
+    }
+}

@@ -1,0 +1,164 @@
+//! Hands a delivery to its node, and carries out what the node's speaker wants.
+
+use std::{net::IpAddr, time::Duration};
+
+use lodestone_speaker::{
+    core::Output,
+    wire::message::{Datagram, Message, NodeName},
+};
+use rand::RngExt;
+use serde_json::json;
+
+use super::{
+    Observed, World,
+    network::{SimSegment, address_on},
+    schedule::{Delivery, NodeInput},
+};
+
+/// How long an ICMP port-unreachable takes.
+const ICMP_LATENCY: Duration = Duration::from_micros(200);
+
+/// A process runs at most this many microseconds after its timer is due.
+const SCHEDULING_DELAY: u64 = 1000;
+
+/// How many inputs the socket queues of a frozen speaker hold.
+const QUEUE_LENGTH: usize = 500;
+
+impl World {
+    pub(super) fn deliver(&mut self, delivery: Delivery) {
+        match delivery {
+            Delivery::ToNode(index, input) => self.deliver_to_node(index, input),
+            Delivery::ToClient(frame) => self.client.receive(&frame, &self.snapshot),
+        }
+    }
+
+    fn deliver_to_node(&mut self, index: usize, input: NodeInput) {
+        let now = self.now;
+        let node = &mut self.nodes[index];
+        if !node.has_power {
+            return;
+        }
+        let is_timeout = matches!(input, NodeInput::Timeout);
+        if is_timeout && node.timeout.is_some_and(|timeout| timeout != now) {
+            // The speaker has set its timer to another time since.
+            return;
+        }
+        if let Some(until) = node.stalled_until.filter(|_| node.is_stalled(now)) {
+            if is_timeout {
+                node.timeout = Some(until);
+            }
+            return self.schedule.push(until, Delivery::ToNode(index, input));
+        }
+        // The kernel answers for the node's own addresses, whatever state the speaker is in.
+        if let NodeInput::Frame { interface, frame } = &input {
+            self.kernel_receives(index, *interface, frame);
+        }
+        let node = &mut self.nodes[index];
+        if is_timeout {
+            node.timeout = None;
+        }
+        if !node.frozen {
+            self.deliver_to_speaker(index, input);
+        } else if !is_timeout && node.pending.len() < QUEUE_LENGTH {
+            node.pending.push(input);
+        }
+    }
+
+    fn deliver_to_speaker(&mut self, index: usize, input: NodeInput) {
+        let node = &mut self.nodes[index];
+        let Some(speaker) = &mut node.speaker else {
+            return self.reject(input);
+        };
+        let is_lost = match &input {
+            NodeInput::Frame { interface, .. } => {
+                SimSegment::of_interface(*interface) == SimSegment::Lan && !node.carrier
+            }
+            _ => false,
+        };
+        node.received += u64::from(matches!(input, NodeInput::Datagram { .. }));
+        let answer = if is_lost { None } else { speaker.handle(self.now, input) };
+        if let Some((interface, frame)) = answer {
+            self.send_frame(index, interface, frame);
+        }
+        self.carry_out_outputs(index);
+    }
+
+    /// No process listens on the node: its kernel answers a heartbeat with port-unreachable.
+    fn reject(&mut self, input: NodeInput) {
+        if let NodeInput::Datagram { datagram, .. } = input
+            && datagram.message == Message::Heartbeat
+            && let Some(sender) = self.index_of(&datagram.from)
+        {
+            let answer = NodeInput::PortUnreachable(datagram.to);
+            self.schedule
+                .push(self.now + ICMP_LATENCY, Delivery::ToNode(sender, answer));
+        }
+    }
+
+    /// Carries out all outputs of a node's speaker, and sets its timer.
+    pub(super) fn carry_out_outputs(&mut self, index: usize) {
+        while let Some(speaker) = &mut self.nodes[index].speaker
+            && let Some(output) = speaker.poll_output()
+        {
+            match output {
+                Output::Send { to, address, message } => self.send_datagram(index, &to, address, message),
+                Output::Frame { interface, frame } => self.send_frame(index, interface, frame),
+                Output::Boot(boot) => self.nodes[index].boot = boot + 1,
+                Output::Happening(event) => self.observed.push(Observed {
+                    at: self.now,
+                    node: index,
+                    event,
+                }),
+                Output::Groups(_) | Output::Ownership(_) | Output::Problems(_) => {}
+            }
+        }
+        self.set_timer(index);
+    }
+
+    fn set_timer(&mut self, index: usize) {
+        let node = &self.nodes[index];
+        let next = node.speaker.as_ref().and_then(|speaker| speaker.next_timeout());
+        if let Some(due) = next.map(|due| due.max(self.now))
+            && node.timeout.is_none_or(|timeout| due < timeout || timeout < self.now)
+        {
+            let due = due + Duration::from_micros(self.random.random_range(0..SCHEDULING_DELAY));
+            self.nodes[index].timeout = Some(due);
+            self.schedule.push(due, Delivery::ToNode(index, NodeInput::Timeout));
+        }
+    }
+
+    fn send_datagram(&mut self, index: usize, to: &NodeName, address: IpAddr, message: Message) {
+        let Some(target) = self.index_of(to) else { return };
+        let segment = if !self.spec.split || address == address_on(target, SimSegment::Lan) {
+            SimSegment::Lan
+        } else {
+            SimSegment::NodeNetwork
+        };
+        let node = &mut self.nodes[index];
+        node.sequence += 1;
+        node.sent += 1;
+        let datagram = Datagram {
+            from: node.name.clone(),
+            to: to.clone(),
+            boot: node.boot,
+            sequence: node.sequence,
+            message,
+        };
+        self.write_record(
+            "datagram",
+            index,
+            || json!({"to": &**to, "lan": segment == SimSegment::Lan, "message": format!("{:?}", datagram.message)}),
+        );
+        let (sender, receiver) = (&self.nodes[index], &self.nodes[target]);
+        let part = sender.sends_to(segment);
+        if part.is_none() || part != receiver.hears(segment) || !receiver.has_power {
+            return;
+        }
+        let source = address_on(index, segment);
+        for latency in self.arrivals(segment) {
+            let datagram = datagram.clone();
+            let input = NodeInput::Datagram { source, datagram };
+            self.schedule.push(self.now + latency, Delivery::ToNode(target, input));
+        }
+    }
+}

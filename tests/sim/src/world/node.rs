@@ -1,0 +1,102 @@
+//! A node of the simulated cluster.
+
+use std::time::Instant;
+
+use lodestone_speaker::wire::message::NodeName;
+
+use super::{SpeakerProcess, network::SimSegment, schedule::NodeInput};
+
+/// How much a node's wall clock advances between two starts of its speaker, which takes its boot id
+/// from that clock.
+pub(super) const BOOT_STEP: u64 = 1_000_000;
+
+/// A node: its power, its links and its speaker.
+#[derive(Debug)]
+pub struct SimNode {
+    /// Its name.
+    pub name: NodeName,
+    /// Its speaker, if the process runs.
+    pub speaker: Option<SpeakerProcess>,
+    /// Whether it has power.
+    pub has_power: bool,
+    /// Whether its speaker is stopped, as by `SIGSTOP`. Its kernel still works.
+    pub frozen: bool,
+    /// Until when neither its speaker nor its kernel runs.
+    pub stalled_until: Option<Instant>,
+    /// Its part of the LAN. Nodes in different parts do not hear each other.
+    pub lan_part: u8,
+    /// Its part of the node network.
+    pub node_network_part: u8,
+    /// Whether everything that it sends over the LAN is lost, although it hears the others.
+    pub mute: bool,
+    /// Whether its LAN interface has a carrier.
+    pub carrier: bool,
+    /// Whether its speaker receives new snapshots from the API server.
+    pub sees_api: bool,
+    /// Datagrams that its speaker has sent.
+    pub sent: u64,
+    /// Datagrams that its speaker has received.
+    pub received: u64,
+    pub(super) boot: u64,
+    pub(super) sequence: u64,
+    /// What arrived while the speaker was frozen.
+    pub(super) pending: Vec<NodeInput>,
+    /// When the speaker's timer fires.
+    pub(super) timeout: Option<Instant>,
+}
+
+impl SimNode {
+    /// Returns a node with power, connected to both networks, and without a speaker.
+    pub(super) const fn new(name: NodeName) -> Self {
+        Self {
+            name,
+            speaker: None,
+            has_power: true,
+            frozen: false,
+            stalled_until: None,
+            lan_part: 0,
+            node_network_part: 0,
+            mute: false,
+            carrier: true,
+            sees_api: true,
+            sent: 0,
+            received: 0,
+            boot: 10 * BOOT_STEP,
+            sequence: 0,
+            pending: Vec::new(),
+            timeout: None,
+        }
+    }
+
+    /// Whether the processes of the node make progress.
+    #[must_use]
+    pub fn runs(&self, now: Instant) -> bool {
+        self.has_power && !self.frozen && !self.is_stalled(now)
+    }
+
+    /// Whether the whole node is stalled.
+    pub(super) fn is_stalled(&self, now: Instant) -> bool {
+        self.stalled_until.is_some_and(|until| now < until)
+    }
+
+    /// Whether a speaker runs on the node and makes progress.
+    pub(crate) fn has_running_speaker(&self, now: Instant) -> bool {
+        self.speaker.is_some() && self.runs(now)
+    }
+
+    /// Returns the part of a segment that the node reaches, unless it reaches none.
+    pub(super) fn sends_to(&self, segment: SimSegment) -> Option<u8> {
+        match segment {
+            SimSegment::Lan => (self.carrier && !self.mute).then_some(self.lan_part),
+            SimSegment::NodeNetwork => Some(self.node_network_part),
+        }
+    }
+
+    /// Returns the part of a segment that the node hears, unless it hears none.
+    pub(super) fn hears(&self, segment: SimSegment) -> Option<u8> {
+        match segment {
+            SimSegment::Lan => self.carrier.then_some(self.lan_part),
+            SimSegment::NodeNetwork => Some(self.node_network_part),
+        }
+    }
+}

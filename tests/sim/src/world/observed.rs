@@ -1,0 +1,64 @@
+//! Events that the speakers report.
+
+use std::{net::IpAddr, time::Instant};
+
+use lodestone_speaker::{
+    core::{Happening, speaker::Cause},
+    wire::message::NodeName,
+};
+
+use super::World;
+
+/// An event of a speaker.
+#[derive(Clone, Debug)]
+pub struct Observed {
+    /// When it was reported.
+    pub at: Instant,
+    /// The index of the node whose speaker reported it.
+    pub node: usize,
+    /// The event.
+    pub event: Happening,
+}
+
+/// A node became the owner of an address.
+#[derive(Clone, Copy, Debug)]
+pub struct Takeover<'a> {
+    /// The address.
+    pub address: IpAddr,
+    /// The owner before, if the new owner knew one.
+    pub from: Option<&'a NodeName>,
+    /// Why the address moved.
+    pub cause: &'a Cause,
+}
+
+impl Observed {
+    /// Returns the takeover that the event reports, if it reports one.
+    #[must_use]
+    pub const fn takeover(&self) -> Option<Takeover<'_>> {
+        match &self.event {
+            Happening::Taken {
+                address, from, cause, ..
+            } => Some(Takeover {
+                address: *address,
+                from: from.as_ref(),
+                cause,
+            }),
+            _ => None,
+        }
+    }
+}
+
+impl World {
+    /// Returns the observed takeovers by nodes for which `by` is true, as text.
+    #[must_use]
+    pub fn takeovers(&self, by: impl Fn(usize) -> bool) -> Vec<String> {
+        self.observed
+            .iter()
+            .filter(|observed| observed.takeover().is_some() && by(observed.node))
+            .map(|observed| {
+                let at = observed.at - self.start;
+                format!("{at:?} {}: {}", self.nodes[observed.node].name, observed.event)
+            })
+            .collect()
+    }
+}
