@@ -10,6 +10,7 @@ mod writes;
 
 use std::{
     collections::VecDeque,
+    fmt,
     time::{Duration, Instant},
 };
 
@@ -70,6 +71,15 @@ pub struct Connections {
     pub leader_until: watch::Receiver<Option<Instant>>,
 }
 
+impl fmt::Debug for Connections {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Connections")
+            .field("namespace", &self.namespace)
+            .field("class", &self.class)
+            .finish_non_exhaustive()
+    }
+}
+
 /// The task that owns the controller's state.
 pub struct EventLoop {
     client: Client,
@@ -96,6 +106,16 @@ pub struct EventLoop {
     unsent: VecDeque<ObjectNotice>,
     /// Taken when all watches have synced.
     ready: Option<Gate>,
+}
+
+impl fmt::Debug for EventLoop {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("EventLoop")
+            .field("namespace", &self.namespace)
+            .field("class", &self.class)
+            .field("leader_until", &self.leader_until)
+            .finish_non_exhaustive()
+    }
 }
 
 /// What the loop reacts to.

@@ -15,7 +15,7 @@ mod certificates;
 mod rotation;
 mod server;
 
-use std::net::Ipv6Addr;
+use std::{fmt, net::Ipv6Addr};
 
 use anyhow::{Context, Result};
 use kube::Client;
@@ -42,6 +42,16 @@ pub struct Webhook {
     pub reviews: mpsc::Sender<ReviewRequest>,
     /// Opened once the API server can call the webhook.
     pub ready: Gate,
+}
+
+impl fmt::Debug for Webhook {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Webhook")
+            .field("namespace", &self.namespace)
+            .field("name", &self.name)
+            .field("port", &self.port)
+            .finish_non_exhaustive()
+    }
 }
 
 impl Webhook {

@@ -15,6 +15,7 @@ use crate::{
 const LIMIT: Duration = Duration::from_secs(60);
 
 /// A Service whose address a node announces. Dropping this value deletes the Service.
+#[derive(Debug)]
 pub struct AnnouncedService<'a> {
     cluster: &'a Cluster,
     name: &'static str,

@@ -17,6 +17,7 @@ use crate::{
 
 /// A running cluster. Dropping it takes the cluster down, unless the cluster is detached
 /// ([`Spec::detached`]) or this value came from [`Cluster::attach`].
+#[derive(Debug)]
 pub struct Cluster {
     spec: Spec,
     state: StateDir,
@@ -75,7 +76,7 @@ impl Cluster {
     /// The layout of the cluster's networks.
     #[must_use]
     pub const fn layout(&self) -> Layout {
-        self.spec.topology
+        self.spec.layout
     }
 
     /// The name of the interface that each node has on the LAN.

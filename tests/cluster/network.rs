@@ -118,7 +118,7 @@ pub(crate) fn create(spec: &Spec) -> Result<()> {
         ("bridge/bridge-nf-call-iptables", "0"),
         ("bridge/bridge-nf-call-ip6tables", "0"),
     ])?;
-    let networks: &[BridgedNetwork] = match spec.topology {
+    let networks: &[BridgedNetwork] = match spec.layout {
         Layout::Flat => &[LAN_FLAT],
         Layout::Split => &[LAN_SPLIT, NODES_SPLIT],
     };
@@ -180,7 +180,7 @@ fn create_pod_routes(spec: &Spec, index: usize) -> Result<()> {
     let nodes = spec.nodes();
     let mut lines = Vec::new();
     for other in (0..nodes.len()).filter(|other| *other != index) {
-        let addresses = node_addresses(spec.topology, other);
+        let addresses = node_addresses(spec.layout, other);
         lines.push(format!("route add {} via {}", addresses.pods_ipv4, addresses.ipv4));
         lines.push(format!("route add {} via {}", addresses.pods_ipv6, addresses.ipv6));
     }

@@ -7,7 +7,7 @@ use crate::{image::PAUSE_IMAGE, network::node_addresses, node::NodeHost, spec::S
 impl NodeHost<'_> {
     /// The CNI configuration: a bridge for the pods of this node.
     pub(crate) fn cni_config(&self) -> serde_json::Value {
-        let addresses = node_addresses(self.spec.topology, self.index);
+        let addresses = node_addresses(self.spec.layout, self.index);
         json!({
             "cniVersion": "1.0.0", "name": "pods",
             "plugins": [{

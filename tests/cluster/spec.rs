@@ -45,19 +45,19 @@ impl ProxyMode {
 pub struct Spec {
     /// The prefix of the cluster's network namespaces, and the name of its directory. Keep it
     /// short: the path of a Unix socket has at most 107 bytes.
-    pub name: String,
+    pub(crate) name: String,
     /// The networks.
-    pub topology: Layout,
+    pub(crate) layout: Layout,
     /// The mode of every kube-proxy.
-    pub proxy_mode: ProxyMode,
+    pub(crate) proxy_mode: ProxyMode,
     /// The number of workers, besides the control-plane node.
-    pub workers: u8,
+    pub(crate) workers: u8,
     /// The number of hosts on the LAN outside the cluster.
-    pub clients: u8,
+    pub(crate) clients: u8,
     /// Archives of container images to import on every node.
-    pub images: Vec<PathBuf>,
+    pub(crate) images: Vec<PathBuf>,
     /// Whether the supervisor takes the cluster down when the process that created it exits.
-    pub owned: bool,
+    pub(crate) owned: bool,
 }
 
 impl Spec {
@@ -67,7 +67,7 @@ impl Spec {
     pub fn new(name: &str) -> Self {
         Self {
             name: name.to_owned(),
-            topology: Layout::Flat,
+            layout: Layout::Flat,
             proxy_mode: ProxyMode::Nftables,
             workers: 3,
             clients: 1,
@@ -86,7 +86,7 @@ impl Spec {
     /// Sets the layout of the networks.
     #[must_use]
     pub const fn layout(mut self, layout: Layout) -> Self {
-        self.topology = layout;
+        self.layout = layout;
         self
     }
 
@@ -123,6 +123,12 @@ impl Spec {
     pub const fn detached(mut self) -> Self {
         self.owned = false;
         self
+    }
+
+    /// The prefix of the cluster's network namespaces, and the name of its directory.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.name
     }
 
     /// The names of the nodes, the control-plane node first: `cp`, `w1`, `w2`, ...

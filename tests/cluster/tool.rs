@@ -9,6 +9,7 @@ use std::{
 use anyhow::{Context, Result, bail};
 
 /// A command line that is about to run.
+#[derive(Debug)]
 pub struct Tool {
     command: Command,
     input: Option<String>,

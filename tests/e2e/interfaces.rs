@@ -3,13 +3,11 @@
 
 use std::time::Duration;
 
-use lodestone_daemon::task::spawn;
-use lodestone_speaker::{
-    core::{
-        Interface,
-        exclude::{DEFAULT, Pattern},
-    },
-    net::links::{Links, follow},
+use lodestone_runtime::task::spawn;
+use lodestone_speaker::net::netlink::{Links, follow};
+use lodestone_speaker_core::{
+    Interface,
+    node::interface_filter::{DEFAULT_PATTERNS, InterfacePattern},
 };
 use lodestone_tests::{Netns, run};
 use tokio::{sync::watch, time::timeout};
@@ -41,7 +39,8 @@ impl Cable {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
             runtime.block_on(async {
                 let (sender, links) = watch::channel(Links::default());
-                let exclude: Vec<Pattern> = DEFAULT.iter().map(|text| text.parse().unwrap()).collect();
+                let exclude: Vec<InterfacePattern> =
+                    DEFAULT_PATTERNS.iter().map(|text| text.parse().unwrap()).collect();
                 let _following = spawn(follow(sender, exclude));
                 test(&mut Followed(links)).await;
             });

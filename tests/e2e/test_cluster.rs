@@ -92,7 +92,7 @@ fn two_clusters_run_side_by_side_and_leave_nothing_behind() {
     assert!(split.addresses("w1").unwrap().ipv4.starts_with("10.10.0."));
     links_lose_packets_and_carrier(&flat);
     pods_freeze_and_restart(&flat);
-    let (one, two) = (flat.spec().name.clone(), split.spec().name.clone());
+    let (one, two) = (flat.spec().name().to_owned(), split.spec().name().to_owned());
     drop(flat);
     assert_eq!(remains(&one), Vec::<String>::new());
     split.kubectl(&["get", "--raw=/readyz"]).unwrap();

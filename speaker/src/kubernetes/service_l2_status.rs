@@ -5,7 +5,7 @@ mod announcement;
 mod object;
 mod sync;
 
-use std::{collections::BTreeSet, time::Duration};
+use std::{collections::BTreeSet, fmt, time::Duration};
 
 use kube::{Api, Client, api::ListParams};
 use lodestone_crds::{ObjectKey, ServiceL2Status};
@@ -46,6 +46,15 @@ pub struct Reporter {
     pub events: Events,
     /// The UIDs of Services, for events.
     pub uids: Uids,
+}
+
+impl fmt::Debug for Reporter {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Reporter")
+            .field("namespace", &self.namespace)
+            .field("node", &self.node)
+            .finish_non_exhaustive()
+    }
 }
 
 /// When to re-check the objects without a change.

@@ -13,7 +13,7 @@ use kube::{
     client::ClientBuilder,
 };
 use lodestone_crds::IPAddressPool;
-use lodestone_daemon::clock;
+use lodestone_runtime::clock;
 use lodestone_tests::{Cluster, NAMESPACE};
 use rand::{RngExt, SeedableRng, rngs::StdRng};
 use serde_json::{Value, json};

@@ -4,9 +4,10 @@ use std::time::Instant;
 
 use futures::{FutureExt, future::ready};
 use kube::Client;
-use lodestone_controller::{controller::Controller, core::Core, plan::OnPoolChange};
-use lodestone_daemon::{
-    events::Events,
+use lodestone_controller::{Connections, EventLoop, ReviewRequest};
+use lodestone_controller_core::{OnPoolChange, Reconciler};
+use lodestone_runtime::{
+    k8s::events::Events,
     readiness::Readiness,
     task::{Task, spawn},
 };
@@ -16,24 +17,24 @@ use tokio::sync::{mpsc, watch};
 /// A controller in this process. Dropping it is like killing a process.
 pub(super) struct RunningController {
     _tasks: [Task; 2],
-    leads: watch::Sender<Option<Instant>>,
-    _reviews: mpsc::Sender<lodestone_controller::webhook::server::Review>,
+    leader_until: watch::Sender<Option<Instant>>,
+    _reviews: mpsc::Sender<ReviewRequest>,
 }
 
 impl RunningController {
     /// Makes its Lease last until then.
     pub(super) fn lead_until(&self, until: Instant) {
-        self.leads.send_replace(Some(until));
+        self.leader_until.send_replace(Some(until));
     }
 }
 
 /// Starts a controller whose Lease lasts until then.
 pub(super) fn start(client: &Client, until: Instant) -> RunningController {
-    let (leads, leading) = watch::channel(None);
+    let (leadership, leader_until) = watch::channel(None);
     let (questions, questions_received) = mpsc::channel(1);
     let (reviews, reviews_received) = mpsc::channel(1);
     let (events, sender) = Events::start(client.clone(), "lodestone-controller", None);
-    let controller = Controller {
+    let connections = Connections {
         client: client.clone(),
         namespace: NAMESPACE.to_owned(),
         class: String::new(),
@@ -42,16 +43,18 @@ pub(super) fn start(client: &Client, until: Instant) -> RunningController {
         reviews: reviews_received,
         owner: ready(None).boxed().shared(),
         ready: Readiness::default().gate("everything"),
-        leads: leading,
+        leader_until,
     };
     let task = spawn(async move {
         // Keeps the channel open, on which no question arrives.
         let _questions = questions;
-        controller.run(Core::new(OnPoolChange::Retain)).await;
+        EventLoop::new(connections, Reconciler::new(OnPoolChange::Retain))
+            .run()
+            .await;
     });
     let running = RunningController {
         _tasks: [task, sender],
-        leads,
+        leader_until: leadership,
         _reviews: reviews,
     };
     running.lead_until(until);

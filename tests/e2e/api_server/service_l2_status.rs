@@ -24,7 +24,7 @@ use lodestone_runtime::{
     task::{Task, spawn},
 };
 use lodestone_speaker::kubernetes::service_l2_status::Reporter;
-use lodestone_speaker_core::{OwnedAddress, wire::message::NodeName};
+use lodestone_speaker_core::{NodeName, OwnedAddress};
 use lodestone_tests::NAMESPACE;
 use serde_json::json;
 use tokio::{sync::watch, time::sleep};
@@ -100,12 +100,12 @@ where
 /// A running status reporter of a speaker. It ends when this is dropped.
 struct RunningReporter {
     _tasks: [Task; 2],
-    _owned: watch::Sender<Option<Vec<Owned>>>,
+    _owned: watch::Sender<Option<Vec<OwnedAddress>>>,
 }
 
-/// Starts the reporter of node `name`, which announces `address` of `service`. The nodes `beside`
-/// announce other addresses of it.
-fn report(client: &Client, name: &str, service: &str, address: &str, beside: &[&str]) -> RunningReporter {
+/// Starts the reporter of node `name`, which announces `address` of `service`. The nodes
+/// `co_owners` announce other addresses of it.
+fn report(client: &Client, name: &str, service: &str, address: &str, co_owners: &[&str]) -> RunningReporter {
     let (events, sending) = Events::start(client.clone(), "test", None);
     let reporter = Reporter {
         client: client.clone(),
@@ -117,11 +117,11 @@ fn report(client: &Client, name: &str, service: &str, address: &str, beside: &[&
     };
     let (sender, owned) = watch::channel(None);
     let reporting = spawn(reporter.run(owned));
-    sender.send_replace(Some(vec![Owned {
+    sender.send_replace(Some(vec![OwnedAddress {
         address: address.parse().unwrap(),
         services: vec![ObjectKey::new("default", service)],
         interfaces: None,
-        beside: beside.iter().map(|node| NodeName::from(*node)).collect(),
+        co_owners: co_owners.iter().map(|node| NodeName::from(*node)).collect(),
     }]));
     RunningReporter {
         _tasks: [sending, reporting],

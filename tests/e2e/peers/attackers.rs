@@ -10,9 +10,12 @@ use std::{
     time::Duration,
 };
 
-use lodestone_speaker_core::wire::{
-    envelope::{Key, Sealer},
-    message::{Claim, Datagram, Message},
+use lodestone_speaker_core::{
+    BootId, Epoch,
+    wire::{
+        envelope::{Key, Sealer},
+        message::{Claim, Datagram, Message},
+    },
 };
 use lodestone_tests::{Cluster, NAMESPACE, RecordedDatagram, wait_for, wait_until};
 use rand::RngExt;
@@ -58,8 +61,8 @@ fn forged_messages(to: &str, address: &str, secret: &[u8]) -> Vec<Vec<u8>> {
     let mut sealer = Sealer::new(rand::rng().random());
     let claim = Claim {
         address: address.parse().unwrap(),
-        epoch: u64::MAX,
-        held_back: false,
+        epoch: Epoch(u64::MAX),
+        tentative: false,
     };
     let claims = Message::Claims {
         claims: vec![claim],
@@ -70,7 +73,7 @@ fn forged_messages(to: &str, address: &str, secret: &[u8]) -> Vec<Vec<u8>> {
         let datagram = Datagram {
             from: "stranger".into(),
             to: to.into(),
-            boot: u64::MAX / 2,
+            boot: BootId(u64::MAX / 2),
             sequence,
             message,
         };

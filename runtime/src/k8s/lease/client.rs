@@ -22,7 +22,7 @@ const RELEASE_TIMEOUT: Duration = Duration::from_secs(5);
 const DEFAULT_DURATION: u64 = 15;
 
 /// Access to one Lease at the API server.
-#[derive(Clone)]
+#[derive(Clone, Debug)]
 pub struct LeaseClient {
     api: Api<Lease>,
     name: String,

@@ -90,11 +90,7 @@ impl Bench {
     async fn set_up(args: Args) -> Result<Self> {
         let mut archives = images()?;
         archives.push(checkout().join("target/test-images/bareloop.tar"));
-        let spec = Spec {
-            workers: args.workers,
-            images: archives,
-            ..Spec::new(&format!("b{}", std::process::id()))
-        };
+        let spec = Spec::unique("b").workers(args.workers).images(archives);
         let cluster = Cluster::up(spec, Path::new(&args.cluster))?;
         cluster.install_lodestone(&[])?;
         install_bare_loop(&cluster)?;

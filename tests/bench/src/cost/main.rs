@@ -48,11 +48,7 @@ enum SpeakerFigure {
 #[tokio::main(flavor = "multi_thread", worker_threads = 2)]
 async fn main() -> Result<()> {
     let args = Args::parse();
-    let spec = Spec {
-        workers: 2,
-        images: images()?,
-        ..Spec::new(&format!("c{}", std::process::id()))
-    };
+    let spec = Spec::unique("c").workers(2).images(images()?);
     let cluster = Cluster::up(spec, &args.cluster)?;
     cluster.install_lodestone(&[])?;
     let wanted = |figure| args.only.is_empty() || args.only.contains(&figure);

@@ -140,7 +140,7 @@ impl<'a> Round<'a> {
             }
             Incident::ExcludeOwner => self.kubectl(&["label", "node", &self.owner, &format!("{EXCLUDE_LABEL}=")]),
             Incident::PowerOff | Incident::PowerOffWithoutApi => self.cluster.power_off(&self.owner),
-            Incident::UnplugCable => self.cluster.plug(&self.owner, false),
+            Incident::UnplugCable => self.cluster.set_carrier(&self.owner, false),
             Incident::LosePackets => self.lose_packets(),
         }
     }
@@ -148,16 +148,16 @@ impl<'a> Round<'a> {
     fn lose_packets(&self) -> Result<()> {
         let nodes = self.cluster.spec().nodes();
         for node in &nodes {
-            self.cluster.lose_on_lan(node, Loss::Percent(30))?;
+            self.cluster.set_lan_loss(node, Loss::Percent(30))?;
         }
         thread::sleep(Duration::from_secs(60));
-        nodes.iter().try_for_each(|node| self.cluster.mend(node))
+        nodes.iter().try_for_each(|node| self.cluster.restore_links(node))
     }
 
     fn repair(&self) -> Result<()> {
         match self.incident {
             Incident::PowerOff | Incident::PowerOffWithoutApi => self.cluster.bring_back(&self.owner),
-            Incident::UnplugCable => self.cluster.plug(&self.owner, true),
+            Incident::UnplugCable => self.cluster.set_carrier(&self.owner, true),
             Incident::ExcludeOwner => self.kubectl(&["label", "node", &self.owner, &format!("{EXCLUDE_LABEL}-")]),
             // A new pod starts at once. A container that was killed often would wait in kubelet's
             // restart back-off.

@@ -13,7 +13,7 @@ use anyhow::Result;
 use clap::{Parser, ValueEnum};
 use incident::{EXCLUDE_LABEL, Incident, Round};
 use lodestone_bench::statistics::median_and_max;
-use lodestone_tests::{Cluster, Spec, Topology, images, wait_for, wait_until};
+use lodestone_tests::{Cluster, Layout, Spec, images, wait_for, wait_until};
 use probe::Disruption;
 use serde_json::json;
 
@@ -105,12 +105,8 @@ fn main() -> Result<()> {
 
 /// Starts a cluster with Lodestone and a Service that answers on TCP and UDP.
 fn set_up(args: &Args) -> Result<Cluster> {
-    let spec = Spec {
-        workers: 3,
-        topology: if args.split { Topology::Split } else { Topology::Flat },
-        images: images()?,
-        ..Spec::new(&format!("f{}", std::process::id()))
-    };
+    let layout = if args.split { Layout::Split } else { Layout::Flat };
+    let spec = Spec::unique("f").workers(3).layout(layout).images(images()?);
     let cluster = Cluster::up(spec, &args.cluster)?;
     let values: Vec<&str> = args.set.iter().map(String::as_str).collect();
     cluster.install_lodestone(&values)?;
