@@ -20,7 +20,7 @@ struct ControllerState<'a> {
     /// The Services that retain addresses, with the pool.
     retained: BTreeMap<String, &'a str>,
     /// Whether this replica allocates addresses.
-    works: bool,
+    allocating: bool,
     /// How many Services wait to be planned.
     queue: usize,
 }
@@ -40,7 +40,7 @@ pub(crate) fn debug_state(reconciler: &Reconciler) -> Value {
             .map(|(key, notice)| (key.to_string(), notice.text.as_str()))
             .collect(),
         retained: retained.map(|(key, pool)| (key.to_string(), pool.as_str())).collect(),
-        works: reconciler.is_allocating(),
+        allocating: reconciler.is_allocating(),
         queue: reconciler.queue_length(),
     };
     // Plain data can always be written as JSON.

@@ -206,8 +206,16 @@ mod tests {
     #[test]
     fn metrics_have_their_public_names_and_current_values() {
         let (mut speaker, now, request) = announcing_speaker();
-        assert!(speaker.handle_frame(now, InterfaceIndex(1), FrameKind::Arp, &request).is_some());
-        assert!(speaker.handle_frame(now, InterfaceIndex(1), FrameKind::Arp, &request[..20]).is_none());
+        assert!(
+            speaker
+                .handle_frame(now, InterfaceIndex(1), FrameKind::Arp, &request)
+                .is_some()
+        );
+        assert!(
+            speaker
+                .handle_frame(now, InterfaceIndex(1), FrameKind::Arp, &request[..20])
+                .is_none()
+        );
         let text = text(&speaker, 3, now);
         for line in [
             "metallb_speaker_announced{service=\"n/192.0.2.1\",protocol=\"layer2\",node=\"a\",ip=\"192.0.2.1\"} 1",

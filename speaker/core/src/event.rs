@@ -145,7 +145,7 @@ impl fmt::Display for Cause {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::New => f.write_str("previously unowned"),
-            Self::NodeDown => f.write_str("the node is down"),
+            Self::NodeDown => f.write_str("the node does not answer on the LAN"),
             Self::SpeakerDown => f.write_str("its speaker is down"),
             Self::HandedOver => f.write_str("the node was drained or its speaker stopped"),
             Self::Ineligible(reason) => write!(f, "{reason}"),

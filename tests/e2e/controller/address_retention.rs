@@ -69,7 +69,7 @@ fn p7_deleting_shrinking_or_closing_a_pool_retains_its_addresses() {
     };
     // The pool shrinks.
     ns.pool("kept", &["10.4.1.1/32"], &json!({}));
-    is_retained("no IPAddressPool holds 10.4.1.0 any more");
+    is_retained("no IPAddressPool contains 10.4.1.0 any longer");
     let message = wait_for_condition(&cluster, "kept", "Retained", "True")["message"].to_string();
     assert!(message.contains("retain/a (10.4.1.0)"), "{message}");
     // The pool grows back: the address is no longer only retained.
@@ -94,10 +94,10 @@ fn p7_deleting_shrinking_or_closing_a_pool_retains_its_addresses() {
     is_retained("IPAddressPool kept no longer serves this Service");
     // The pool is deleted.
     delete_pool(&cluster, "kept");
-    is_retained("no IPAddressPool holds 10.4.1.0 any more");
+    is_retained("no IPAddressPool contains 10.4.1.0 any longer");
     // A new leader knows the retained address, too.
     restart_controller(&cluster);
-    is_retained("no IPAddressPool holds 10.4.1.0 any more");
+    is_retained("no IPAddressPool contains 10.4.1.0 any longer");
     // The address is free once its Service is deleted, and not before.
     ns.pool("kept", &whole, &json!({}));
     ns.pool("kept", &["10.4.1.1/32"], &json!({}));

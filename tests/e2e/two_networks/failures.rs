@@ -37,7 +37,7 @@ pub(crate) fn p1_a_node_cut_off_from_the_lan_loses_its_address(cluster: &Cluster
         let event = cluster.wait_for_event("default", name, "OwnerMoved");
         cluster.restore_links(node).unwrap();
         let (other, event) = (moved.unwrap(), event.unwrap());
-        let taken = format!("took ownership of {address} from node {node}: the node is down");
+        let taken = format!("took ownership of {address} from node {node}: the node does not answer on the LAN");
         assert!(event.contains(&taken), "{event}");
         // P3, P5: when the node is back, the new owner is the only owner.
         cluster.wait_for_lodestone().unwrap();

@@ -81,7 +81,7 @@ impl Chooser<'_> {
             }
             Some(pool) if !self.serves(pool) => format!("IPAddressPool {} no longer serves this Service", pool.name),
             Some(pool) => return Keep::Yes(Some(pool.name.clone())),
-            None => format!("no IPAddressPool holds {} any more", list(held)),
+            None => format!("no IPAddressPool contains {} any longer", list(held)),
         };
         match (&self.input.service.recorded_pool, self.input.on_pool_change) {
             // Without our annotation this controller did not allocate the addresses. They may be

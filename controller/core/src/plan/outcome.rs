@@ -120,7 +120,7 @@ impl Situation<'_> {
         match &self.keep {
             Keep::Retained { why, .. } if pick.addresses == self.held => {
                 let held = list(&self.held);
-                let text = format!("{why}; the Service keeps {held}, no other Service gets it");
+                let text = format!("{why}; the Service keeps {held}, and no other Service gets it");
                 Some(Notice::new(EventReason::AddressRetained, text))
             }
             _ => None,

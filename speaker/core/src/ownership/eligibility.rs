@@ -194,7 +194,7 @@ impl<'a> Question<'a> {
     }
 
     /// The advertisements that cover a Service on the address: those of the pool that holds the address.
-    /// Where no pool holds it any more, those that name the pool it came from, or all pools.
+    /// Where no pool contains it any longer, those that name the pool it came from, or all pools.
     fn covering(&self, service: &'a ServiceOnAddress) -> impl Iterator<Item = &'a Advertisement> {
         let pool = self.snapshot.config.pool_of(self.address);
         let covers_pool = move |advertisement: &&Advertisement| match pool {
