@@ -11,6 +11,7 @@
 //! A second protocol to announce addresses, such as BGP, will be a part beside this one. It would be
 //! given the same decisions by [`Speaker`](crate::Speaker).
 
+mod announcer;
 pub mod conflict_detection;
 pub mod gratuitous;
 pub(crate) mod neighbours;
@@ -30,23 +31,15 @@ use crate::{
     context::Turn,
     event::Event,
     node::interface::InterfacePort,
-    output::{Output, OwnedAddress},
+    output::OwnedAddress,
     stats::increment,
+    timers::Timer,
     types::{InterfaceIndex, MacAddr, NodeName},
-    wire::{arp, message::Message, ndp},
+    wire::message::Message,
 };
 
 /// The addresses in one [`Message::DeputyFor`] at most.
 const ADDRESSES_PER_MESSAGE: usize = 64;
-
-/// The protocol of a frame.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum FrameKind {
-    /// ARP.
-    Arp,
-    /// Neighbor Discovery.
-    Ndp,
-}
 
 /// A frame that says that a host uses an address.
 #[derive(Clone, Copy, Debug)]
@@ -172,52 +165,6 @@ impl Lan {
         self.own_macs.contains(&mac) || self.peer_macs.contains_key(&mac)
     }
 
-    /// Stops to announce the owned addresses that are not in `wanted`, and returns them.
-    pub(crate) fn withdraw_except(&mut self, wanted: &BTreeMap<IpAddr, Announcement>) -> Vec<IpAddr> {
-        let lost: Vec<IpAddr> = self
-            .owned
-            .keys()
-            .filter(|address| !wanted.contains_key(address))
-            .copied()
-            .collect();
-        for address in &lost {
-            self.schedule.stop(*address);
-            self.conflicts.forget(*address);
-        }
-        lost
-    }
-
-    /// Goes over to owning these addresses. `tentative` ones are probed before they are announced.
-    pub(crate) fn set_owned(
-        &mut self,
-        turn: &mut Turn<'_>,
-        wanted: BTreeMap<IpAddr, Announcement>,
-        tentative: impl IntoIterator<Item = IpAddr>,
-    ) {
-        for address in tentative {
-            self.conflicts.start_probing(turn.now, address);
-        }
-        // A new owner, a new interface or a new MAC: neighbours have to learn it.
-        let changed = |(address, announcement): &(&IpAddr, &Announcement)| {
-            self.owned
-                .get(address)
-                .is_none_or(|before| before.ports != announcement.ports)
-        };
-        let begun: Vec<IpAddr> = wanted.iter().filter(changed).map(|(address, _)| *address).collect();
-        self.owned = wanted;
-        self.join_groups(turn);
-        for address in begun {
-            self.restart_announcements(turn, address);
-        }
-    }
-
-    /// Announces an address in a new burst, unless it is tentative.
-    pub(crate) fn restart_announcements(&mut self, turn: &Turn<'_>, address: IpAddr) {
-        if self.announces(address) {
-            self.schedule.start(turn.now, address);
-        }
-    }
-
     /// Goes over to these deputy duties. Returns the owners, former and new, to confirm it to.
     pub(crate) fn set_duties(
         &mut self,
@@ -252,96 +199,8 @@ impl Lan {
         }
     }
 
-    /// Hosts ask for an IPv6 address by its solicited-node group (RFC 4861, section 7.2.2).
-    fn join_groups(&mut self, turn: &mut Turn<'_>) {
-        let owned = self
-            .owned
-            .iter()
-            .map(|(address, announcement)| (address, announcement.ports.clone()));
-        let duties = self.duties.iter().map(|(address, duty)| {
-            let ports = duty.ports.iter().map(|(port, _)| *port);
-            (address, ports.collect())
-        });
-        let mut groups = BTreeSet::new();
-        for (address, ports) in owned.chain(duties) {
-            if let IpAddr::V6(v6) = address {
-                groups.extend(ports.iter().map(|port| (port.index, ndp::solicited_node(*v6))));
-            }
-        }
-        if groups != self.groups {
-            self.groups.clone_from(&groups);
-            // Before the announcements: a host that hears one may ask at once.
-            turn.outbox.push(Output::Groups(groups));
-        }
-    }
-
-    /// Sends the probes that are due. Returns the addresses that conflict detection has cleared.
-    pub(crate) fn run_conflict_detection(&mut self, turn: &mut Turn<'_>) -> Vec<IpAddr> {
-        if self.conflicts.next_timeout().is_none_or(|next| next > turn.now) {
-            return Vec::new();
-        }
-        let round = self.conflicts.poll_due(turn.now);
-        for address in round.probe {
-            let Some(announcement) = self.owned.get(&address) else {
-                self.conflicts.forget(address);
-                continue;
-            };
-            for port in &announcement.ports {
-                let frame = match address {
-                    IpAddr::V4(v4) => arp::request(port.mac, std::net::Ipv4Addr::UNSPECIFIED, v4).into(),
-                    IpAddr::V6(v6) => ndp::solicitation(port.mac, None, v6),
-                };
-                turn.outbox.push_frame(port.index, frame);
-            }
-        }
-        let mut cleared = round.clear;
-        cleared.retain(|address| self.owned.contains_key(address));
-        for address in &cleared {
-            self.schedule.start(turn.now, *address);
-            turn.request_review();
-        }
-        cleared
-    }
-
-    /// Sends the gratuitous announcements that are due.
-    pub(crate) fn send_due_announcements(&mut self, turn: &mut Turn<'_>) {
-        for address in self.schedule.poll_due(turn.now) {
-            self.announce(turn, address);
-        }
-    }
-
-    /// Sends one gratuitous announcement of an address, unless it is tentative.
-    pub(crate) fn announce(&self, turn: &mut Turn<'_>, address: IpAddr) {
-        if !self.conflicts.is_clear(address) {
-            return;
-        }
-        let Some(announcement) = self.owned.get(&address) else {
-            return;
-        };
-        for port in &announcement.ports {
-            let frames: Vec<Vec<u8>> = match address {
-                IpAddr::V4(v4) => arp::gratuitous(port.mac, v4).map(Vec::from).into(),
-                IpAddr::V6(v6) => vec![ndp::unsolicited_advertisement(port.mac, port.link_local, v6).into()],
-            };
-            for frame in frames {
-                increment(&mut turn.stats.traffic.entry(address).or_default().gratuitous);
-                turn.outbox.push_frame(port.index, frame);
-            }
-        }
-    }
-
-    /// Reports the announced addresses, if they have changed.
-    pub(crate) fn report_announced(&mut self, turn: &mut Turn<'_>) {
-        let announced: Vec<OwnedAddress> = self.announced().cloned().collect();
-        if self.reported.as_ref() != Some(&announced) {
-            self.reported = Some(announced.clone());
-            turn.outbox.push(Output::Ownership(announced));
-        }
-    }
-
     /// Arms the timers of this part.
     pub(crate) fn arm(&self, turn: &mut Turn<'_>) {
-        use crate::timers::Timer;
         turn.timers.set(Timer::Gratuitous, self.schedule.next_timeout());
         turn.timers.set(Timer::ConflictDetection, self.conflicts.next_timeout());
     }

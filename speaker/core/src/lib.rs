@@ -84,10 +84,10 @@ pub mod wire;
 
 pub use cluster_snapshot::{ClusterSnapshot, RecordedOwners};
 pub use event::{Cause, Event};
-pub use lan::FrameKind;
 pub use node::Interface;
 pub use output::{Output, OwnedAddress};
 pub use settings::{DeputyMode, OwnershipMode, Settings};
 pub use speaker::{DebugState, Speaker};
 pub use stats::{AddressTraffic, MalformedFrames, Stats};
 pub use types::{BootId, Epoch, InterfaceIndex, MacAddr, NodeName};
+pub use wire::FrameKind;

@@ -13,6 +13,7 @@
 //! which claim wins. `decide` puts them together; `takeover`, `deputy` and `transition` act on it.
 
 mod address_state;
+mod case;
 pub(crate) mod claims;
 mod decide;
 mod deputy;
@@ -31,8 +32,8 @@ use std::{
 
 pub(crate) use address_state::TakeoverRecord;
 use address_state::{AddressState, Contention};
+pub(crate) use case::Decision;
 use claims::{ClaimContext, ClaimOutcome, Claims};
-pub(crate) use decide::Decision;
 use eligibility::{AllVerdicts, Verdicts};
 
 use crate::{cluster_snapshot::ClusterSnapshot, context::Turn, liveness::View, types::NodeName, wire::message::Claim};

@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, net::IpAddr};
 
-use crate::lan::FrameKind;
+use crate::wire::FrameKind;
 
 /// How often each thing has happened since the start.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

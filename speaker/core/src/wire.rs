@@ -10,3 +10,12 @@ pub mod envelope;
 pub mod key_ring;
 pub mod message;
 pub mod ndp;
+
+/// The protocol of a frame.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum FrameKind {
+    /// ARP.
+    Arp,
+    /// Neighbor Discovery.
+    Ndp,
+}

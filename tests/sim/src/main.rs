@@ -17,7 +17,7 @@ const PRINTED: usize = 5;
 
 /// Plays fault scenarios by seed
 #[derive(Parser)]
-struct Args {
+struct SimArgs {
     /// The first seed
     #[arg(long, default_value_t = 0)]
     seed: u64,
@@ -36,7 +36,7 @@ struct Args {
 }
 
 fn main() -> Result<()> {
-    let args = Args::parse();
+    let args = SimArgs::parse();
     let (mut failed, mut max_packets, mut longest) = (0u64, 0, Duration::ZERO);
     for seed in args.seed..args.seed + args.seeds {
         let report = play(

@@ -31,7 +31,7 @@ pub use client::LanClient;
 use network::SegmentTimes;
 pub use node::SimNode;
 pub use observed::{Observed, Takeover};
-use schedule::Schedule;
+use schedule::DeliveryQueue;
 pub use speaker_process::SpeakerProcess;
 pub use spec::WorldSpec;
 
@@ -58,7 +58,7 @@ pub struct World {
     random: StdRng,
     spec: WorldSpec,
     indices: HashMap<NodeName, usize>,
-    schedule: Schedule,
+    schedule: DeliveryQueue,
     bursts: SegmentTimes,
 }
 
@@ -90,7 +90,7 @@ impl World {
             random: StdRng::seed_from_u64(spec.seed),
             spec,
             indices: names.into_iter().zip(0..).collect(),
-            schedule: Schedule::default(),
+            schedule: DeliveryQueue::default(),
             bursts: SegmentTimes::default(),
         };
         for index in 0..world.nodes.len() {

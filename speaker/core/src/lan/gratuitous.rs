@@ -16,7 +16,7 @@ const BURST: [u64; 5] = [0, 100, 1100, 2200, 3300];
 
 /// The schedule of one announced address.
 #[derive(Clone, Debug)]
-struct Schedule {
+struct AddressSchedule {
     /// When the announcement started.
     since: Instant,
     /// How many times the address has been due.
@@ -28,7 +28,7 @@ struct Schedule {
 /// The schedules of all announced addresses.
 #[derive(Clone, Debug)]
 pub struct GratuitousSchedule {
-    schedules: BTreeMap<IpAddr, Schedule>,
+    schedules: BTreeMap<IpAddr, AddressSchedule>,
     /// The due times, the earliest first. An address without a future due time is not in it.
     queue: BTreeSet<(Instant, IpAddr)>,
     /// Interval of the refresh after the burst; zero disables it. The refresh keeps switches that
@@ -51,7 +51,7 @@ impl GratuitousSchedule {
     /// Starts to announce `address` with a burst. Restarts the burst if it is announced already.
     pub fn start(&mut self, now: Instant, address: IpAddr) {
         self.stop(address);
-        let schedule = Schedule {
+        let schedule = AddressSchedule {
             since: now,
             sent: 0,
             next: now,

@@ -2,14 +2,14 @@
 
 use std::net::{IpAddr, Ipv4Addr};
 
-use super::{AddressUse, FrameKind, FrameOutcome, Lan, conflict_detection::Defend};
+use super::{AddressUse, FrameOutcome, Lan, conflict_detection::Defend};
 use crate::{
     context::Turn,
     event::Event,
     node::interface::InterfacePort,
     stats::increment,
     types::{InterfaceIndex, MacAddr, NodeName},
-    wire::{arp::ArpPacket, ndp::NdpPacket},
+    wire::{FrameKind, arp::ArpPacket, ndp::NdpPacket},
 };
 
 impl Lan {

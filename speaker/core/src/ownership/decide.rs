@@ -3,34 +3,27 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     net::IpAddr,
-    time::{Duration, Instant},
 };
 
 use lodestone_crds::ObjectKey;
 
 use super::{
     Ownership,
+    case::{Case, Decision, SPEAKER_DOWN_LIMIT},
     claims::{ClaimRecord, stale_after},
     earlier,
     eligibility::{AllVerdicts, Reason, Verdicts},
     ranking::Load,
+    transition,
 };
 use crate::{
-    cluster_snapshot::ClusterSnapshot,
     context::Turn,
     event::Cause,
-    lan::{Announcement, DeputyDuty},
+    lan::Announcement,
     liveness::{View, peers::Phase, reachability::Reachability},
     settings::{DeputyMode, OwnershipMode},
     types::NodeName,
 };
-
-/// How long each candidate waits for the one before it. A candidate that does not claim may not know
-/// the Service yet, or may have lost the API server.
-pub(super) const CLAIM_DELAY: Duration = Duration::from_millis(500);
-
-/// How long a speaker may be down while its node lives, before its addresses move.
-pub(super) const SPEAKER_DOWN_LIMIT: Duration = Duration::from_secs(60);
 
 /// The owner of an address, as this node sees it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -41,38 +34,6 @@ pub(super) enum Owner {
     Away(NodeName),
     /// Nobody owns the address, and why.
     None(Cause),
-}
-
-/// What this node does after a review of all addresses.
-#[derive(Debug, Default)]
-pub(crate) struct Decision {
-    /// What it announces.
-    pub(crate) announce: BTreeMap<IpAddr, Announcement>,
-    /// What it answers for as a deputy.
-    pub(crate) duties: BTreeMap<IpAddr, DeputyDuty>,
-    /// The nodes to check on the wire.
-    pub(crate) checks: BTreeSet<NodeName>,
-    /// When ownership is reviewed again, if nothing happens before.
-    pub(crate) recheck: Option<Instant>,
-}
-
-/// One address under review, and what the decision depends on.
-#[derive(Clone, Copy)]
-pub(super) struct Case<'a> {
-    pub(super) view: &'a View<'a>,
-    pub(super) snapshot: &'a ClusterSnapshot,
-    pub(super) address: IpAddr,
-    pub(super) verdicts: &'a Verdicts,
-}
-
-impl<'a> Case<'a> {
-    pub(super) const fn now(&self) -> Instant {
-        self.view.now
-    }
-
-    pub(super) const fn me(&self) -> &'a NodeName {
-        &self.view.context.me
-    }
 }
 
 impl Ownership {
@@ -134,7 +95,7 @@ impl Ownership {
                 if let Some(Ok(candidate)) = verdicts.get(case.me()) {
                     decision
                         .announce
-                        .insert(address, super::transition::announcement(case, candidate));
+                        .insert(address, transition::announcement(case, candidate));
                 }
             }
             Owner::None(_) => {}

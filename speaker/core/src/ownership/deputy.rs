@@ -5,9 +5,9 @@ use std::{collections::BTreeSet, time::Duration};
 
 use super::{
     Ownership,
-    decide::{CLAIM_DELAY, Case, Decision, SPEAKER_DOWN_LIMIT},
+    case::{CLAIM_DELAY, Case, Decision, SPEAKER_DOWN_LIMIT},
     earlier,
-    eligibility::Candidate,
+    eligibility::Eligibility,
     ranking::{Load, rank},
 };
 use crate::{
@@ -88,7 +88,7 @@ impl Ownership {
         if tentative || case.view.context.settings.deputy == DeputyMode::Off {
             return None;
         }
-        let candidate: &Candidate = case.verdicts.get(case.me())?.as_ref().ok()?;
+        let candidate: &Eligibility = case.verdicts.get(case.me())?.as_ref().ok()?;
         let node = case.view.around.node;
         let allowed = |index| {
             node.name_of(index)

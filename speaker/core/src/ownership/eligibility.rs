@@ -70,7 +70,7 @@ impl fmt::Display for Reason {
 
 /// How an eligible node would announce an address.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Candidate {
+pub struct Eligibility {
     /// The sum of the weights of the preferences that the node meets.
     pub weight: u32,
     /// Whether the advertisements restrict the interfaces.
@@ -82,7 +82,7 @@ pub struct Candidate {
 }
 
 /// The verdict on every node, for one address.
-pub type Verdicts = BTreeMap<NodeName, Result<Candidate, Reason>>;
+pub type Verdicts = BTreeMap<NodeName, Result<Eligibility, Reason>>;
 
 /// The verdicts for all addresses, in their order.
 pub type AllVerdicts = Vec<(IpAddr, Arc<Verdicts>)>;
@@ -120,7 +120,7 @@ struct Question<'a> {
 }
 
 impl<'a> Question<'a> {
-    fn for_node(&self, serving: &[&ServiceOnAddress], name: &NodeName, node: &Node) -> Result<Candidate, Reason> {
+    fn for_node(&self, serving: &[&ServiceOnAddress], name: &NodeName, node: &Node) -> Result<Eligibility, Reason> {
         let networks = self.networks.get(name).ok_or(Reason::NoSpeaker)?;
         if node.network_unavailable {
             return Err(Reason::NetworkUnavailable);
@@ -128,13 +128,13 @@ impl<'a> Question<'a> {
         if node.labels.contains_key(EXCLUDE_LABEL) && !self.snapshot.ignore_exclude_label {
             return Err(Reason::ExcludedByLabel);
         }
-        let mut all: Option<Candidate> = None;
+        let mut all: Option<Eligibility> = None;
         for service in serving {
             let candidate = self.for_service(networks, service, name, node)?;
             // Services that share an address are announced together, where each of them may be.
             all = Some(match all {
                 None => candidate,
-                Some(all) => Candidate {
+                Some(all) => Eligibility {
                     weight: all.weight.max(candidate.weight),
                     restricted: all.restricted || candidate.restricted,
                     lacks_carrier: all.lacks_carrier || candidate.lacks_carrier,
@@ -155,7 +155,7 @@ impl<'a> Question<'a> {
         service: &ServiceOnAddress,
         name: &NodeName,
         node: &Node,
-    ) -> Result<Candidate, Reason> {
+    ) -> Result<Eligibility, Reason> {
         let covering: Vec<&Advertisement> = self.covering(service).collect();
         if service.shares && covering.iter().any(|advertisement| advertisement.selects_services()) {
             return Err(Reason::SharesAndIsSelected);
@@ -185,7 +185,7 @@ impl<'a> Question<'a> {
             return Err(Reason::NoLocalEndpoint);
         }
         let weights = here.iter().map(|advertisement| advertisement.weight(&node.labels));
-        Ok(Candidate {
+        Ok(Eligibility {
             weight: weights.sum(),
             restricted,
             interfaces,
@@ -215,7 +215,7 @@ impl<'a> Question<'a> {
     /// nodes are eligible. Where no node has, all interfaces announce the address, and clients may be on
     /// any of them: then nodes that lack carrier on one come last.
     fn prefer_prefix(&self, verdicts: &mut Verdicts) {
-        let on_link = |name: &NodeName, candidate: &Candidate| {
+        let on_link = |name: &NodeName, candidate: &Eligibility| {
             let mut networks = self.networks.get(name).into_iter().flatten();
             networks.any(|network| {
                 candidate.interfaces.contains(&network.interface)

@@ -9,7 +9,7 @@ use std::{
 use super::{
     Ownership, TakeoverRecord,
     address_state::NoEligibleNode,
-    decide::{CLAIM_DELAY, Case, Decision},
+    case::{CLAIM_DELAY, Case, Decision},
     earlier,
     eligibility::Reason,
     ranking::{Load, rank},

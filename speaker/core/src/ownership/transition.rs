@@ -4,9 +4,9 @@ use std::{collections::BTreeMap, net::IpAddr, time::Duration};
 
 use super::{
     Ownership,
-    decide::{Case, Decision},
+    case::{Case, Decision},
     earlier,
-    eligibility::{Candidate, Reason},
+    eligibility::{Eligibility, Reason},
 };
 use std::collections::BTreeSet;
 
@@ -25,7 +25,7 @@ use crate::{
 const LINGER: Duration = Duration::from_secs(30);
 
 /// How this node announces the address.
-pub(super) fn announcement(case: Case<'_>, candidate: &Candidate) -> Announcement {
+pub(super) fn announcement(case: Case<'_>, candidate: &Eligibility) -> Announcement {
     let restricted = candidate.restricted;
     Announcement {
         owned: OwnedAddress {

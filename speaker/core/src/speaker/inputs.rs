@@ -6,11 +6,11 @@ use super::{Speaker, surroundings, turn, view};
 use crate::{
     cluster_snapshot::ClusterSnapshot,
     context::Shutdown,
-    lan::FrameKind,
     liveness::peers::anti_entropy_cycle,
     node::{interface::Interface, preflight::KernelSettings},
     settings::DeputyMode,
     types::{InterfaceIndex, MacAddr, NodeName},
+    wire::FrameKind,
     wire::message::Message,
 };
 

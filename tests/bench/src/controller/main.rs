@@ -23,7 +23,7 @@ use system_under_test::{SystemUnderTest, install_bare_loop};
 
 /// Measures the controller on a cluster that exists only for this run
 #[derive(Parser)]
-struct Args {
+struct ControllerBenchArgs {
     /// Path of the program `cluster`, which takes the cluster down even if this process is killed
     #[arg(long)]
     cluster: PathBuf,
@@ -61,12 +61,12 @@ enum ControllerFigure {
 struct Bench {
     cluster: Cluster,
     client: Client,
-    args: Args,
+    args: ControllerBenchArgs,
 }
 
 #[tokio::main(flavor = "multi_thread", worker_threads = 2)]
 async fn main() -> Result<()> {
-    let bench = Bench::set_up(Args::parse()).await?;
+    let bench = Bench::set_up(ControllerBenchArgs::parse()).await?;
     let wanted = |figure| bench.args.only.is_empty() || bench.args.only.contains(&figure);
     if wanted(ControllerFigure::Idle) {
         bench.idle().await?;
@@ -87,7 +87,7 @@ async fn main() -> Result<()> {
 }
 
 impl Bench {
-    async fn set_up(args: Args) -> Result<Self> {
+    async fn set_up(args: ControllerBenchArgs) -> Result<Self> {
         let mut archives = images()?;
         archives.push(checkout().join("target/test-images/bareloop.tar"));
         let spec = Spec::unique("b").workers(args.workers).images(archives);

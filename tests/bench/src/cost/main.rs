@@ -16,7 +16,7 @@ use lodestone_tests::{Cluster, Spec, images};
 
 /// Measures the speakers on a cluster that exists only for this run
 #[derive(Parser)]
-struct Args {
+struct CostArgs {
     /// Path of the program `cluster`, which takes the cluster down even if this process is killed
     #[arg(long)]
     cluster: PathBuf,
@@ -47,7 +47,7 @@ enum SpeakerFigure {
 
 #[tokio::main(flavor = "multi_thread", worker_threads = 2)]
 async fn main() -> Result<()> {
-    let args = Args::parse();
+    let args = CostArgs::parse();
     let spec = Spec::unique("c").workers(2).images(images()?);
     let cluster = Cluster::up(spec, &args.cluster)?;
     cluster.install_lodestone(&[])?;

@@ -22,7 +22,7 @@ const READY_TIMEOUT: Duration = Duration::from_secs(120);
 
 /// Measures failover on a cluster that exists only for this run
 #[derive(Parser)]
-struct Args {
+struct FailoverArgs {
     /// Path of the program `cluster`, which takes the cluster down even if this process is killed
     #[arg(long)]
     cluster: PathBuf,
@@ -88,7 +88,7 @@ impl FailoverFigure {
 }
 
 fn main() -> Result<()> {
-    let args = Args::parse();
+    let args = FailoverArgs::parse();
     let cluster = set_up(&args)?;
     let address = announced_address(&cluster)?;
     let wanted = |figure: &FailoverFigure| args.only.is_empty() || args.only.contains(figure);
@@ -104,7 +104,7 @@ fn main() -> Result<()> {
 }
 
 /// Starts a cluster with Lodestone and a Service that answers on TCP and UDP.
-fn set_up(args: &Args) -> Result<Cluster> {
+fn set_up(args: &FailoverArgs) -> Result<Cluster> {
     let layout = if args.split { Layout::Split } else { Layout::Flat };
     let spec = Spec::unique("f").workers(3).layout(layout).images(images()?);
     let cluster = Cluster::up(spec, &args.cluster)?;

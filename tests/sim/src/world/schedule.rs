@@ -38,15 +38,15 @@ pub(super) enum NodeInput {
 
 /// Deliveries by time. Those of the same time keep the order in which they were scheduled.
 #[derive(Debug, Default)]
-pub(super) struct Schedule {
-    queue: BinaryHeap<Reverse<Scheduled>>,
+pub(super) struct DeliveryQueue {
+    queue: BinaryHeap<Reverse<QueuedDelivery>>,
     count: u64,
 }
 
-impl Schedule {
+impl DeliveryQueue {
     pub(super) fn push(&mut self, at: Instant, delivery: Delivery) {
         self.count += 1;
-        self.queue.push(Reverse(Scheduled {
+        self.queue.push(Reverse(QueuedDelivery {
             at,
             number: self.count,
             delivery: Box::new(delivery),
@@ -62,27 +62,27 @@ impl Schedule {
 }
 
 #[derive(Debug)]
-struct Scheduled {
+struct QueuedDelivery {
     at: Instant,
     number: u64,
     delivery: Box<Delivery>,
 }
 
-impl PartialEq for Scheduled {
+impl PartialEq for QueuedDelivery {
     fn eq(&self, other: &Self) -> bool {
         (self.at, self.number) == (other.at, other.number)
     }
 }
 
-impl Eq for Scheduled {}
+impl Eq for QueuedDelivery {}
 
-impl PartialOrd for Scheduled {
+impl PartialOrd for QueuedDelivery {
     fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
         Some(self.cmp(other))
     }
 }
 
-impl Ord for Scheduled {
+impl Ord for QueuedDelivery {
     fn cmp(&self, other: &Self) -> Ordering {
         (self.at, self.number).cmp(&(other.at, other.number))
     }

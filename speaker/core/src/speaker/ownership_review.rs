@@ -1,0 +1,86 @@
+//! Reviews ownership when something changed, and carries the decision to the other parts.
+
+use std::{collections::BTreeMap, net::IpAddr, time::Instant};
+
+use super::{Speaker, turn, view};
+use crate::{lan::Announcement, ownership::Decision, timers::Timer};
+
+impl Speaker {
+    /// Reviews ownership now, because something changed.
+    pub(super) fn handle_change(&mut self, now: Instant) {
+        self.lan.arm(turn!(self, now));
+        self.excuse_pause(now);
+        turn!(self, now).request_review();
+        self.review_ownership_if_due(now);
+        self.lan.arm(turn!(self, now));
+    }
+
+    pub(super) fn review_ownership_if_due(&mut self, now: Instant) {
+        let timers = &self.sinks.timers;
+        let due = timers.get(Timer::OwnershipReview).is_some() || timers.is_due(Timer::OwnershipRecheck, now);
+        if due && self.may_decide(now) {
+            self.sinks.timers.set(Timer::OwnershipReview, None);
+            self.review_ownership(now);
+        }
+    }
+
+    /// Whether this speaker has listened for long enough to decide: what is owned stays with its owner.
+    pub(super) fn may_decide(&mut self, now: Instant) -> bool {
+        let Some(snapshot) = self.context.snapshot.as_ref().filter(|_| self.node.is_known()) else {
+            return false;
+        };
+        let until = self.sync.listen_until(now);
+        if self.context.listening {
+            let complete = self.sync.is_complete(&self.context, snapshot, self.liveness.peers());
+            self.context.listening = now < until && !complete;
+            // Nothing else is due before: a review of ownership sets what comes next.
+            self.sinks.timers.set(Timer::OwnershipRecheck, Some(until));
+            self.sinks.timers.set(Timer::OwnershipReview, None);
+        }
+        !self.context.listening
+    }
+
+    pub(super) fn review_ownership(&mut self, now: Instant) {
+        let (view, turn) = (view!(self, now), turn!(self, now));
+        let Some(decision) = self.ownership.decide(turn, view, self.lan.owned()) else {
+            return;
+        };
+        let Decision {
+            announce,
+            duties,
+            checks,
+            recheck,
+        } = decision;
+        self.liveness.set_checks(turn, &checks);
+        turn.timers.set(Timer::OwnershipRecheck, recheck);
+        for owner in self.lan.set_duties(turn, duties) {
+            if self.liveness.peers().leaving(&owner).is_some() {
+                self.lan.confirm_duties(turn, &owner);
+            }
+        }
+        self.apply_ownership(now, announce);
+    }
+
+    /// Goes over to announcing these addresses.
+    pub(super) fn apply_ownership(&mut self, now: Instant, announce: BTreeMap<IpAddr, Announcement>) {
+        let turn = turn!(self, now);
+        let lost = self.lan.withdraw_except(&announce);
+        self.ownership.give_up(turn, &lost);
+        let owned = self.lan.owned();
+        let is_new = |address| announce.contains_key(&address) && !owned.contains_key(&address);
+        let gained = self.ownership.own_claims(&turn.context.me, is_new);
+        let tentative = gained.iter().filter(|claim| claim.tentative);
+        self.lan.set_owned(turn, announce, tentative.map(|claim| claim.address));
+        self.ownership.publish(turn, &gained);
+        self.ownership.report_taken(turn, &gained, &self.lan);
+        self.lan.report_announced(turn);
+        self.run_conflict_detection(now);
+        self.lan.send_due_announcements(turn!(self, now));
+    }
+
+    pub(super) fn run_conflict_detection(&mut self, now: Instant) {
+        let turn = turn!(self, now);
+        let cleared = self.lan.run_conflict_detection(turn);
+        self.ownership.confirm(turn, &cleared);
+    }
+}

@@ -1,0 +1,113 @@
+//! Reviews peers and the node itself, and asks on the wire.
+
+use std::{
+    collections::BTreeSet,
+    time::{Duration, Instant},
+};
+
+use super::{Speaker, full_state, surroundings, turn, view};
+use crate::{
+    liveness::{Liveness, Review, View},
+    sync::own_claims,
+    timers::Timer,
+    types::{InterfaceIndex, NodeName},
+    wire::message::Message,
+};
+
+/// A timeout handled later than this was delayed from outside: the process, or the node, did not run.
+const LATE: Duration = Duration::from_millis(30);
+
+/// How long an interface may hear no broadcast while peers send one every ten seconds there.
+const DEAF_AFTER: Duration = Duration::from_secs(60);
+
+impl Speaker {
+    /// A timeout that comes late was delayed, and so was the reading of messages: no peer is dead for that.
+    pub(super) fn excuse_pause(&mut self, now: Instant) {
+        let pause = self.next_timeout().and_then(|due| now.checked_duration_since(due));
+        if let Some(pause) = pause.filter(|pause| *pause > LATE) {
+            self.liveness.excuse_pause(now, pause);
+            self.sinks.timers.set(Timer::FailureDetection, Some(now));
+        }
+    }
+
+    pub(super) fn review_peers(&mut self, now: Instant) {
+        for node in self.liveness.peers().watched() {
+            self.review_peer(now, &node);
+        }
+        let turn = turn!(self, now);
+        self.liveness.send_failure_notices(turn);
+        self.liveness.arm_failure_detection(turn);
+    }
+
+    pub(super) fn review_peer(&mut self, now: Instant, node: &NodeName) {
+        let review = self.liveness.review(turn!(self, now), node);
+        let Some(snapshot) = self
+            .context
+            .snapshot
+            .as_ref()
+            .filter(|_| review == Review::WarnDeputies)
+        else {
+            return;
+        };
+        let deputies = self.ownership.deputies_of(view!(self, now), snapshot, node);
+        for deputy in deputies {
+            self.sinks.outbox.send(&deputy, Message::Suspect(node.clone()));
+        }
+    }
+
+    /// Broadcasts that this node is alive, unless it did so a moment ago.
+    pub(super) fn refute(&mut self, now: Instant) {
+        if !self.liveness.begin_refutation(turn!(self, now)) {
+            return;
+        }
+        self.broadcast_hello();
+        if !self.context.listening {
+            for message in own_claims(&self.context, full_state!(self)) {
+                self.sinks.outbox.broadcast(&message);
+            }
+        }
+    }
+
+    /// Sends the questions that are due on the wire.
+    pub(super) fn ask_on_wire(&mut self, now: Instant) {
+        let claims = self.ownership.claims();
+        // The owner of a tentative address is as silent about it as a dead one.
+        let owned_by = |node: &NodeName| {
+            let claims = claims.of(node).into_iter().filter(|claim| !claim.tentative);
+            claims.map(|claim| claim.address).collect()
+        };
+        let around = surroundings!(self);
+        self.liveness.send_check_questions(turn!(self, now), around, &owned_by);
+        if self.sinks.timers.is_due(Timer::WireBaseline, now) {
+            Liveness::arm_baseline(turn!(self, now));
+            self.run_preflight(now);
+            self.liveness
+                .send_baseline_questions(turn!(self, now), surroundings!(self));
+        }
+    }
+
+    pub(super) fn run_preflight(&mut self, now: Instant) {
+        let expected = interfaces_with_peers(view!(self, now));
+        let neighbours = self.lan.neighbours_mut();
+        neighbours.expect_broadcasts(now, &expected);
+        let deaf = neighbours.deaf_interfaces(now, DEAF_AFTER);
+        self.node.run_preflight(turn!(self, now), &deaf);
+    }
+
+    pub(super) fn broadcast_hello(&mut self) {
+        if self.node.is_known() {
+            self.sinks.outbox.broadcast(&Message::Hello(self.node.networks()));
+        }
+    }
+}
+
+/// The interfaces on which available peers send ARP broadcasts.
+fn interfaces_with_peers(view: &View<'_>) -> BTreeSet<InterfaceIndex> {
+    let peers = view.peers().nodes();
+    let available = peers.filter(|node| view.peers().is_available(node, view.now));
+    available
+        .flat_map(|node| view.facing_on_lan(node))
+        .filter(|(_, network)| network.addresses.iter().any(|address| address.addr().is_ipv4()))
+        .map(|(port, _)| port.index)
+        .collect()
+}

@@ -1,0 +1,54 @@
+//! Questions about a speaker, for metrics and readiness. None of them changes anything.
+
+use std::time::Instant;
+
+use super::Speaker;
+use crate::{output::OwnedAddress, stats::Stats, types::NodeName};
+
+impl Speaker {
+    /// The node of this speaker.
+    #[must_use]
+    pub const fn node(&self) -> &NodeName {
+        &self.context.me
+    }
+
+    /// The addresses that this node announces now.
+    pub fn announced_addresses(&self) -> impl Iterator<Item = &OwnedAddress> {
+        self.lan.announced()
+    }
+
+    /// Whether the API server has reported the configuration.
+    #[must_use]
+    pub const fn is_configured(&self) -> bool {
+        self.context.snapshot.is_some()
+    }
+
+    /// Whether a part of the configuration was refused.
+    #[must_use]
+    pub fn has_refused_configuration(&self) -> bool {
+        let snapshot = self.context.snapshot.as_ref();
+        snapshot.is_some_and(|snapshot| !snapshot.config.refused.is_empty())
+    }
+
+    /// How often a foreign host used an address of this node.
+    #[must_use]
+    pub const fn conflict_count(&self) -> u64 {
+        self.lan.conflicts().conflict_count()
+    }
+
+    /// All other speakers that were heard: whether each has failed, and which share of its messages is
+    /// lost, from 0 to 1, if this node watches it.
+    pub fn peers(&self, now: Instant) -> impl Iterator<Item = (&NodeName, bool, Option<f64>)> {
+        let peers = self.liveness.peers();
+        peers.nodes().map(move |node| {
+            let loss = peers.watches(node).then(|| peers.loss(node));
+            (node, !peers.is_alive(node, now), loss)
+        })
+    }
+
+    /// The counters since the start.
+    #[must_use]
+    pub const fn stats(&self) -> &Stats {
+        &self.sinks.stats
+    }
+}
