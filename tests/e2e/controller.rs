@@ -165,14 +165,14 @@ fn restart_controller(cluster: &Cluster) {
 /// Runs `work` while no controller runs.
 fn without_controller(cluster: &Cluster, work: impl FnOnce()) {
     /// Starts the controller again, even if `work` panics.
-    struct Restore<'a>(&'a Cluster);
-    impl Drop for Restore<'_> {
+    struct RestoreReplicas<'a>(&'a Cluster);
+    impl Drop for RestoreReplicas<'_> {
         fn drop(&mut self) {
             scale_controller(self.0, 1);
         }
     }
     scale_controller(cluster, 0);
-    let _restore = Restore(cluster);
+    let _restore = RestoreReplicas(cluster);
     work();
 }
 
@@ -200,9 +200,9 @@ fn wait_for_rollout(cluster: &Cluster) {
 
 /// Runs `work` with one setting of the chart changed.
 fn with_setting(cluster: &Cluster, setting: &str, work: impl FnOnce()) {
-    /// Restores the defaults, even if `work` panics: the other tests use the cluster, too.
-    struct Restore<'a>(&'a Cluster);
-    impl Drop for Restore<'_> {
+    /// RestoreSettingss the defaults, even if `work` panics: the other tests use the cluster, too.
+    struct RestoreSettings<'a>(&'a Cluster);
+    impl Drop for RestoreSettings<'_> {
         fn drop(&mut self) {
             self.0.upgrade_lodestone(&[]).unwrap();
             wait_for_rollout(self.0);
@@ -210,6 +210,6 @@ fn with_setting(cluster: &Cluster, setting: &str, work: impl FnOnce()) {
     }
     cluster.upgrade_lodestone(&[setting]).unwrap();
     wait_for_rollout(cluster);
-    let _restore = Restore(cluster);
+    let _restore = RestoreSettings(cluster);
     work();
 }
