@@ -1,12 +1,12 @@
 //! What several speakers do together.
 
-mod disagreeing;
-mod electing;
-mod foreign;
+mod arbitrary_input;
+mod conflicts;
+mod contention;
+mod failure_detection;
+mod handover;
 mod interfaces;
-mod moving;
-mod soup;
-mod watching;
+mod takeover;
 mod world;
 
 use std::{collections::BTreeSet, net::Ipv4Addr};
