@@ -384,4 +384,4 @@ fn interfaces_with_peers(view: &View<'_>) -> std::collections::BTreeSet<Interfac
 }
 
 #[cfg(test)]
-pub(crate) mod tests;
+mod tests;

@@ -1,33 +1,46 @@
-//! Any frames and any messages, one after another: nothing breaks, and what was owned goes on being answered for.
+//! Sequences of arbitrary frames and messages. None of them breaks the speaker, floods the network,
+//! or ends the answers for an owned address.
+
+use std::net::Ipv4Addr;
 
 use proptest::{collection::vec, prelude::*};
 
 use super::*;
-use crate::wire::message::Network;
+use crate::{
+    testing::{announcing_speaker, announcing_speaker_among},
+    wire::message::Network,
+};
 
-/// So many outputs are more than any one input is worth.
+/// No input may cause this many outputs.
 const FLOOD: usize = 200;
 
-/// A frame of any bytes, or one whose header is that of ARP, so that more of it is looked at.
+/// The only interface of the speaker.
+const INTERFACE: InterfaceIndex = InterfaceIndex(1);
+
+/// Arbitrary bytes, or an ARP frame with a valid header, of which the parser reads more.
 fn arp_frame() -> impl Strategy<Value = Vec<u8>> {
-    let of_arp = (0..3_u8, vec(any::<u8>(), 42..60), any::<[bool; 2]>()).prop_map(|(operation, mut frame, ours)| {
+    let parts = (0..3_u8, vec(any::<u8>(), 42..60), any::<[bool; 2]>());
+    let with_header = parts.prop_map(|(operation, mut frame, ours)| {
         frame[12..22].copy_from_slice(&[0x08, 0x06, 0, 1, 8, 0, 6, 4, 0, operation]);
         let address = ADDRESS.parse::<Ipv4Addr>().unwrap().octets();
-        for (at, is_ours) in [28, 38].into_iter().zip(ours) {
+        for (offset, is_ours) in [28, 38].into_iter().zip(ours) {
             if is_ours {
-                frame[at..at + 4].copy_from_slice(&address);
+                frame[offset..offset + 4].copy_from_slice(&address);
             }
         }
         frame
     });
-    prop_oneof![vec(any::<u8>(), 0..120), of_arp]
+    prop_oneof![vec(any::<u8>(), 0..120), with_header]
 }
 
-/// A frame of any bytes, or one whose header is that of Neighbor Discovery.
+/// Arbitrary bytes, or an NDP frame with a valid header.
 fn ndp_frame() -> impl Strategy<Value = Vec<u8>> {
-    let of_ndp = (any::<bool>(), vec(any::<u8>(), 78..120))
-        .prop_map(|(solicits, frame)| ndp::tests::mended(frame, if solicits { 135 } else { 136 }));
-    prop_oneof![vec(any::<u8>(), 0..120), of_ndp]
+    let parts = (any::<bool>(), vec(any::<u8>(), 78..120));
+    let with_header = parts.prop_map(|(solicits, frame)| {
+        let kind = if solicits { 135 } else { 136 };
+        ndp::tests::with_valid_headers(frame, kind)
+    });
+    prop_oneof![vec(any::<u8>(), 0..120), with_header]
 }
 
 fn node() -> impl Strategy<Value = NodeName> {
@@ -39,14 +52,14 @@ fn number() -> impl Strategy<Value = u64> {
 }
 
 fn address() -> impl Strategy<Value = IpAddr> {
-    prop_oneof![Just(ADDRESS.parse().unwrap()), any::<IpAddr>()]
+    prop_oneof![Just(ip(ADDRESS)), any::<IpAddr>()]
 }
 
 fn claims() -> impl Strategy<Value = Vec<Claim>> {
-    let claim = (address(), number(), any::<bool>()).prop_map(|(address, epoch, held_back)| Claim {
+    let claim = (address(), number(), any::<bool>()).prop_map(|(address, epoch, tentative)| Claim {
         address,
-        epoch,
-        held_back,
+        epoch: Epoch(epoch),
+        tentative,
     });
     vec(claim, 0..4)
 }
@@ -55,7 +68,7 @@ fn networks() -> impl Strategy<Value = Vec<Network>> {
     let prefix = (any::<IpAddr>(), 0..=32_u8).prop_map(|(address, length)| ipnet::IpNet::new(address, length).unwrap());
     let network = (any::<[u8; 6]>(), vec(prefix, 0..3), any::<bool>()).prop_map(|(mac, addresses, carrier)| Network {
         interface: "eth0".to_owned(),
-        mac,
+        mac: mac.into(),
         addresses,
         carrier,
     });
@@ -66,27 +79,27 @@ fn message() -> impl Strategy<Value = Message> {
     prop_oneof![
         Just(Message::Heartbeat),
         Just(Message::Unwatch),
-        node().prop_map(Message::Doubt),
-        (node(), any::<bool>()).prop_map(|(node, on_lan)| Message::Suspect { node, on_lan }),
-        node().prop_map(Message::Hears),
-        Just(Message::Suspected),
+        node().prop_map(Message::Suspect),
+        (node(), any::<bool>()).prop_map(|(node, on_lan)| Message::Failed { node, on_lan }),
+        node().prop_map(Message::Recovered),
+        Just(Message::WasFailed),
         networks().prop_map(Message::Hello),
         (claims(), any::<bool>()).prop_map(|(claims, last)| Message::Claims { claims, last }),
         (node(), claims()).prop_map(|(node, claims)| {
-            Message::Others(claims.into_iter().map(|claim| (node.clone(), claim)).collect())
+            Message::RelayedClaims(claims.into_iter().map(|claim| (node.clone(), claim)).collect())
         }),
-        number().prop_map(Message::Behind),
-        claims().prop_map(Message::YouOwn),
+        number().prop_map(|boot| Message::StaleBoot(BootId(boot))),
+        claims().prop_map(Message::YourClaims),
         Just(Message::Listening),
         claims().prop_map(Message::Released),
         vec(address(), 0..4).prop_map(Message::Yielded),
         any::<bool>().prop_map(|handover| Message::Leaving { handover }),
-        vec(address(), 0..4).prop_map(Message::StandIn),
+        vec(address(), 0..4).prop_map(Message::DeputyFor),
     ]
 }
 
-/// Takes in what has come, and gives back how much the speaker had to say to that.
-fn go_on(speaker: &mut Speaker, now: Instant) -> usize {
+/// Handles the timeout if it is due. Returns the number of outputs since the last call.
+fn count_outputs(speaker: &mut Speaker, now: Instant) -> usize {
     if speaker.next_timeout().is_some_and(|due| due <= now) {
         speaker.handle_timeout(now);
     }
@@ -95,52 +108,53 @@ fn go_on(speaker: &mut Speaker, now: Instant) -> usize {
 
 proptest! {
     #[test]
-    fn p5_whatever_frames_come_what_is_ours_goes_on_being_answered_for(
-        soup in vec((any::<bool>(), 0..200_u64, arp_frame(), ndp_frame()), 0..60)
+    fn p5_arbitrary_frames_do_not_end_the_answers_for_owned_addresses(
+        inputs in vec((any::<bool>(), 0..200_u64, arp_frame(), ndp_frame()), 0..60)
     ) {
-        let (mut speaker, mut now, request) = alone();
-        for (is_arp, time, arp, ndp) in soup {
-            now += Duration::from_millis(time);
+        let (mut speaker, mut now, request) = announcing_speaker();
+        for (is_arp, pause, arp, ndp) in inputs {
+            now += Duration::from_millis(pause);
             if is_arp {
-                speaker.handle_frame(now, 1, FrameKind::Arp, &arp);
+                speaker.handle_frame(now, INTERFACE, FrameKind::Arp, &arp);
             } else {
-                speaker.handle_frame(now, 1, FrameKind::Ndp, &ndp);
+                speaker.handle_frame(now, INTERFACE, FrameKind::Ndp, &ndp);
             }
-            prop_assert!(go_on(&mut speaker, now) < FLOOD);
+            prop_assert!(count_outputs(&mut speaker, now) < FLOOD);
         }
-        prop_assert!(speaker.handle_frame(now, 1, FrameKind::Arp, &request).is_some());
+        prop_assert!(speaker.handle_frame(now, INTERFACE, FrameKind::Arp, &request).is_some());
     }
 
     #[test]
-    fn any_bytes_as_messages_are_taken_in_without_harm(soup in vec((0..200_u64, vec(any::<u8>(), 0..120)), 0..60)) {
-        let (mut speaker, mut now, request) = alone();
-        for (time, bytes) in soup {
-            now += Duration::from_millis(time);
+    fn arbitrary_bytes_as_messages_do_no_harm(inputs in vec((0..200_u64, vec(any::<u8>(), 0..120)), 0..60)) {
+        let (mut speaker, mut now, request) = announcing_speaker();
+        for (pause, bytes) in inputs {
+            now += Duration::from_millis(pause);
             if let Ok(datagram) = Datagram::read(&bytes) {
                 speaker.handle_datagram(now, [192, 0, 2, 251].into(), datagram);
             }
-            prop_assert!(go_on(&mut speaker, now) < FLOOD);
+            prop_assert!(count_outputs(&mut speaker, now) < FLOOD);
         }
-        prop_assert!(speaker.handle_frame(now, 1, FrameKind::Arp, &request).is_some());
+        prop_assert!(speaker.handle_frame(now, INTERFACE, FrameKind::Arp, &request).is_some());
     }
 
-    /// Whoever has the key may say what it likes: nothing overflows, and no answer is a flood. When it has gone, all is as before.
+    /// An attacker with the key can send any message. Nothing overflows, and no reply is a flood.
+    /// Three minutes after the last message the speaker works as before.
     #[test]
-    fn whatever_peers_say_does_no_lasting_harm(
-        soup in vec((0..400_u64, node(), number(), number(), message()), 0..60)
+    fn arbitrary_messages_of_peers_do_no_lasting_harm(
+        inputs in vec((0..400_u64, node(), number(), number(), message()), 0..60)
     ) {
-        let (mut speaker, mut now, request) = without(&["b", "c"]);
-        for (time, from, boot, sequence, message) in soup {
-            now += Duration::from_millis(time);
-            let datagram = Datagram { from, to: "a".into(), boot, sequence, message };
+        let (mut speaker, mut now, request) = announcing_speaker_among(&["b", "c"]);
+        for (pause, from, boot, sequence, message) in inputs {
+            now += Duration::from_millis(pause);
+            let datagram = Datagram { from, to: "a".into(), boot: BootId(boot), sequence, message };
             speaker.handle_datagram(now, [192, 0, 2, 251].into(), datagram);
-            prop_assert!(go_on(&mut speaker, now) < FLOOD);
+            prop_assert!(count_outputs(&mut speaker, now) < FLOOD);
         }
         let end = now + Duration::from_secs(180);
         while now < end {
             now += STEP;
-            prop_assert!(go_on(&mut speaker, now) < FLOOD);
+            prop_assert!(count_outputs(&mut speaker, now) < FLOOD);
         }
-        prop_assert!(speaker.handle_frame(now, 1, FrameKind::Arp, &request).is_some());
+        prop_assert!(speaker.handle_frame(now, INTERFACE, FrameKind::Arp, &request).is_some());
     }
 }

@@ -1,91 +1,74 @@
-//! Speakers that do not hear each other, or have heard different things.
+//! Speakers that do not hear each other, or that know different things.
 
 use super::*;
 
 #[test]
-fn p5_after_a_partition_one_owner_is_left_at_once() {
-    let mut world = World::new(&["a", "b", "c"], &[ADDRESS, "192.0.2.2", "192.0.2.3"]);
+fn p5_one_owner_remains_as_soon_as_a_partition_heals() {
+    let addresses = [ADDRESS, "192.0.2.2", "192.0.2.3"];
+    let mut world = World::new(&["a", "b", "c"], &addresses);
     world.run(seconds(3));
-    let owner = world.owner(ADDRESS);
-    world.cut = BTreeSet::from([owner]);
+    world.partition = BTreeSet::from([world.owner(ADDRESS)]);
     world.run(seconds(4));
     assert_eq!(world.owners(ADDRESS).len(), 2, "each side has an owner");
-    world.cut.clear();
-    world.run(Duration::from_millis(200) + HEARTBEAT);
-    for address in [ADDRESS, "192.0.2.2", "192.0.2.3"] {
+    world.partition.clear();
+    world.run(Duration::from_millis(200) + HEARTBEAT_INTERVAL);
+    for address in addresses {
         world.owner(address);
     }
 }
 
 #[test]
-fn p5_two_that_disagree_on_who_may_own_an_address_do_not_outbid_each_other_for_ever() {
+fn p5_nodes_that_disagree_on_eligibility_back_off() {
     let mut world = World::new(&["a", "b"], &[ADDRESS]);
     world.run(seconds(3));
-    // Local traffic only, and each has heard of the endpoint on its own node only.
-    for node in ["a", "b"] {
-        let mut facts = world.facts.clone();
-        let tenant = tenant(&mut facts);
-        tenant.local = true;
-        tenant.endpoints = Arc::new(Endpoints {
-            nodes: BTreeSet::from([node.into()]),
-            ..Endpoints::default()
-        });
-        world
-            .running
-            .get_mut(node)
-            .unwrap()
-            .handle_snapshot(world.now, Arc::new(facts));
+    // Each node knows only of the endpoint on itself.
+    for node in ["a".into(), "b".into()] {
+        let snapshot = with_local_endpoints(&world.snapshot, &[&node]);
+        world.publish_to(&node, snapshot);
     }
-    let before = world.history.len();
+    let before = world.reports.len();
     world.run(seconds(60));
-    assert!(
-        world.history.len() - before < 40,
-        "{} changes of owner in a minute",
-        (world.history.len() - before) / 2
-    );
+    let reports = world.reports.len() - before;
+    assert!(reports < 40, "{} changes of owner in a minute", reports / 2);
     assert_eq!(world.owners(ADDRESS).len(), 1);
 }
 
 #[test]
-fn p5_where_only_one_hears_the_other_one_owner_is_left() {
+fn p5_one_owner_remains_if_only_one_node_hears_the_other() {
     let mut world = World::new(&["a", "b"], &[ADDRESS]);
     world.run(seconds(3));
     let owner = world.owner(ADDRESS);
-    let other = if owner == "a" { "b" } else { "a" };
-    world.deaf.insert((owner.clone(), other.to_owned()));
+    let other = world.other_than(&[&owner]);
+    world.cut_links.insert((owner, other.clone()));
     world.run(seconds(10));
     assert_eq!(
         world.owner(ADDRESS),
         other,
-        "it took over, and the one that hears it steps down"
+        "the node that hears nothing takes over, and the former owner yields"
     );
 }
 
 #[test]
-fn p5_where_two_of_three_do_not_hear_each_other_the_third_settles_it() {
+fn p5_one_owner_remains_if_two_of_three_do_not_hear_each_other() {
     let mut world = World::new(&["a", "b", "c"], &[ADDRESS]);
     world.run(seconds(3));
     let owner = world.owner(ADDRESS);
-    let other = ["a", "b", "c"].into_iter().find(|node| *node != owner).unwrap();
-    world.deaf.insert((owner.clone(), other.to_owned()));
-    world.deaf.insert((other.to_owned(), owner.clone()));
+    let other = world.other_than(&[&owner]);
+    world.cut_links.insert((owner.clone(), other.clone()));
+    world.cut_links.insert((other, owner));
     world.run(seconds(30));
     world.owner(ADDRESS);
 }
 
 #[test]
-fn p6_an_owner_that_sees_no_endpoint_where_others_do_is_replaced() {
+fn p6_owner_that_misses_an_endpoint_is_replaced() {
     let mut world = World::new(&["a", "b", "c"], &[ADDRESS]);
     world.run(seconds(3));
     let owner = world.owner(ADDRESS);
-    let mut behind = world.facts.clone();
-    tenant(&mut behind).endpoints = elsewhere(false);
-    world
-        .running
-        .get_mut(&owner)
-        .unwrap()
-        .handle_snapshot(world.now, Arc::new(behind));
-    assert_eq!(world.owners(ADDRESS), Vec::<String>::new());
+    let mut without_endpoints = world.snapshot.clone();
+    service(&mut without_endpoints).endpoints = Arc::default();
+    world.publish_to(&owner, without_endpoints);
+    assert_eq!(world.owners(ADDRESS), NOBODY);
     world.run(seconds(10));
     assert_ne!(world.owner(ADDRESS), owner);
 }

@@ -1,4 +1,4 @@
-//! Who is late or silent, and whose word counts.
+//! Peers that are late or silent, and which failure reports count.
 
 use super::*;
 use crate::liveness::peers::{Path, Phase};
@@ -6,54 +6,57 @@ use crate::liveness::peers::{Path, Phase};
 const MILLISECOND: Duration = Duration::from_millis(1);
 
 #[test]
-fn a_doubt_that_is_due_is_not_put_off_by_the_heartbeats_of_another_one() {
+fn heartbeats_of_another_peer_do_not_delay_a_suspicion_that_is_due() {
+    let (watcher, silent, other): (NodeName, NodeName, NodeName) = ("a".into(), "b".into(), "c".into());
     let mut world = World::new(&["a", "b", "c"], &[ADDRESS]);
     world.run(seconds(3));
-    world.running.remove("b");
-    let mut phases = vec![Phase::Well];
+    world.kill(&silent);
+    let mut phases = vec![Phase::Alive];
     for _ in 0..1000 {
         world.now += MILLISECOND;
-        // It always comes when the clock has gone on and nothing of what is due was done yet.
-        world.say("c", "a", Message::Heartbeat);
-        world.turn();
-        let phase = world.running["a"].phases["b"];
-        if phases.last() != Some(&phase) {
-            phases.push(phase);
+        // The heartbeat always arrives after a timeout has become due, and before it is handled.
+        world.send(&other, &watcher, Message::Heartbeat);
+        world.handle_timeouts();
+        let phase = world.speakers[&watcher].liveness.peers().reviewed_phase(&silent);
+        if phases.last().copied() != phase {
+            phases.push(phase.unwrap());
         }
     }
-    let [Phase::Well, Phase::Doubted, Phase::Suspected(_)] = phases[..] else {
+    let [Phase::Alive, Phase::Suspect, Phase::Failed(_)] = phases[..] else {
         panic!("{phases:?}");
     };
 }
 
 #[test]
-fn one_that_is_itself_cut_off_where_it_announces_is_not_believed_that_others_are() {
+fn failure_reports_of_a_node_that_is_cut_off_from_its_lan_do_not_count() {
     let names: Vec<String> = (0..30).map(|index| format!("n{index:02}")).collect();
     let names: Vec<&str> = names.iter().map(String::as_str).collect();
     let mut world = World::new(&names, &[ADDRESS]);
     world.run(seconds(3));
-    let (me, others) = names.split_first().unwrap();
-    let watched = |world: &World, node: &str| world.running[*me].peers.watches(&node.into());
-    let cut_off = others.iter().find(|node| watched(&world, node)).unwrap();
-    let far: Vec<&&str> = others.iter().filter(|node| !watched(&world, node)).take(2).collect();
-    let (accused, witness) = (*far[0], *far[1]);
-    // Its heartbeats over the network of the addresses end; over that of the nodes they go on.
+    let nodes: Vec<NodeName> = world.speakers.keys().cloned().collect();
+    let (me, others) = nodes.split_first().unwrap();
+    let peers = world.speakers[me].liveness.peers();
+    let (watched, unwatched): (Vec<&NodeName>, Vec<&NodeName>) = others.iter().partition(|node| peers.watches(node));
+    let (cut_off, accused, witness) = (watched[0], unwatched[0], unwatched[1]);
+    // Its heartbeats end on the LAN and continue on the node network.
     for _ in 0..20 {
         let now = world.now;
-        let peers = &mut world.running.get_mut(*me).unwrap().peers;
-        peers.beat(now, &(*cut_off).into(), Path::Lan);
-        world.run(HEARTBEAT);
+        let speaker = world.speaker(me);
+        speaker
+            .liveness
+            .handle_heartbeat(turn!(speaker, now), cut_off, Path::Lan);
+        world.run(HEARTBEAT_INTERVAL);
     }
     world.run(seconds(1));
-    let suspected = |world: &World, node: &str| world.running[*me].peers.suspected_by(&node.into(), world.now);
-    assert_eq!((suspected(&world, cut_off), suspected(&world, accused)), (1, 0));
-    let word = || Message::Suspect {
-        node: accused.into(),
+    let reports = |world: &World, node| world.speakers[me].liveness.peers().failure_reports(node, world.now);
+    assert_eq!((reports(&world, cut_off), reports(&world, accused)), (1, 0));
+    let report = Message::Failed {
+        node: accused.clone(),
         on_lan: true,
     };
-    world.say(cut_off, me, word());
-    assert_eq!(suspected(&world, accused), 0);
-    // The same word of one that is well counts.
-    world.say(witness, me, word());
-    assert_eq!(suspected(&world, accused), 1);
+    world.send(cut_off, me, report.clone());
+    assert_eq!(reports(&world, accused), 0);
+    // The same report counts if its sender is alive on the LAN.
+    world.send(witness, me, report);
+    assert_eq!(reports(&world, accused), 1);
 }

@@ -1,96 +1,100 @@
-//! Addresses that move while the one before lives.
+//! Addresses that move although their owner is alive.
 
 use super::*;
-use crate::settings::{DeputyMode, OwnershipMode};
 
-/// The node that the address goes back to, when it may, and the one that owns it; the first of them has just returned.
-fn returned(world: &mut World) -> (String, String) {
-    world.settings.ownership = OwnershipMode::Hash;
-    let nodes: Vec<String> = world.running.keys().cloned().collect();
-    nodes.iter().for_each(|node| world.start(node));
-    world.run(seconds(3));
-    let first = world.owner(ADDRESS);
-    world.running.remove(&first);
-    world.run(seconds(3));
-    let second = world.owner(ADDRESS);
-    world.start(&first);
-    world.run(seconds(1));
-    assert_eq!(world.owner(ADDRESS), second);
-    (first, second)
+/// An address that is about to move back from its owner to the node that ranks first for it.
+struct Handover {
+    /// The first in rank, which has just returned.
+    first: NodeName,
+    /// The present owner.
+    second: NodeName,
 }
 
-/// Until `node`, which comes first, has taken the address back.
-fn until_taken_back(world: &mut World, node: &String) {
-    let limit = world.now + seconds(20);
-    while !world.owners(ADDRESS).contains(node) && world.now < limit {
-        world.run(STEP);
+impl Handover {
+    /// Kills the first in rank and starts it again, with `--ownership=hash`.
+    fn prepare(world: &mut World) -> Self {
+        world.settings.ownership = OwnershipMode::Hash;
+        world.restart_all();
+        world.run(seconds(3));
+        let first = world.owner(ADDRESS);
+        world.kill(&first);
+        world.run(seconds(3));
+        let second = world.owner(ADDRESS);
+        world.start(&first);
+        world.run(seconds(1));
+        assert_eq!(world.owner(ADDRESS), second);
+        Self { first, second }
+    }
+
+    /// Lets time pass until the first in rank announces the address.
+    fn run(&self, world: &mut World) {
+        let limit = world.now + seconds(20);
+        while !world.owners(ADDRESS).contains(&self.first) && world.now < limit {
+            world.run(STEP);
+        }
+    }
+
+    /// The same, while all claims are lost.
+    fn run_without_claims(&self, world: &mut World) {
+        world.loss = Some(Box::new(|_, message| matches!(message, Message::Claims { .. })));
+        self.run(world);
+        assert_eq!(
+            world.owners(ADDRESS).len(),
+            2,
+            "the former owner does not know the claim"
+        );
+        world.loss = None;
     }
 }
 
 #[test]
-fn p5_a_claim_that_gets_lost_on_its_way_to_the_owner_before_is_soon_said_again() {
+fn p5_lost_claim_is_soon_sent_to_the_former_owner_again() {
     let mut world = World::new(&["a", "b"], &[ADDRESS]);
-    let (first, _) = returned(&mut world);
-    world.losing = Some(Box::new(|_, message| matches!(message, Message::Claims { .. })));
-    until_taken_back(&mut world, &first);
-    assert_eq!(world.owners(ADDRESS).len(), 2, "the one before has not heard of it");
-    world.losing = None;
+    let handover = Handover::prepare(&mut world);
+    handover.run_without_claims(&mut world);
     world.run(Duration::from_millis(150));
-    assert_eq!(world.owner(ADDRESS), first);
+    assert_eq!(world.owner(ADDRESS), handover.first);
 }
 
 #[test]
-fn p5_a_claim_is_said_again_until_the_owner_before_has_yielded_not_somebody_else() {
+fn p5_only_the_former_owner_can_acknowledge_a_claim() {
     let mut world = World::new(&["a", "b", "c"], &[ADDRESS]);
-    let (first, second) = returned(&mut world);
-    let third = ["a", "b", "c"]
-        .into_iter()
-        .find(|node| **node != first && **node != second);
-    world.losing = Some(Box::new(|_, message| matches!(message, Message::Claims { .. })));
-    until_taken_back(&mut world, &first);
-    assert_eq!(world.owners(ADDRESS).len(), 2, "the one before has not heard of it");
-    world.losing = None;
-    world.say(third.unwrap(), &first, Message::Yielded(vec![ADDRESS.parse().unwrap()]));
+    let handover = Handover::prepare(&mut world);
+    let third = world.other_than(&[&handover.first, &handover.second]);
+    handover.run_without_claims(&mut world);
+    world.send(&third, &handover.first, Message::Yielded(vec![ip(ADDRESS)]));
     world.run(Duration::from_millis(150));
-    assert_eq!(world.owner(ADDRESS), first);
+    assert_eq!(world.owner(ADDRESS), handover.first);
 }
 
 #[test]
-fn p5_whoever_always_answers_in_place_of_the_owner_before_learns_of_the_new_one_though_two_messages_get_lost() {
+fn p5_always_deputy_learns_new_owner_despite_two_lost_messages() {
     let mut world = World::new(&["a", "b", "c"], &[ADDRESS]);
     world.settings.deputy = DeputyMode::Always;
-    let (first, second) = returned(&mut world);
-    let third = ["a", "b", "c"]
-        .into_iter()
-        .find(|node| **node != first && **node != second);
-    let third = third.unwrap();
-    // It has not heard yet that the first may own it again, and so it is the one that answers in place of the second.
-    let mut behind = world.facts.clone();
-    let tenant = tenant(&mut behind);
-    tenant.local = true;
-    tenant.endpoints = Arc::new(Endpoints {
-        nodes: BTreeSet::from([third.into(), second.as_str().into()]),
-        ..Endpoints::default()
-    });
-    world
-        .running
-        .get_mut(third)
-        .unwrap()
-        .handle_snapshot(world.now, Arc::new(behind));
-    let stands_in = |world: &World| {
-        let speaker = &world.running[third];
-        let stood_in = speaker.stood_in.get(&ADDRESS.parse::<IpAddr>().unwrap());
-        stood_in.is_some_and(|stood_in| *stood_in.owner == *second)
+    let handover = Handover::prepare(&mut world);
+    let Handover { first, second } = &handover;
+    let third = world.other_than(&[first, second]);
+    // The third node does not know yet that the first is eligible again, so it is the deputy of
+    // the second.
+    let outdated = with_local_endpoints(&world.snapshot, &[&third, second]);
+    world.publish_to(&third, outdated);
+    let is_deputy = |world: &World| {
+        let duty = world.speakers[&third].lan.duties().get(&ip(ADDRESS));
+        duty.is_some_and(|duty| duty.owner == *second)
     };
-    let to = third.to_owned();
-    world.losing = Some(Box::new(move |node, message| {
-        node == to && matches!(message, Message::Claims { .. } | Message::Others(_))
+    let deaf = third.clone();
+    world.loss = Some(Box::new(move |to, message| {
+        *to == deaf && matches!(message, Message::Claims { .. } | Message::RelayedClaims(_))
     }));
-    until_taken_back(&mut world, &first);
+    handover.run(&mut world);
     world.run(STEP);
-    assert_eq!(world.owners(ADDRESS), [first], "the one before has heard of it");
-    assert!(stands_in(&world), "the third has not");
-    world.losing = None;
+    assert_eq!(
+        world.owners(ADDRESS),
+        std::slice::from_ref(first),
+        "the former owner has yielded"
+    );
+    assert!(is_deputy(&world), "the deputy does not know the new owner yet");
+    world.loss = None;
     world.run(Duration::from_millis(150));
-    assert!(!stands_in(&world));
+    assert!(!is_deputy(&world));
 }
