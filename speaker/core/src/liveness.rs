@@ -125,7 +125,7 @@ impl Liveness {
         // its LAN, all others seem silent there.
         let heard = self.peers.watches(node) && self.peers.phase(node, now) == Some(peers::Phase::Alive);
         let reporter_failed = self.peers.phase(reporter, now).is_some_and(peers::Phase::is_failed);
-        let counts = !heard && !(on_lan && reporter_failed);
+        let counts = !(heard || on_lan && reporter_failed);
         if counts {
             self.peers.note_failure_report(now, node, reporter, on_lan);
         }

@@ -123,7 +123,8 @@ impl Speaker {
             }
             Message::Failed { node, .. } if node == self.context.me => self.refute(now),
             Message::Failed { node, on_lan } => {
-                if self.liveness.handle_failure_report(now, from, &node, on_lan) {
+                let counts = self.liveness.handle_failure_report(now, from, &node, on_lan);
+                if counts {
                     self.review_peer(now, &node);
                 }
             }
