@@ -155,4 +155,4 @@ impl Speaker {
 }
 
 #[cfg(test)]
-pub(crate) mod tests;
+mod tests;

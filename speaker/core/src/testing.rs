@@ -1,6 +1,7 @@
-//! Fixtures for tests: one cluster, one interface and one Service for unit tests, the simulator and the fuzz targets.
+//! Fixtures for unit tests, the simulator and the fuzz targets: a cluster, an interface, a Service
+//! and a speaker.
 //!
-//! Compiled with the feature `testing` only.
+//! Other crates enable the feature `testing` to use them.
 #![expect(clippy::unwrap_used, reason = "fixtures are constants; a wrong one is a broken test")]
 
 use std::{
@@ -21,13 +22,14 @@ use crate::{
     wire::arp,
 };
 
-/// The address of the Service in [`announcing_speaker`].
+/// The address that an [`announcing_speaker`] announces.
 pub const ADDRESS: &str = "192.0.2.1";
 
 /// The prefixes of the pool in [`config`].
 const POOL: [&str; 2] = ["192.0.2.0/24", "2001:db8::/120"];
 
-/// The moment at which a test begins. Everything after it is counted from here, so no test depends on the clock.
+/// The moment at which a test begins. A test counts all other moments from it, and so does not
+/// depend on the clock.
 #[must_use]
 #[expect(
     clippy::disallowed_methods,
@@ -37,10 +39,14 @@ pub fn start() -> Instant {
     Instant::now()
 }
 
-/// The configuration of one IPAddressPool with these ranges and one L2Advertisement for each `spec`.
+/// A configuration of one IPAddressPool with these ranges, and one L2Advertisement for each spec in
+/// `advertisements`.
 #[must_use]
 pub fn config_of(ranges: &[&str], advertisements: &[Value]) -> Config {
-    let object = |kind: &str, name: &str, spec: &Value| json!({"apiVersion": "metallb.io/v1beta1", "kind": kind, "metadata": {"name": name}, "spec": spec});
+    let object = |kind: &str, name: &str, spec: &Value| {
+        let metadata = json!({"name": name});
+        json!({"apiVersion": "metallb.io/v1beta1", "kind": kind, "metadata": metadata, "spec": spec})
+    };
     let pool: IPAddressPool =
         serde_json::from_value(object("IPAddressPool", "p", &json!({"addresses": ranges}))).unwrap();
     let advertisement = |(index, spec): (usize, &Value)| {
@@ -53,13 +59,13 @@ pub fn config_of(ranges: &[&str], advertisements: &[Value]) -> Config {
     })
 }
 
-/// The same with a pool that holds [`ADDRESS`].
+/// A configuration like that of [`config_of`], with a dual-stack pool that contains [`ADDRESS`].
 #[must_use]
 pub fn config(advertisements: &[Value]) -> Config {
     config_of(&POOL, advertisements)
 }
 
-/// An Ethernet interface that is up, with a MAC made from its index.
+/// An Ethernet interface that is up with carrier. The last byte of its MAC is its index.
 #[must_use]
 pub fn ethernet(index: u32, name: &str, addresses: &[&str]) -> Interface {
     Interface {
@@ -74,7 +80,7 @@ pub fn ethernet(index: u32, name: &str, addresses: &[&str]) -> Interface {
     }
 }
 
-/// A Service whose endpoints name no node, so that every node may own its address.
+/// A Service whose endpoint names no node, so that every node counts as a node with an endpoint.
 #[must_use]
 pub fn service(name: &str) -> ServiceOnAddress {
     ServiceOnAddress {
@@ -90,7 +96,8 @@ pub fn service(name: &str) -> ServiceOnAddress {
     }
 }
 
-/// A cluster of these nodes, at 10.0.0.1 and the following, with one Service for each address.
+/// A cluster of these nodes, with one Service for each address, named after it. The InternalIPs of
+/// the nodes are 10.0.0.1, 10.0.0.2 and so on.
 #[must_use]
 pub fn snapshot(nodes: &[&str], addresses: &[&str]) -> ClusterSnapshot {
     let node = |(index, name): (u8, &&str)| {
@@ -114,13 +121,21 @@ pub fn snapshot(nodes: &[&str], addresses: &[&str]) -> ClusterSnapshot {
     }
 }
 
-/// A speaker alone in its cluster that announces [`ADDRESS`] on interface 1, the moment when it does, and an ARP request for the address.
+/// The only speaker of its cluster, once it announces [`ADDRESS`] on interface 1. Returns it with
+/// the present time and an ARP request for the address.
 #[must_use]
 pub fn announcing_speaker() -> (Speaker, Instant, Vec<u8>) {
+    announcing_speaker_among(&[])
+}
+
+/// An [`announcing_speaker`] in a cluster with `others`: nodes whose speakers were never heard.
+#[must_use]
+pub fn announcing_speaker_among(others: &[&str]) -> (Speaker, Instant, Vec<u8>) {
+    let nodes: Vec<&str> = ["a"].iter().chain(others).copied().collect();
     let mut now = start();
     let mut speaker = Speaker::new(now, "a".into(), Settings::default());
     speaker.handle_interfaces(now, vec![ethernet(1, "eth0", &["192.0.2.250/24", "fe80::1/64"])]);
-    speaker.handle_snapshot(now, Arc::new(snapshot(&["a"], &[ADDRESS])));
+    speaker.handle_snapshot(now, Arc::new(snapshot(&nodes, &[ADDRESS])));
     let end = now + Duration::from_secs(3);
     while let Some(due) = speaker.next_timeout().filter(|due| *due < end) {
         now = now.max(due);

@@ -1,105 +1,104 @@
-//! The interfaces of a node, and what is asked on them.
+//! The interfaces of a node, and which requests it answers on them.
+
+use std::net::Ipv6Addr;
 
 use super::*;
+use crate::node::Interface;
 
-#[test]
-fn requests_to_another_host_and_on_other_interfaces_are_not_answered() {
-    let mut world = World::new(&["a", "b"], &[ADDRESS]);
-    world.running.remove("b");
-    world.run(seconds(2));
-    let now = world.now;
-    let speaker = world.running.get_mut("a").unwrap();
-    let mut answers = |interface, destination: MacAddr| {
-        let asker = MacAddr::new(2, 9, 9, 9, 9, 9);
-        let mut frame = arp::request(asker, "192.0.2.99".parse().unwrap(), ADDRESS.parse().unwrap());
-        frame[..6].copy_from_slice(&<[u8; 6]>::from(destination));
-        speaker.handle_frame(now, interface, FrameKind::Arp, &frame).is_some()
-    };
-    assert!(answers(1, MacAddr::broadcast()));
-    assert!(answers(1, MacAddr::new(2, 0, 0, 0, 0, 1)));
-    assert!(!answers(1, MacAddr::new(2, 0, 0, 0, 0, 7)));
-    assert!(!answers(2, MacAddr::broadcast()));
+/// The MAC of the only interface of the first node.
+const OURS: MacAddr = MacAddr(2, 0, 0, 0, 0, 1);
+const OTHER: MacAddr = MacAddr(2, 0, 0, 0, 0, 7);
+const CLIENT: MacAddr = MacAddr(2, 9, 9, 9, 9, 9);
+
+fn set_destination(frame: &mut [u8], destination: MacAddr) {
+    frame[..6].copy_from_slice(&destination.octets());
 }
 
 #[test]
-fn an_interface_that_goes_down_moves_the_address_and_one_that_comes_up_bursts() {
+fn arp_requests_to_other_hosts_or_on_other_interfaces_get_no_reply() {
+    let mut world = World::new(&["a", "b"], &[ADDRESS]);
+    world.kill(&"b".into());
+    world.run(seconds(2));
+    let now = world.now;
+    let speaker = world.speaker(&"a".into());
+    let mut is_answered = |interface, destination| {
+        let mut frame = arp::request(CLIENT, "192.0.2.99".parse().unwrap(), ADDRESS.parse().unwrap());
+        set_destination(&mut frame, destination);
+        let reply = speaker.handle_frame(now, InterfaceIndex(interface), FrameKind::Arp, &frame);
+        reply.is_some()
+    };
+    assert!(is_answered(1, MacAddr::broadcast()));
+    assert!(is_answered(1, OURS));
+    assert!(!is_answered(1, OTHER));
+    assert!(!is_answered(2, MacAddr::broadcast()));
+}
+
+#[test]
+fn solicitations_to_the_group_or_to_this_node_are_answered() {
+    let mut world = World::new(&["a"], &["2001:db8::1"]);
+    world.run(seconds(3));
+    let now = world.now;
+    let speaker = world.speaker(&"a".into());
+    let mut is_answered = |interface, destination| {
+        let client = "fe80::9".parse().unwrap();
+        let mut frame = ndp::solicitation(CLIENT, Some(client), "2001:db8::1".parse().unwrap());
+        set_destination(&mut frame, destination);
+        let reply = speaker.handle_frame(now, InterfaceIndex(interface), FrameKind::Ndp, &frame);
+        reply.is_some()
+    };
+    assert!(is_answered(1, MacAddr::new(0x33, 0x33, 0xff, 0, 0, 1)));
+    assert!(is_answered(1, OURS));
+    assert!(!is_answered(1, OTHER));
+    assert!(!is_answered(2, OURS));
+}
+
+#[test]
+fn address_leaves_an_interface_that_is_down_and_a_new_mac_is_announced() {
     let mut world = World::new(&["a", "b"], &[ADDRESS]);
     world.run(seconds(10));
-    let owner = world.owner(ADDRESS);
-    let index = if owner == "a" { 1 } else { 2 };
-    let now = world.now;
-    let up = ethernet(index, "eth0", &["192.0.2.250/24"]);
+    let (owner, now) = (world.owner(ADDRESS), world.now);
     let down = Interface {
         running: false,
-        ..up.clone()
+        ..ethernet(world.interface_index(&owner).0, "eth0", &["192.0.2.250/24"])
     };
-    world
-        .running
-        .get_mut(&owner)
-        .unwrap()
-        .handle_interfaces(now, vec![down]);
+    world.speaker(&owner).handle_interfaces(now, vec![down]);
     world.run(STEP * 2);
     let other = world.owner(ADDRESS);
     assert_ne!(other, owner);
     world.run(seconds(10));
-    let (before, now) = (world.frames, world.now);
-    let mac = Some(MacAddr::new(2, 7, 7, 7, 7, 7));
+    let (frames, now) = (world.frames, world.now);
     let changed = Interface {
-        mac,
-        ..ethernet(if other == "a" { 1 } else { 2 }, "eth0", &["192.0.2.250/24"])
+        mac: Some(MacAddr::new(2, 7, 7, 7, 7, 7)),
+        ..ethernet(world.interface_index(&other).0, "eth0", &["192.0.2.250/24"])
     };
-    world
-        .running
-        .get_mut(&other)
-        .unwrap()
-        .handle_interfaces(now, vec![changed]);
+    world.speaker(&other).handle_interfaces(now, vec![changed]);
     world.run(STEP * 2);
-    assert_eq!(world.frames, before + 2);
+    assert_eq!(world.frames, frames + 2);
 }
 
 #[test]
-fn an_ipv6_address_has_one_owner_that_listens_to_its_group_and_another_when_that_dies() {
-    const SIX: &str = "2001:db8::56";
+fn only_the_owner_of_an_ipv6_address_joins_its_group_until_it_fails() {
     let group: Ipv6Addr = "ff02::1:ff00:56".parse().unwrap();
-    let mut world = World::new(&["a", "b", "c"], &[ADDRESS, SIX]);
+    let mut world = World::new(&["a", "b", "c"], &[ADDRESS, IPV6_ADDRESS]);
     world.run(seconds(3));
-    let owner = world.owner(SIX);
-    for (node, speaker) in &world.running {
-        let listens = speaker.groups.iter().any(|(_, listened)| *listened == group);
-        assert_eq!(listens, *node == owner, "{node}");
+    let owner = world.owner(IPV6_ADDRESS);
+    for node in world.speakers.keys() {
+        let mut groups = world.groups.get(node).into_iter().flatten();
+        let is_member = groups.any(|(_, joined)| *joined == group);
+        assert_eq!(is_member, *node == owner, "{node}");
     }
-    world.running.remove(&owner);
+    world.kill(&owner);
     world.run(seconds(5));
-    assert_ne!(world.owner(SIX), owner);
+    assert_ne!(world.owner(IPV6_ADDRESS), owner);
 }
 
 #[test]
-fn a_solicitation_is_answered_when_it_came_to_a_group_or_to_us() {
-    let mut world = World::new(&["a"], &["2001:db8::1"]);
+fn address_leaves_a_node_on_which_ipv6_is_switched_off() {
+    let mut world = World::new(&["a", "b"], &[IPV6_ADDRESS]);
     world.run(seconds(3));
-    let now = world.now;
-    let speaker = world.running.get_mut("a").unwrap();
-    let mut answers = |interface, destination: MacAddr| {
-        let asker = MacAddr::new(2, 9, 9, 9, 9, 9);
-        let mut frame = ndp::solicit(asker, Some("fe80::9".parse().unwrap()), "2001:db8::1".parse().unwrap());
-        frame[..6].copy_from_slice(&<[u8; 6]>::from(destination));
-        speaker.handle_frame(now, interface, FrameKind::Ndp, &frame).is_some()
-    };
-    assert!(answers(1, MacAddr::new(0x33, 0x33, 0xff, 0, 0, 1)));
-    assert!(answers(1, MacAddr::new(2, 0, 0, 0, 0, 1)));
-    assert!(!answers(1, MacAddr::new(2, 0, 0, 0, 0, 7)));
-    assert!(!answers(2, MacAddr::new(2, 0, 0, 0, 0, 1)));
-}
-
-#[test]
-fn a_node_without_ipv6_owns_no_ipv6_address() {
-    const SIX: &str = "2001:db8::56";
-    let mut world = World::new(&["a", "b"], &[SIX]);
+    let (owner, now) = (world.owner(IPV6_ADDRESS), world.now);
+    let without_ipv6 = ethernet(world.interface_index(&owner).0, "eth0", &["192.0.2.250/24"]);
+    world.speaker(&owner).handle_interfaces(now, vec![without_ipv6]);
     world.run(seconds(3));
-    let owner = world.owner(SIX);
-    // It is switched off there: the other one takes over.
-    let speaker = world.running.get_mut(&owner).unwrap();
-    speaker.handle_interfaces(world.now, vec![ethernet(1, "eth0", &["192.0.2.250/24"])]);
-    world.run(seconds(3));
-    assert_ne!(world.owner(SIX), owner);
+    assert_ne!(world.owner(IPV6_ADDRESS), owner);
 }

@@ -1,166 +1,196 @@
 //! Several speakers on a virtual LAN, with a virtual clock.
+//!
+//! Messages arrive at once and in order, so a test can say exactly which ones are lost. The
+//! simulator has a world of its own, with delay, reordering and random loss.
+
+use std::net::{Ipv4Addr, Ipv6Addr};
 
 use super::*;
+use crate::{
+    context::{Sinks, Turn},
+    node::interface::InterfacePort,
+    testing::{snapshot, start},
+    wire::arp::ArpPacket,
+};
 
-/// Whether a message gets lost on its way to a node.
-type Losing = dyn Fn(&str, &Message) -> bool;
+/// Whether a message is lost on its way to a node.
+type Loss = dyn Fn(&NodeName, &Message) -> bool;
 
+/// The speakers of a cluster, and what connects them.
 pub(super) struct World {
     pub(super) now: Instant,
-    pub(super) facts: ClusterSnapshot,
-    pub(super) running: BTreeMap<String, Speaker>,
-    pub(super) boots: BTreeMap<String, u64>,
-    pub(super) sequence: u64,
-    /// Nodes whose messages are lost, both ways.
-    pub(super) cut: BTreeSet<String>,
-    /// Messages from the first to the second are lost.
-    pub(super) deaf: BTreeSet<(String, String)>,
-    /// Messages that are lost on their way to a node.
-    pub(super) losing: Option<Box<Losing>>,
-    /// Each change of what a node says that it owns: node, number of addresses.
-    pub(super) history: Vec<(String, usize)>,
-    pub(super) frames: usize,
-    /// A host that is none of the cluster's, and has the address that is asked for.
-    pub(super) foreign: Option<(Ipv4Addr, MacAddr)>,
+    /// What the API server reports.
+    pub(super) snapshot: ClusterSnapshot,
+    /// The speakers whose processes run.
+    pub(super) speakers: BTreeMap<NodeName, Speaker>,
+    /// The settings of speakers that start from now on.
     pub(super) settings: Settings,
+    /// The boot id of the present or last run of each speaker.
+    pub(super) boots: BTreeMap<NodeName, BootId>,
+    sequence: u64,
+    /// These nodes exchange messages with each other only.
+    pub(super) partition: BTreeSet<NodeName>,
+    /// Messages from the first node to the second are lost.
+    pub(super) cut_links: BTreeSet<(NodeName, NodeName)>,
+    /// Which other messages are lost.
+    pub(super) loss: Option<Box<Loss>>,
+    /// A host outside the cluster, which answers ARP requests for this address.
+    pub(super) foreign_host: Option<(Ipv4Addr, MacAddr)>,
+    /// Every report of announced addresses: the node and the number of addresses.
+    pub(super) reports: Vec<(NodeName, usize)>,
+    /// The solicited-node groups of each node, by interface.
+    pub(super) groups: BTreeMap<NodeName, BTreeSet<(InterfaceIndex, Ipv6Addr)>>,
+    /// The number of frames that all speakers have sent unasked.
+    pub(super) frames: usize,
 }
 
 impl World {
+    /// A cluster in which the speakers of all nodes have just started.
     pub(super) fn new(nodes: &[&str], addresses: &[&str]) -> Self {
-        let node = |(index, name): (usize, &&str)| {
-            let address = format!("10.0.0.{}", index + 1).parse().unwrap();
-            (
-                NodeName::from(*name),
-                Node {
-                    address: Some(address),
-                    labels: Labels::new(),
-                    ..Node::default()
-                },
-            )
-        };
-        let tenant = |address: &&str| ServiceOnAddress {
-            service: ObjectKey::new("n", address),
-            labels: Labels::new(),
-            local: false,
-            shares: false,
-            pool: None,
-            endpoints: Arc::new(Endpoints {
-                elsewhere: true,
-                ..Endpoints::default()
-            }),
-        };
-        let facts = ClusterSnapshot {
-            nodes: nodes.iter().enumerate().map(node).collect(),
-            addresses: addresses
-                .iter()
-                .map(|address| (address.parse().unwrap(), Arc::new(vec![tenant(address)])))
-                .collect(),
-            config: Arc::new(config(&[json!({})])),
-            ..ClusterSnapshot::default()
-        };
-        let now = crate::testing::start();
         let mut world = Self {
-            now,
-            facts,
-            running: BTreeMap::new(),
+            now: start(),
+            snapshot: snapshot(nodes, addresses),
+            speakers: BTreeMap::new(),
+            settings: Settings::default(),
             boots: BTreeMap::new(),
             sequence: 0,
-            cut: BTreeSet::new(),
-            deaf: BTreeSet::new(),
-            losing: None,
-            history: Vec::new(),
+            partition: BTreeSet::new(),
+            cut_links: BTreeSet::new(),
+            loss: None,
+            foreign_host: None,
+            reports: Vec::new(),
+            groups: BTreeMap::new(),
             frames: 0,
-            foreign: None,
-            settings: Settings::default(),
         };
-        nodes.iter().for_each(|node| world.start(node));
+        world.restart_all();
         world
     }
 
-    pub(super) fn start(&mut self, node: &str) {
-        let mut speaker = Speaker::new(self.now, node.into(), self.settings);
-        let index = u32::try_from(self.facts.nodes.keys().position(|name| &**name == node).unwrap()).unwrap() + 1;
-        speaker.handle_interfaces(
-            self.now,
-            vec![ethernet(index, "eth0", &["192.0.2.250/24", "fe80::1/64"])],
-        );
-        speaker.handle_snapshot(self.now, Arc::new(self.facts.clone()));
-        self.running.insert(node.to_owned(), speaker);
-        *self.boots.entry(node.to_owned()).or_default() += 1;
+    /// Starts the speaker of a node, or restarts it.
+    pub(super) fn start(&mut self, node: &NodeName) {
+        let mut speaker = Speaker::new(self.now, node.clone(), self.settings);
+        let addresses = ["192.0.2.250/24", "fe80::1/64"];
+        let interface = ethernet(self.interface_index(node).0, "eth0", &addresses);
+        speaker.handle_interfaces(self.now, vec![interface]);
+        speaker.handle_snapshot(self.now, Arc::new(self.snapshot.clone()));
+        self.speakers.insert(node.clone(), speaker);
+        self.groups.remove(node);
+        let boot = self.boots.get(node).map_or(BootId(1), |boot| boot.next());
+        self.boots.insert(node.clone(), boot);
     }
 
-    pub(super) fn tell_facts(&mut self) {
-        let facts = Arc::new(self.facts.clone());
-        for speaker in self.running.values_mut() {
-            speaker.handle_snapshot(self.now, facts.clone());
+    /// Restarts all speakers, with the present settings.
+    pub(super) fn restart_all(&mut self) {
+        let nodes: Vec<NodeName> = self.snapshot.nodes.keys().cloned().collect();
+        nodes.iter().for_each(|node| self.start(node));
+    }
+
+    /// Ends the speaker of a node without notice.
+    pub(super) fn kill(&mut self, node: &NodeName) {
+        self.speakers.remove(node).unwrap();
+    }
+
+    pub(super) fn speaker(&mut self, node: &NodeName) -> &mut Speaker {
+        self.speakers.get_mut(node).unwrap()
+    }
+
+    /// The index of the only interface of a node.
+    pub(super) fn interface_index(&self, node: &NodeName) -> InterfaceIndex {
+        let position = self.snapshot.nodes.keys().position(|name| name == node).unwrap();
+        InterfaceIndex(u32::try_from(position).unwrap() + 1)
+    }
+
+    /// Hands the present snapshot to all speakers.
+    pub(super) fn publish_snapshot(&mut self) {
+        let snapshot = Arc::new(self.snapshot.clone());
+        for speaker in self.speakers.values_mut() {
+            speaker.handle_snapshot(self.now, snapshot.clone());
         }
     }
 
+    /// Hands a snapshot to one speaker, which so knows something else than the others.
+    pub(super) fn publish_to(&mut self, node: &NodeName, snapshot: ClusterSnapshot) {
+        let now = self.now;
+        self.speaker(node).handle_snapshot(now, Arc::new(snapshot));
+    }
+
+    /// Lets time pass, in steps of [`STEP`].
     pub(super) fn run(&mut self, time: Duration) {
         let end = self.now + time;
         while self.now < end {
             self.now += STEP;
-            self.turn();
+            self.handle_timeouts();
             while self.deliver() {
-                self.turn();
+                self.handle_timeouts();
             }
         }
     }
 
-    pub(super) fn turn(&mut self) {
-        for speaker in self.running.values_mut() {
+    /// Calls every speaker whose timeout is due.
+    pub(super) fn handle_timeouts(&mut self) {
+        for speaker in self.speakers.values_mut() {
             if speaker.next_timeout().is_some_and(|due| due <= self.now) {
                 speaker.handle_timeout(self.now);
             }
         }
     }
 
-    pub(super) fn deliver(&mut self) -> bool {
-        let mut sent = Vec::new();
-        let foreign = self.foreign;
-        for (node, speaker) in &mut self.running {
-            while let Some(output) = speaker.poll_output() {
-                match output {
-                    Output::Send { to, message, .. } => sent.push((node.clone(), to, message)),
-                    Output::Boot(boot) => {
-                        self.boots.insert(node.clone(), boot + 1);
-                    }
-                    Output::Frame { interface, frame } => {
-                        self.frames += 1;
-                        let asked = arp::Packet::read(&frame).filter(|packet| !packet.reply);
-                        if let Some((packet, (_, mac))) = asked.zip(foreign)
-                            && foreign.is_some_and(|(address, _)| address == packet.target && packet.sender != address)
-                        {
-                            speaker.handle_frame(self.now, interface, FrameKind::Arp, &packet.answer(mac, mac));
-                        }
-                    }
-                    Output::Groups(_) | Output::Event(_) | Output::Problems(_) => {}
-                    Output::Ownership(owned) => self.history.push((node.clone(), owned.len())),
-                }
-            }
-        }
-        let any = !sent.is_empty();
-        for (from, to, message) in sent {
-            let lost = self.cut.contains(&from) != self.cut.contains(&*to)
-                || self.deaf.contains(&(from.clone(), to.to_string()))
-                || self.losing.as_ref().is_some_and(|losing| losing(&to, &message));
-            if !lost {
-                self.say(&from, &to, message);
+    /// Takes all outputs and delivers the messages among them. Returns whether there were any.
+    fn deliver(&mut self) -> bool {
+        let messages = self.take_outputs();
+        let any = !messages.is_empty();
+        for (from, to, message) in messages {
+            if !self.is_lost(&from, &to, &message) {
+                self.send(&from, &to, message);
             }
         }
         any
     }
 
-    /// A message of one node comes to another, now.
-    pub(super) fn say(&mut self, from: &str, to: &str, message: Message) {
+    /// Takes the outputs of all speakers. Returns the messages: sender, receiver, content.
+    fn take_outputs(&mut self) -> Vec<(NodeName, NodeName, Message)> {
+        let mut messages = Vec::new();
+        for (node, speaker) in &mut self.speakers {
+            while let Some(output) = speaker.poll_output() {
+                match output {
+                    Output::Send { to, message, .. } => messages.push((node.clone(), to, message)),
+                    Output::SendHeartbeat { to, .. } => messages.push((node.clone(), to, Message::Heartbeat)),
+                    Output::BootId(boot) => {
+                        self.boots.insert(node.clone(), boot.next());
+                    }
+                    Output::Frame { interface, frame } => {
+                        self.frames += 1;
+                        if let Some(reply) = foreign_reply(self.foreign_host, &frame) {
+                            speaker.handle_frame(self.now, interface, FrameKind::Arp, &reply);
+                        }
+                    }
+                    Output::Groups(groups) => {
+                        self.groups.insert(node.clone(), groups);
+                    }
+                    Output::Ownership(announced) => self.reports.push((node.clone(), announced.len())),
+                    Output::Event(_) | Output::Problems(_) => {}
+                }
+            }
+        }
+        messages
+    }
+
+    fn is_lost(&self, from: &NodeName, to: &NodeName, message: &Message) -> bool {
+        self.partition.contains(from) != self.partition.contains(to)
+            || self.cut_links.contains(&(from.clone(), to.clone()))
+            || self.loss.as_ref().is_some_and(|is_lost| is_lost(to, message))
+    }
+
+    /// Sends a message from one node to another. It arrives now.
+    pub(super) fn send(&mut self, from: &NodeName, to: &NodeName, message: Message) {
         self.sequence += 1;
-        let Some(speaker) = self.running.get_mut(to) else {
+        let Some(speaker) = self.speakers.get_mut(to) else {
             return;
         };
-        let source = self.facts.nodes[from].address.unwrap();
+        let source = self.snapshot.node_address(from).unwrap();
         let datagram = Datagram {
-            from: from.into(),
-            to: to.into(),
+            from: from.clone(),
+            to: to.clone(),
             boot: self.boots[from],
             sequence: self.sequence,
             message,
@@ -168,23 +198,40 @@ impl World {
         speaker.handle_datagram(self.now, source, datagram);
     }
 
-    /// The nodes that answer for an address.
-    pub(super) fn owners(&self, address: &str) -> Vec<String> {
-        // With its own MAC: whoever stands in for another is no owner.
-        let answers = |speaker: &Speaker| {
-            let mut answers = (1..9).filter_map(|interface| speaker.answers_for(interface, address.parse().unwrap()));
-            answers.any(|(port, mac)| port.mac == mac)
-        };
-        self.running
-            .iter()
-            .filter(|(_, speaker)| answers(speaker))
-            .map(|(node, _)| node.clone())
-            .collect()
+    /// How a node answers for an address: the port and the MAC of each interface that does.
+    pub(super) fn answers(&self, node: &NodeName, address: &str) -> Vec<(InterfacePort, MacAddr)> {
+        let speaker = &self.speakers[node];
+        let mut sinks = Sinks::default();
+        let turn = Turn::new(self.now, &speaker.context, &mut sinks);
+        let answer = |index| speaker.lan.answer_for(&turn, InterfaceIndex(index), ip(address));
+        (1..9).filter_map(answer).map(|(port, mac)| (*port, mac)).collect()
     }
 
-    pub(super) fn owner(&self, address: &str) -> String {
+    /// The nodes that answer for an address with their own MAC: a deputy is no owner.
+    pub(super) fn owners(&self, address: &str) -> Vec<NodeName> {
+        let owns = |node: &&NodeName| self.answers(node, address).iter().any(|(port, mac)| port.mac == *mac);
+        self.speakers.keys().filter(owns).cloned().collect()
+    }
+
+    /// The only owner of an address. Panics if there is none, or more than one.
+    pub(super) fn owner(&self, address: &str) -> NodeName {
         let owners = self.owners(address);
         assert_eq!(owners.len(), 1, "{owners:?}");
         owners[0].clone()
     }
+
+    /// A node whose speaker runs and that is none of `nodes`.
+    pub(super) fn other_than(&self, nodes: &[&NodeName]) -> NodeName {
+        let mut others = self.speakers.keys().filter(|node| !nodes.contains(node));
+        others.next().unwrap().clone()
+    }
+}
+
+/// The reply of a foreign host to an ARP request for its address.
+fn foreign_reply(host: Option<(Ipv4Addr, MacAddr)>, frame: &[u8]) -> Option<Vec<u8>> {
+    let (address, mac) = host?;
+    let request = ArpPacket::parse(frame).filter(|packet| !packet.reply)?;
+    // A gratuitous ARP is no question.
+    let asks = request.target == address && request.sender != address;
+    asks.then(|| request.reply(mac, mac).into())
 }

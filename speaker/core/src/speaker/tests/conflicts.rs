@@ -1,0 +1,82 @@
+//! Hosts outside the cluster that use an address of a Service (promise P5, RFC 5227).
+
+use super::*;
+
+const FOREIGN: MacAddr = MacAddr(2, 0xf, 0, 0, 0, 1);
+
+/// A cluster that starts while a foreign host has the address.
+fn world_with_foreign_host(deputy: DeputyMode) -> World {
+    let mut world = World::new(&["a", "b", "c"], &[ADDRESS]);
+    world.settings.deputy = deputy;
+    world.foreign_host = Some((ADDRESS.parse().unwrap(), FOREIGN));
+    world.restart_all();
+    world.run(seconds(3));
+    world
+}
+
+/// The nodes that answer for the address, with any MAC.
+fn answering(world: &World) -> Vec<NodeName> {
+    let nodes = world.speakers.keys();
+    let answering = nodes.filter(|node| !world.answers(node, ADDRESS).is_empty());
+    answering.cloned().collect()
+}
+
+/// The node whose claim is in force, whether it announces the address or not.
+fn claimant(world: &World) -> NodeName {
+    let speaker = world.speakers.values().next().unwrap();
+    speaker.ownership.claims().owner(ip(ADDRESS)).unwrap().clone()
+}
+
+#[test]
+fn p5_no_node_not_even_a_deputy_answers_while_a_foreign_host_does() {
+    for mode in [DeputyMode::OnSuspect, DeputyMode::Always, DeputyMode::Off] {
+        let mut world = world_with_foreign_host(mode);
+        assert_eq!(answering(&world), NOBODY, "{mode:?}");
+        let owner = claimant(&world);
+        // The next owner finds the foreign host as well.
+        world.kill(&owner);
+        for _ in 0..300 {
+            world.run(STEP * 10);
+            assert_eq!(answering(&world), NOBODY, "{mode:?}");
+        }
+        assert_ne!(claimant(&world), owner);
+        // Once the foreign host has left, the address is announced.
+        world.foreign_host = None;
+        world.run(seconds(15));
+        world.owner(ADDRESS);
+    }
+}
+
+#[test]
+fn p5_restarted_owner_probes_again_while_a_foreign_host_has_its_address() {
+    let mut world = world_with_foreign_host(DeputyMode::OnSuspect);
+    let owner = claimant(&world);
+    world.kill(&owner);
+    world.run(STEP * 5);
+    world.start(&owner);
+    for _ in 0..50 {
+        world.run(STEP * 10);
+        assert_eq!(answering(&world), NOBODY);
+    }
+    assert_eq!(claimant(&world), owner);
+}
+
+#[test]
+fn p5_shutdown_does_not_wait_for_a_deputy_of_a_tentative_address() {
+    let mut world = world_with_foreign_host(DeputyMode::OnSuspect);
+    let (owner, now) = (claimant(&world), world.now);
+    let speaker = world.speaker(&owner);
+    speaker.begin_shutdown(now);
+    assert!(speaker.may_stop());
+}
+
+#[test]
+fn p5_every_node_learns_that_an_address_is_no_longer_tentative() {
+    let mut world = World::new(&["a", "b", "c"], &[ADDRESS]);
+    world.run(seconds(3));
+    let is_confirmed = |speaker: &Speaker| {
+        let record = speaker.ownership.claims().get(ip(ADDRESS));
+        record.is_some_and(|record| !record.tentative)
+    };
+    assert!(world.speakers.values().all(is_confirmed));
+}

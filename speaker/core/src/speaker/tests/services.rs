@@ -1,0 +1,44 @@
+//! The Services on an address.
+
+use super::*;
+
+#[test]
+fn p6_nobody_answers_without_endpoints_and_then_the_same_owner_again() {
+    let mut world = World::new(&["a", "b", "c"], &[ADDRESS]);
+    world.run(seconds(3));
+    let owner = world.owner(ADDRESS);
+    let endpoints = service(&mut world.snapshot).endpoints.clone();
+    service(&mut world.snapshot).endpoints = Arc::default();
+    world.publish_snapshot();
+    assert_eq!(world.owners(ADDRESS), NOBODY);
+    world.run(seconds(30));
+    service(&mut world.snapshot).endpoints = endpoints;
+    world.publish_snapshot();
+    world.run(seconds(1));
+    assert_eq!(world.owner(ADDRESS), owner);
+}
+
+#[test]
+fn owners_of_the_two_addresses_of_a_service_know_each_other() {
+    let mut world = World::new(&["a", "b"], &[ADDRESS, IPV6_ADDRESS]);
+    let dual_stack = ObjectKey::new("n", "dual");
+    for services in world.snapshot.addresses.values_mut() {
+        Arc::make_mut(services)[0].service = dual_stack.clone();
+    }
+    world.publish_snapshot();
+    world.run(seconds(3));
+    // The fair share of each node is one address.
+    let (v4, v6) = (world.owner(ADDRESS), world.owner(IPV6_ADDRESS));
+    assert_ne!(v4, v6);
+    let co_owners = |node: &NodeName, address| {
+        let owned = world.speakers[node].lan.owned();
+        owned[&ip(address)].owned.co_owners.clone()
+    };
+    assert_eq!(co_owners(&v4, ADDRESS), BTreeSet::from([v6.clone()]));
+    assert_eq!(co_owners(&v6, IPV6_ADDRESS), BTreeSet::from([v4.clone()]));
+    world.kill(&v6);
+    world.run(seconds(5));
+    let owned = world.speakers[&v4].lan.owned().values();
+    let co_owners: Vec<usize> = owned.map(|announcement| announcement.owned.co_owners.len()).collect();
+    assert_eq!(co_owners, [0, 0]);
+}
