@@ -25,19 +25,18 @@ use lodestone_crds::ObjectKey;
 use super::Speaker;
 use crate::{
     cluster_snapshot::{ClusterSnapshot, Endpoints, ServiceOnAddress},
-    lan::FrameKind,
     liveness::adaptive_timeout::HEARTBEAT_INTERVAL,
     output::Output,
     settings::{DeputyMode, OwnershipMode, Settings},
     testing::{ADDRESS, ethernet},
     types::{BootId, Epoch, InterfaceIndex, MacAddr, NodeName},
     wire::{
-        arp,
+        FrameKind, arp,
         message::{Claim, Datagram, Message},
         ndp,
     },
 };
-use world::World;
+use world::VirtualCluster;
 
 /// An IPv6 address in the pool of the fixture.
 const IPV6_ADDRESS: &str = "2001:db8::56";
@@ -45,7 +44,7 @@ const IPV6_ADDRESS: &str = "2001:db8::56";
 /// How far the virtual clock advances at a time.
 const STEP: Duration = Duration::from_millis(10);
 
-/// What [`World::owners`] returns for an address that no node announces.
+/// What [`VirtualCluster::owners`] returns for an address that no node announces.
 const NOBODY: [NodeName; 0] = [];
 
 fn seconds(seconds: u64) -> Duration {

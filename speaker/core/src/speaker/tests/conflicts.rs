@@ -5,8 +5,8 @@ use super::*;
 const FOREIGN: MacAddr = MacAddr(2, 0xf, 0, 0, 0, 1);
 
 /// A cluster that starts while a foreign host has the address.
-fn world_with_foreign_host(deputy: DeputyMode) -> World {
-    let mut world = World::new(&["a", "b", "c"], &[ADDRESS]);
+fn world_with_foreign_host(deputy: DeputyMode) -> VirtualCluster {
+    let mut world = VirtualCluster::new(&["a", "b", "c"], &[ADDRESS]);
     world.settings.deputy = deputy;
     world.foreign_host = Some((ADDRESS.parse().unwrap(), FOREIGN));
     world.restart_all();
@@ -15,14 +15,14 @@ fn world_with_foreign_host(deputy: DeputyMode) -> World {
 }
 
 /// The nodes that answer for the address, with any MAC.
-fn answering(world: &World) -> Vec<NodeName> {
+fn answering(world: &VirtualCluster) -> Vec<NodeName> {
     let nodes = world.speakers.keys();
     let answering = nodes.filter(|node| !world.answers(node, ADDRESS).is_empty());
     answering.cloned().collect()
 }
 
 /// The node whose claim is in force, whether it announces the address or not.
-fn claimant(world: &World) -> NodeName {
+fn claimant(world: &VirtualCluster) -> NodeName {
     let speaker = world.speakers.values().next().unwrap();
     speaker.ownership.claims().owner(ip(ADDRESS)).unwrap().clone()
 }
@@ -72,7 +72,7 @@ fn p5_shutdown_does_not_wait_for_a_deputy_of_a_tentative_address() {
 
 #[test]
 fn p5_every_node_learns_that_an_address_is_no_longer_tentative() {
-    let mut world = World::new(&["a", "b", "c"], &[ADDRESS]);
+    let mut world = VirtualCluster::new(&["a", "b", "c"], &[ADDRESS]);
     world.run(seconds(3));
     let is_confirmed = |speaker: &Speaker| {
         let record = speaker.ownership.claims().get(ip(ADDRESS));

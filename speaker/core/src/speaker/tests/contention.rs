@@ -5,7 +5,7 @@ use super::*;
 #[test]
 fn p5_one_owner_remains_as_soon_as_a_partition_heals() {
     let addresses = [ADDRESS, "192.0.2.2", "192.0.2.3"];
-    let mut world = World::new(&["a", "b", "c"], &addresses);
+    let mut world = VirtualCluster::new(&["a", "b", "c"], &addresses);
     world.run(seconds(3));
     world.partition = BTreeSet::from([world.owner(ADDRESS)]);
     world.run(seconds(4));
@@ -19,7 +19,7 @@ fn p5_one_owner_remains_as_soon_as_a_partition_heals() {
 
 #[test]
 fn p5_nodes_that_disagree_on_eligibility_back_off() {
-    let mut world = World::new(&["a", "b"], &[ADDRESS]);
+    let mut world = VirtualCluster::new(&["a", "b"], &[ADDRESS]);
     world.run(seconds(3));
     // Each node knows only of the endpoint on itself.
     for node in ["a".into(), "b".into()] {
@@ -35,7 +35,7 @@ fn p5_nodes_that_disagree_on_eligibility_back_off() {
 
 #[test]
 fn p5_one_owner_remains_if_only_one_node_hears_the_other() {
-    let mut world = World::new(&["a", "b"], &[ADDRESS]);
+    let mut world = VirtualCluster::new(&["a", "b"], &[ADDRESS]);
     world.run(seconds(3));
     let owner = world.owner(ADDRESS);
     let other = world.other_than(&[&owner]);
@@ -50,7 +50,7 @@ fn p5_one_owner_remains_if_only_one_node_hears_the_other() {
 
 #[test]
 fn p5_one_owner_remains_if_two_of_three_do_not_hear_each_other() {
-    let mut world = World::new(&["a", "b", "c"], &[ADDRESS]);
+    let mut world = VirtualCluster::new(&["a", "b", "c"], &[ADDRESS]);
     world.run(seconds(3));
     let owner = world.owner(ADDRESS);
     let other = world.other_than(&[&owner]);
@@ -62,7 +62,7 @@ fn p5_one_owner_remains_if_two_of_three_do_not_hear_each_other() {
 
 #[test]
 fn p6_owner_that_misses_an_endpoint_is_replaced() {
-    let mut world = World::new(&["a", "b", "c"], &[ADDRESS]);
+    let mut world = VirtualCluster::new(&["a", "b", "c"], &[ADDRESS]);
     world.run(seconds(3));
     let owner = world.owner(ADDRESS);
     let mut without_endpoints = world.snapshot.clone();

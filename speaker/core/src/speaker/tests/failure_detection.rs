@@ -8,7 +8,7 @@ const MILLISECOND: Duration = Duration::from_millis(1);
 #[test]
 fn heartbeats_of_another_peer_do_not_delay_a_suspicion_that_is_due() {
     let (watcher, silent, other): (NodeName, NodeName, NodeName) = ("a".into(), "b".into(), "c".into());
-    let mut world = World::new(&["a", "b", "c"], &[ADDRESS]);
+    let mut world = VirtualCluster::new(&["a", "b", "c"], &[ADDRESS]);
     world.run(seconds(3));
     world.kill(&silent);
     let mut phases = vec![Phase::Alive];
@@ -31,7 +31,7 @@ fn heartbeats_of_another_peer_do_not_delay_a_suspicion_that_is_due() {
 fn failure_reports_of_a_node_that_is_cut_off_from_its_lan_do_not_count() {
     let names: Vec<String> = (0..30).map(|index| format!("n{index:02}")).collect();
     let names: Vec<&str> = names.iter().map(String::as_str).collect();
-    let mut world = World::new(&names, &[ADDRESS]);
+    let mut world = VirtualCluster::new(&names, &[ADDRESS]);
     world.run(seconds(3));
     let nodes: Vec<NodeName> = world.speakers.keys().cloned().collect();
     let (me, others) = nodes.split_first().unwrap();
@@ -48,7 +48,7 @@ fn failure_reports_of_a_node_that_is_cut_off_from_its_lan_do_not_count() {
         world.run(HEARTBEAT_INTERVAL);
     }
     world.run(seconds(1));
-    let reports = |world: &World, node| world.speakers[me].liveness.peers().failure_reports(node, world.now);
+    let reports = |world: &VirtualCluster, node| world.speakers[me].liveness.peers().failure_reports(node, world.now);
     assert_eq!((reports(&world, cut_off), reports(&world, accused)), (1, 0));
     let report = Message::Failed {
         node: accused.clone(),

@@ -12,7 +12,7 @@ struct Handover {
 
 impl Handover {
     /// Kills the first in rank and starts it again, with `--ownership=hash`.
-    fn prepare(world: &mut World) -> Self {
+    fn prepare(world: &mut VirtualCluster) -> Self {
         world.settings.ownership = OwnershipMode::Hash;
         world.restart_all();
         world.run(seconds(3));
@@ -27,7 +27,7 @@ impl Handover {
     }
 
     /// Lets time pass until the first in rank announces the address.
-    fn run(&self, world: &mut World) {
+    fn run(&self, world: &mut VirtualCluster) {
         let limit = world.now + seconds(20);
         while !world.owners(ADDRESS).contains(&self.first) && world.now < limit {
             world.run(STEP);
@@ -35,7 +35,7 @@ impl Handover {
     }
 
     /// The same, while all claims are lost.
-    fn run_without_claims(&self, world: &mut World) {
+    fn run_without_claims(&self, world: &mut VirtualCluster) {
         world.loss = Some(Box::new(|_, message| matches!(message, Message::Claims { .. })));
         self.run(world);
         assert_eq!(
@@ -49,7 +49,7 @@ impl Handover {
 
 #[test]
 fn p5_lost_claim_is_soon_sent_to_the_former_owner_again() {
-    let mut world = World::new(&["a", "b"], &[ADDRESS]);
+    let mut world = VirtualCluster::new(&["a", "b"], &[ADDRESS]);
     let handover = Handover::prepare(&mut world);
     handover.run_without_claims(&mut world);
     world.run(Duration::from_millis(150));
@@ -58,7 +58,7 @@ fn p5_lost_claim_is_soon_sent_to_the_former_owner_again() {
 
 #[test]
 fn p5_only_the_former_owner_can_acknowledge_a_claim() {
-    let mut world = World::new(&["a", "b", "c"], &[ADDRESS]);
+    let mut world = VirtualCluster::new(&["a", "b", "c"], &[ADDRESS]);
     let handover = Handover::prepare(&mut world);
     let third = world.other_than(&[&handover.first, &handover.second]);
     handover.run_without_claims(&mut world);
@@ -69,7 +69,7 @@ fn p5_only_the_former_owner_can_acknowledge_a_claim() {
 
 #[test]
 fn p5_always_deputy_learns_new_owner_despite_two_lost_messages() {
-    let mut world = World::new(&["a", "b", "c"], &[ADDRESS]);
+    let mut world = VirtualCluster::new(&["a", "b", "c"], &[ADDRESS]);
     world.settings.deputy = DeputyMode::Always;
     let handover = Handover::prepare(&mut world);
     let Handover { first, second } = &handover;
@@ -78,7 +78,7 @@ fn p5_always_deputy_learns_new_owner_despite_two_lost_messages() {
     // the second.
     let outdated = with_local_endpoints(&world.snapshot, &[&third, second]);
     world.publish_to(&third, outdated);
-    let is_deputy = |world: &World| {
+    let is_deputy = |world: &VirtualCluster| {
         let duty = world.speakers[&third].lan.duties().get(&ip(ADDRESS));
         duty.is_some_and(|duty| duty.owner == *second)
     };

@@ -16,7 +16,7 @@ fn set_destination(frame: &mut [u8], destination: MacAddr) {
 
 #[test]
 fn arp_requests_to_other_hosts_or_on_other_interfaces_get_no_reply() {
-    let mut world = World::new(&["a", "b"], &[ADDRESS]);
+    let mut world = VirtualCluster::new(&["a", "b"], &[ADDRESS]);
     world.kill(&"b".into());
     world.run(seconds(2));
     let now = world.now;
@@ -35,7 +35,7 @@ fn arp_requests_to_other_hosts_or_on_other_interfaces_get_no_reply() {
 
 #[test]
 fn solicitations_to_the_group_or_to_this_node_are_answered() {
-    let mut world = World::new(&["a"], &["2001:db8::1"]);
+    let mut world = VirtualCluster::new(&["a"], &["2001:db8::1"]);
     world.run(seconds(3));
     let now = world.now;
     let speaker = world.speaker(&"a".into());
@@ -54,7 +54,7 @@ fn solicitations_to_the_group_or_to_this_node_are_answered() {
 
 #[test]
 fn address_leaves_an_interface_that_is_down_and_a_new_mac_is_announced() {
-    let mut world = World::new(&["a", "b"], &[ADDRESS]);
+    let mut world = VirtualCluster::new(&["a", "b"], &[ADDRESS]);
     world.run(seconds(10));
     let (owner, now) = (world.owner(ADDRESS), world.now);
     let down = Interface {
@@ -79,7 +79,7 @@ fn address_leaves_an_interface_that_is_down_and_a_new_mac_is_announced() {
 #[test]
 fn only_the_owner_of_an_ipv6_address_joins_its_group_until_it_fails() {
     let group: Ipv6Addr = "ff02::1:ff00:56".parse().unwrap();
-    let mut world = World::new(&["a", "b", "c"], &[ADDRESS, IPV6_ADDRESS]);
+    let mut world = VirtualCluster::new(&["a", "b", "c"], &[ADDRESS, IPV6_ADDRESS]);
     world.run(seconds(3));
     let owner = world.owner(IPV6_ADDRESS);
     for node in world.speakers.keys() {
@@ -94,7 +94,7 @@ fn only_the_owner_of_an_ipv6_address_joins_its_group_until_it_fails() {
 
 #[test]
 fn address_leaves_a_node_on_which_ipv6_is_switched_off() {
-    let mut world = World::new(&["a", "b"], &[IPV6_ADDRESS]);
+    let mut world = VirtualCluster::new(&["a", "b"], &[IPV6_ADDRESS]);
     world.run(seconds(3));
     let (owner, now) = (world.owner(IPV6_ADDRESS), world.now);
     let without_ipv6 = ethernet(world.interface_index(&owner).0, "eth0", &["192.0.2.250/24"]);

@@ -4,7 +4,7 @@ use super::*;
 
 #[test]
 fn removed_node_is_forgotten_and_may_return_under_the_same_name() {
-    let mut world = World::new(&["a", "b", "c"], &[ADDRESS]);
+    let mut world = VirtualCluster::new(&["a", "b", "c"], &[ADDRESS]);
     world.run(seconds(3));
     let removed = world.owner(ADDRESS);
     world.kill(&removed);
@@ -30,7 +30,7 @@ fn removed_node_is_forgotten_and_may_return_under_the_same_name() {
 
 #[test]
 fn messages_for_another_node_are_ignored() {
-    let mut world = World::new(&["a", "b"], &[ADDRESS]);
+    let mut world = VirtualCluster::new(&["a", "b"], &[ADDRESS]);
     let claims = vec![Claim {
         address: ip(ADDRESS),
         epoch: Epoch(9),

@@ -4,7 +4,7 @@ use super::*;
 
 #[test]
 fn p2_quickly_restarted_owner_resumes_at_once() {
-    let mut world = World::new(&["a", "b", "c"], &[ADDRESS]);
+    let mut world = VirtualCluster::new(&["a", "b", "c"], &[ADDRESS]);
     world.run(seconds(3));
     let owner = world.owner(ADDRESS);
     world.kill(&owner);
@@ -21,7 +21,7 @@ fn p2_quickly_restarted_owner_resumes_at_once() {
 
 #[test]
 fn speaker_whose_clock_moved_backwards_is_heard() {
-    let mut world = World::new(&["a", "b"], &[ADDRESS]);
+    let mut world = VirtualCluster::new(&["a", "b"], &[ADDRESS]);
     world.boots.values_mut().for_each(|boot| *boot = BootId(1000));
     world.run(seconds(3));
     let owner = world.owner(ADDRESS);

@@ -4,7 +4,7 @@ use super::*;
 
 #[test]
 fn p6_nobody_answers_without_endpoints_and_then_the_same_owner_again() {
-    let mut world = World::new(&["a", "b", "c"], &[ADDRESS]);
+    let mut world = VirtualCluster::new(&["a", "b", "c"], &[ADDRESS]);
     world.run(seconds(3));
     let owner = world.owner(ADDRESS);
     let endpoints = service(&mut world.snapshot).endpoints.clone();
@@ -20,7 +20,7 @@ fn p6_nobody_answers_without_endpoints_and_then_the_same_owner_again() {
 
 #[test]
 fn owners_of_the_two_addresses_of_a_service_know_each_other() {
-    let mut world = World::new(&["a", "b"], &[ADDRESS, IPV6_ADDRESS]);
+    let mut world = VirtualCluster::new(&["a", "b"], &[ADDRESS, IPV6_ADDRESS]);
     let dual_stack = ObjectKey::new("n", "dual");
     for services in world.snapshot.addresses.values_mut() {
         Arc::make_mut(services)[0].service = dual_stack.clone();

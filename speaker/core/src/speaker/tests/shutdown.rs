@@ -4,7 +4,7 @@ use super::*;
 
 #[test]
 fn p2_deputy_covers_a_speaker_that_shuts_down_and_nothing_moves() {
-    let mut world = World::new(&["a", "b", "c"], &[ADDRESS]);
+    let mut world = VirtualCluster::new(&["a", "b", "c"], &[ADDRESS]);
     world.run(seconds(3));
     let (owner, now) = (world.owner(ADDRESS), world.now);
     let speaker = world.speaker(&owner);
@@ -14,7 +14,7 @@ fn p2_deputy_covers_a_speaker_that_shuts_down_and_nothing_moves() {
     world.run(STEP * 2);
     assert!(world.speaker(&owner).may_stop());
     world.kill(&owner);
-    let answers = |world: &World| -> Vec<MacAddr> {
+    let answers = |world: &VirtualCluster| -> Vec<MacAddr> {
         let nodes = world.speakers.keys();
         let macs = nodes.filter_map(|node| Some(world.answers(node, ADDRESS).first()?.1));
         macs.collect()
@@ -28,7 +28,7 @@ fn p2_deputy_covers_a_speaker_that_shuts_down_and_nothing_moves() {
 
 #[test]
 fn p4_drained_owner_that_shuts_down_answers_until_another_node_does() {
-    let mut world = World::new(&["a", "b", "c"], &[ADDRESS]);
+    let mut world = VirtualCluster::new(&["a", "b", "c"], &[ADDRESS]);
     world.run(seconds(3));
     let owner = world.owner(ADDRESS);
     world.snapshot.nodes.get_mut(&owner).unwrap().draining = true;

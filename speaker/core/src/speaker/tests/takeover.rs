@@ -5,7 +5,7 @@ use crate::sync::LISTEN;
 
 #[test]
 fn new_speakers_listen_before_one_takes_the_address() {
-    let mut world = World::new(&["a", "b", "c"], &[ADDRESS]);
+    let mut world = VirtualCluster::new(&["a", "b", "c"], &[ADDRESS]);
     assert_eq!(world.owners(ADDRESS), NOBODY);
     world.run(seconds(5));
     world.owner(ADDRESS);
@@ -14,7 +14,7 @@ fn new_speakers_listen_before_one_takes_the_address() {
 
 #[test]
 fn lone_speaker_takes_every_address_after_listening() {
-    let mut world = World::new(&["a", "b"], &[ADDRESS]);
+    let mut world = VirtualCluster::new(&["a", "b"], &[ADDRESS]);
     world.kill(&"b".into());
     world.run(LISTEN + STEP * 8);
     assert_eq!(world.owner(ADDRESS), "a".into());
@@ -24,7 +24,7 @@ fn lone_speaker_takes_every_address_after_listening() {
 fn addresses_are_shared_out_fairly() {
     let addresses: Vec<String> = (1..=30).map(|host| format!("192.0.2.{host}")).collect();
     let addresses: Vec<&str> = addresses.iter().map(String::as_str).collect();
-    let mut world = World::new(&["a", "b", "c"], &addresses);
+    let mut world = VirtualCluster::new(&["a", "b", "c"], &addresses);
     world.run(seconds(5));
     let mut counts: BTreeMap<NodeName, usize> = BTreeMap::new();
     for address in addresses {
@@ -36,7 +36,7 @@ fn addresses_are_shared_out_fairly() {
 #[test]
 fn recorded_owner_keeps_its_address_when_all_speakers_restart() {
     for recorded in ["a", "b", "c"] {
-        let mut world = World::new(&["a", "b", "c"], &[ADDRESS]);
+        let mut world = VirtualCluster::new(&["a", "b", "c"], &[ADDRESS]);
         let service = ObjectKey::new("n", ADDRESS);
         world.snapshot.recorded.insert(service, [recorded.into()].into());
         world.publish_snapshot();
@@ -47,11 +47,11 @@ fn recorded_owner_keeps_its_address_when_all_speakers_restart() {
 
 #[test]
 fn first_candidate_that_does_not_know_the_service_is_passed_over() {
-    let mut reference = World::new(&["a", "b", "c"], &[ADDRESS]);
+    let mut reference = VirtualCluster::new(&["a", "b", "c"], &[ADDRESS]);
     let with_service = reference.snapshot.clone();
     reference.run(seconds(3));
     let first = reference.owner(ADDRESS);
-    let mut world = World::new(&["a", "b", "c"], &[]);
+    let mut world = VirtualCluster::new(&["a", "b", "c"], &[]);
     world.run(seconds(3));
     for (node, speaker) in &mut world.speakers {
         if *node != first {
@@ -71,7 +71,7 @@ fn first_candidate_that_does_not_know_the_service_is_passed_over() {
 fn p3_joining_node_takes_nothing_from_an_owner_of_many_addresses() {
     let addresses: Vec<String> = (1..=150).map(|host| format!("192.0.2.{host}")).collect();
     let addresses: Vec<&str> = addresses.iter().map(String::as_str).collect();
-    let mut world = World::new(&["a", "b"], &addresses);
+    let mut world = VirtualCluster::new(&["a", "b"], &addresses);
     world.kill(&"b".into());
     world.run(seconds(3));
     world.start(&"b".into());
@@ -81,7 +81,7 @@ fn p3_joining_node_takes_nothing_from_an_owner_of_many_addresses() {
 
 #[test]
 fn p3_failed_owner_is_replaced_and_takes_nothing_back() {
-    let mut world = World::new(&["a", "b", "c"], &[ADDRESS]);
+    let mut world = VirtualCluster::new(&["a", "b", "c"], &[ADDRESS]);
     world.run(seconds(3));
     let first = world.owner(ADDRESS);
     world.kill(&first);

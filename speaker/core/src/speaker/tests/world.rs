@@ -17,7 +17,7 @@ use crate::{
 type Loss = dyn Fn(&NodeName, &Message) -> bool;
 
 /// The speakers of a cluster, and what connects them.
-pub(super) struct World {
+pub(super) struct VirtualCluster {
     pub(super) now: Instant,
     /// What the API server reports.
     pub(super) snapshot: ClusterSnapshot,
@@ -44,7 +44,7 @@ pub(super) struct World {
     pub(super) frames: usize,
 }
 
-impl World {
+impl VirtualCluster {
     /// A cluster in which the speakers of all nodes have just started.
     pub(super) fn new(nodes: &[&str], addresses: &[&str]) -> Self {
         let mut world = Self {
