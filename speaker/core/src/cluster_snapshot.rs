@@ -20,10 +20,11 @@ pub struct ClusterSnapshot {
     pub addresses: BTreeMap<IpAddr, Arc<Vec<ServiceOnAddress>>>,
     /// The configuration in force.
     pub config: Arc<Config>,
-    /// The owners that ServiceL2Status named when this speaker started: for a cluster in which every
-    /// speaker restarts.
+    /// The owners that ServiceL2Status named when this speaker started: for a cluster in which
+    /// every speaker restarts.
     pub recorded: RecordedOwners,
-    /// Whether nodes labelled `node.kubernetes.io/exclude-from-external-load-balancers` are eligible.
+    /// Whether nodes labelled `node.kubernetes.io/exclude-from-external-load-balancers` are
+    /// eligible.
     pub ignore_exclude_label: bool,
 }
 

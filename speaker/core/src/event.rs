@@ -108,7 +108,8 @@ impl fmt::Display for Event {
 pub enum Cause {
     /// Nobody owned it.
     New,
-    /// The owner's node is down: the speaker has failed, and the node answers no reachability check.
+    /// The owner's node is down: the speaker has failed, and the node answers no reachability
+    /// check.
     NodeDown,
     /// The owner's speaker was down for too long, while its node lives.
     SpeakerDown,

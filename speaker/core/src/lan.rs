@@ -8,8 +8,8 @@
 //!      │                                   └──┘ (asked again every 10 s)
 //!      └── takeover: no conflict detection ──────────────────► announced
 //! ```
-//! A second protocol to announce addresses, such as BGP, will be a part beside this one. It would be
-//! given the same decisions by [`Speaker`](crate::Speaker).
+//! A second protocol to announce addresses, such as BGP, will be a part beside this one. It would
+//! be given the same decisions by [`Speaker`](crate::Speaker).
 
 mod announcer;
 pub mod conflict_detection;

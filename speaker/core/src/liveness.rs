@@ -121,8 +121,8 @@ impl Liveness {
         node: &NodeName,
         on_lan: bool,
     ) -> bool {
-        // A report does not overrule what this node hears itself. To a reporter that is cut off from
-        // its LAN, all others seem silent there.
+        // A report does not overrule what this node hears itself. To a reporter that is cut off
+        // from its LAN, all others seem silent there.
         let heard = self.peers.watches(node) && self.peers.phase(node, now) == Some(peers::Phase::Alive);
         let reporter_failed = self.peers.phase(reporter, now).is_some_and(peers::Phase::is_failed);
         if heard || (on_lan && reporter_failed) {

@@ -26,7 +26,8 @@ pub enum Output {
         /// The message.
         message: Message,
     },
-    /// Send a [`Message::Heartbeat`]. Heartbeats have sockets of their own, which learn that a port is unreachable.
+    /// Send a [`Message::Heartbeat`]. Heartbeats have sockets of their own, which learn that a port
+    /// is unreachable.
     SendHeartbeat {
         /// The node.
         to: NodeName,

@@ -9,8 +9,9 @@
 //!      └ or handed over ◄────────┴────────────────────────────────────────┘
 //!                                  node down, or its speaker down for 60 s
 //! ```
-//! [`eligibility`] says which nodes may own an address, [`ranking`] in which order they come, `claims`
-//! which claim wins. `decide` puts them together; `takeover`, `deputy` and `transition` act on it.
+//! [`eligibility`] says which nodes may own an address, [`ranking`] in which order they come,
+//! `claims` which claim wins. `decide` puts them together; `takeover`, `deputy` and `transition`
+//! act on it.
 
 mod address_state;
 mod case;
@@ -69,7 +70,8 @@ impl Ownership {
 
     /// Forgets what is about addresses that the snapshot no longer has.
     pub(crate) fn retain(&mut self, now: Instant, me: &NodeName, cycle: Duration, snapshot: &ClusterSnapshot) {
-        // Other nodes may know an address before this one: their claims stay for as long as they repeat them.
+        // Other nodes may know an address before this one: their claims stay for as long as they
+        // repeat them.
         let used = |address| snapshot.addresses.contains_key(&address);
         self.claims.retain(now, me, cycle, used);
         self.addresses.retain(|address, _| used(*address));
@@ -81,8 +83,8 @@ impl Ownership {
         self.claims.keep_fresh(now, me);
     }
 
-    /// The verdicts on all addresses. They depend on the snapshot, the networks of all nodes, and on
-    /// which peers are available.
+    /// The verdicts on all addresses. They depend on the snapshot, the networks of all nodes, and
+    /// on which peers are available.
     pub(crate) fn verdicts(&mut self, view: &View<'_>, snapshot: &ClusterSnapshot) -> Arc<AllVerdicts> {
         let available = view.peers().available_networks(view.now);
         let available: BTreeSet<NodeName> = available.map(|(node, _)| node.clone()).collect();
@@ -159,7 +161,8 @@ impl Ownership {
         self.addresses.get(&address).is_some_and(|state| state.covered)
     }
 
-    /// Whether the owner of an address is ineligible while this node is eligible, as far as it knows.
+    /// Whether the owner of an address is ineligible while this node is eligible, as far as it
+    /// knows.
     fn disputes(&mut self, view: &View<'_>, address: IpAddr) -> bool {
         let Some(snapshot) = view.context.snapshot.as_ref() else {
             return false;

@@ -50,10 +50,12 @@ impl fmt::Display for DeputyMode {
 /// Which node owns an address.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum OwnershipMode {
-    /// The present owner, as long as it is eligible; addresses without an owner are shared out fairly.
+    /// The present owner, as long as it is eligible; addresses without an owner are shared out
+    /// fairly.
     #[default]
     Sticky,
-    /// The first node in the order of the hashes, as with MetalLB: an address goes back when its node returns.
+    /// The first node in the order of the hashes, as with MetalLB: an address goes back when its
+    /// node returns.
     Hash,
 }
 

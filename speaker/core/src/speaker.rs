@@ -35,9 +35,9 @@ use crate::{
 
 /// The speaker of one node: decides what to send, what to announce, and what this node owns.
 ///
-/// The driver calls the `handle_*` methods with what it receives, [`Self::handle_timeout`] no later than
-/// [`Self::next_timeout`], and after each call takes everything from [`Self::poll_output`]. Calls that
-/// come early, late or for nothing do no harm.
+/// The driver calls the `handle_*` methods with what it receives, [`Self::handle_timeout`] no later
+/// than [`Self::next_timeout`], and after each call takes everything from [`Self::poll_output`].
+/// Calls that come early, late or for nothing do no harm.
 #[derive(Clone, Debug)]
 pub struct Speaker {
     context: Context,

@@ -1,5 +1,5 @@
-//! State transfer between speakers: a new speaker listens and learns, and anti-entropy repeats the full
-//! state to one peer at a time, so that lost messages arrive in the end.
+//! State transfer between speakers: a new speaker listens and learns, and anti-entropy repeats the
+//! full state to one peer at a time, so that lost messages arrive in the end.
 //!
 //! ```text
 //!   started ── listens until all peers have answered, or for 1 s ──► active
@@ -25,7 +25,8 @@ use crate::{
     wire::message::{CLAIMS_PER_MESSAGE, Claim, Message},
 };
 
-/// How long a new speaker listens before it claims anything, unless all others have answered before.
+/// How long a new speaker listens before it claims anything, unless all others have answered
+/// before.
 pub(crate) const LISTEN: Duration = Duration::from_secs(1);
 
 /// Claims of other nodes in one message at most: each comes with the name of its node.
@@ -76,8 +77,8 @@ impl StateSync {
         nodes.all(|node| *node == context.me || (self.answered.contains(node) && peers.has_sent_hello(node)))
     }
 
-    /// Sends the full state to the next peer, and arms the timer for the one after it. That costs the
-    /// same in a cluster of any size.
+    /// Sends the full state to the next peer, and arms the timer for the one after it. That costs
+    /// the same in a cluster of any size.
     pub(crate) fn resync_next(&mut self, turn: &mut Turn<'_>, cycle: Duration, state: FullState<'_>) {
         let others: Vec<NodeName> = turn.outbox.destinations().cloned().collect();
         let count = u32::try_from(others.len().max(1)).unwrap_or(u32::MAX);
@@ -109,8 +110,9 @@ pub(crate) fn welcome(turn: &mut Turn<'_>, node: &NodeName, restarted: bool, sta
     if turn.context.listening {
         return turn.outbox.send(node, Message::Listening);
     }
-    // Absent peers cannot send their claims. They go before the answer that the peer waits for. A peer
-    // that has not restarted knows better who is alive around it, for example after a partition.
+    // Absent peers cannot send their claims. They go before the answer that the peer waits for. A
+    // peer that has not restarted knows better who is alive around it, for example after a
+    // partition.
     let absent = if restarted {
         claims_of_absent_peers(turn, node, state)
     } else {
@@ -124,8 +126,8 @@ pub(crate) fn welcome(turn: &mut Turn<'_>, node: &NodeName, restarted: bool, sta
     }
 }
 
-/// The claims of peers that are down, or that have restarted and not sent their claims yet; without those
-/// of `newcomer`.
+/// The claims of peers that are down, or that have restarted and not sent their claims yet; without
+/// those of `newcomer`.
 fn claims_of_absent_peers(turn: &Turn<'_>, newcomer: &NodeName, state: FullState<'_>) -> Vec<(NodeName, Claim)> {
     let claims = state.ownership.claims().iter();
     let others = claims.filter(|(owner, _)| *owner != newcomer && **owner != turn.context.me);
@@ -141,8 +143,9 @@ fn send_hello(turn: &mut Turn<'_>, node: &NodeState, to: &NodeName) {
     }
 }
 
-/// The full list of claims to what this node announces, in at least one message: that there are none is
-/// an answer too. A claim that this node does not announce is left out, so that others may take it.
+/// The full list of claims to what this node announces, in at least one message: that there are
+/// none is an answer too. A claim that this node does not announce is left out, so that others may
+/// take it.
 pub(crate) fn own_claims(context: &Context, state: FullState<'_>) -> Vec<Message> {
     let owned = state.lan.owned();
     let claims = state

@@ -1,4 +1,5 @@
-//! The small types that every part of the speaker uses, so that no two meanings share one primitive type.
+//! The small types that every part of the speaker uses, so that no two meanings share one primitive
+//! type.
 
 use std::{borrow::Borrow, fmt, ops::Deref, sync::Arc};
 
@@ -59,7 +60,8 @@ impl fmt::Display for InterfaceIndex {
     }
 }
 
-/// Decides between two claims to one address: the higher epoch wins. It grows by one with each change of owner.
+/// Decides between two claims to one address: the higher epoch wins. It grows by one with each
+/// change of owner.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Epoch(pub u64);
@@ -75,7 +77,8 @@ impl Epoch {
     }
 }
 
-/// Identifies one run of a speaker. A later run has a higher id: it is the time of the start in nanoseconds.
+/// Identifies one run of a speaker. A later run has a higher id: it is the time of the start in
+/// nanoseconds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct BootId(pub u64);

@@ -1,21 +1,23 @@
-//! Any bytes as an ARP frame, as they are and with the header of one: what is read is answered with a frame that is read, too.
+//! Parses arbitrary bytes as ARP frames, unchanged and with a valid header.
+//!
+//! The parser must also accept the reply to every packet that it accepts.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use lodestone_speaker_core::wire::arp::Packet;
-use lodestone_speaker_fuzz::mend_arp;
+use lodestone_speaker_core::wire::arp::ArpPacket;
+use lodestone_speaker_fuzz::complete_arp;
 
 fuzz_target!(|bytes: &[u8]| {
     let mut frame = bytes.to_vec();
-    take(&frame);
-    mend_arp(&mut frame);
-    take(&frame);
+    parse_and_reply(&frame);
+    complete_arp(&mut frame);
+    parse_and_reply(&frame);
 });
 
-fn take(frame: &[u8]) {
-    if let Some(packet) = Packet::read(frame) {
-        let answer = packet.answer(packet.source, packet.sender_mac);
-        let read = Packet::read(&answer).expect("our own answer is read");
-        assert!(read.reply && read.sender == packet.target && read.target == packet.sender);
+fn parse_and_reply(frame: &[u8]) {
+    if let Some(packet) = ArpPacket::parse(frame) {
+        let frame = packet.reply(packet.source, packet.sender_mac);
+        let reply = ArpPacket::parse(&frame).expect("the parser accepts our own reply");
+        assert!(reply.reply && reply.sender == packet.target && reply.target == packet.sender);
     }
 }

@@ -1,4 +1,4 @@
-//! Any bytes as a sealed datagram, and as what is in one.
+//! Reads arbitrary bytes as a sealed datagram, and as the plain content of one.
 #![no_main]
 
 use std::sync::LazyLock;
@@ -6,12 +6,12 @@ use std::sync::LazyLock;
 use libfuzzer_sys::fuzz_target;
 use lodestone_speaker_core::wire::{envelope::Key, message::Datagram};
 
-static KEY: LazyLock<Key> = LazyLock::new(|| Key::new(b"secret").expect("a key"));
+static KEY: LazyLock<Key> = LazyLock::new(|| Key::new(b"secret").expect("the Secret is not empty"));
 
 fuzz_target!(|bytes: &[u8]| {
-    assert!(KEY.open(bytes).is_err(), "nobody guesses the key");
+    assert!(KEY.open(bytes).is_err(), "the fuzzer cannot know the key");
     if let Ok(datagram) = Datagram::read(bytes) {
-        let written = datagram.write().expect("what was read is written");
+        let written = datagram.write().expect("every parsed datagram can be written");
         assert_eq!(Datagram::read(&written).as_ref(), Ok(&datagram));
     }
 });

@@ -1,4 +1,5 @@
-//! A speaker with an address, in a cluster of three, that is told any messages and hears any frames, one after another, while time goes by.
+//! Feeds arbitrary frames and messages to a speaker with one address, in a cluster of three nodes,
+//! while time passes.
 #![no_main]
 
 use std::{
@@ -7,86 +8,48 @@ use std::{
 };
 
 use libfuzzer_sys::fuzz_target;
-use lodestone_crds::{Config, ObjectKey, Resources};
-use lodestone_speaker::{
-    core::{
-        ClusterSnapshot, Interface, FrameKind, Settings, Speaker,
-        facts::{Endpoints, Node, ServiceOnAddress},
-    },
+use lodestone_speaker_core::{
+    BootId, ClusterSnapshot, FrameKind, InterfaceIndex, Settings, Speaker, testing,
     wire::message::{Datagram, Message},
 };
-use lodestone_speaker_fuzz::{mend_arp, mend_ndp};
-use serde_json::json;
+use lodestone_speaker_fuzz::{complete_arp, complete_ndp};
 
-const ADDRESS: &str = "192.0.2.1";
+/// Outputs that one input may cause at most.
+const MAX_OUTPUTS: usize = 1000;
 
-static FACTS: LazyLock<Arc<ClusterSnapshot>> = LazyLock::new(|| {
-    let pool = json!({
-        "apiVersion": "metallb.io/v1beta1", "kind": "IPAddressPool", "metadata": {"name": "p"}, "spec": {"addresses": ["192.0.2.0/24"]},
-    });
-    let advertisement = json!({
-        "apiVersion": "metallb.io/v1beta1", "kind": "L2Advertisement", "metadata": {"name": "l"}, "spec": {},
-    });
-    let config = Config::build(&Resources {
-        pools: vec![serde_json::from_value(pool).expect("a pool")],
-        l2_advertisements: vec![serde_json::from_value(advertisement).expect("an advertisement")],
-        undecodable: vec![],
-    });
-    let tenant = ServiceOnAddress {
-        service: ObjectKey::new("n", "service"),
-        labels: [].into(),
-        local: false,
-        shares: false,
-        pool: None,
-        endpoints: Arc::new(Endpoints {
-            elsewhere: true,
-            ..Endpoints::default()
-        }),
-    };
-    Arc::new(ClusterSnapshot {
-        nodes: ["a", "b", "c"].map(|name| (name.into(), Node::default())).into(),
-        addresses: [(ADDRESS.parse().expect("an address"), Arc::new(vec![tenant]))].into(),
-        config: Arc::new(config),
-        ..ClusterSnapshot::default()
-    })
-});
+/// The interface of the speaker.
+const LAN: InterfaceIndex = InterfaceIndex(1);
+
+static SNAPSHOT: LazyLock<Arc<ClusterSnapshot>> =
+    LazyLock::new(|| Arc::new(testing::snapshot(&["a", "b", "c"], &[testing::ADDRESS])));
 
 fuzz_target!(|bytes: &[u8]| {
-    let mut now = lodestone_runtime::clock::now();
+    let mut now = testing::start();
     let mut speaker = Speaker::new(now, "a".into(), Settings::default());
-    let interface = Interface {
-        index: 1,
-        name: "eth0".to_owned(),
-        mac: Some([2, 0, 0, 0, 0, 1].into()),
-        running: true,
-        asks: true,
-        enslaved: false,
-        excluded: false,
-        addresses: vec![
-            "192.0.2.250/24".parse().expect("a prefix"),
-            "fe80::1/64".parse().expect("a prefix"),
-        ],
-    };
+    let interface = testing::ethernet(LAN.0, "eth0", &["192.0.2.250/24", "fe80::1/64"]);
     speaker.handle_interfaces(now, vec![interface]);
-    speaker.handle_snapshot(now, FACTS.clone());
+    speaker.handle_snapshot(now, SNAPSHOT.clone());
     let mut rest = bytes;
-    // Each piece: a byte that says what it is and how much time goes by, one with its length, and the piece.
+    // The input is a sequence of pieces. Each one has a header of two bytes: the kind of the piece
+    // (3 bits) and the time that passes before it (5 bits, in units of 40 ms), then its length.
     for sequence in 0.. {
-        let [what, length, after @ ..] = rest else { break };
+        let [kind_and_time, length, after @ ..] = rest else {
+            break;
+        };
         let (piece, after) = after.split_at(usize::from(*length).min(after.len()));
         rest = after;
-        now += Duration::from_millis(u64::from(what >> 3) * 40);
+        now += Duration::from_millis(u64::from(kind_and_time >> 3) * 40);
         let mut frame = piece.to_vec();
-        match what & 7 {
-            0 => drop(speaker.handle_frame(now, 1, FrameKind::Arp, &frame)),
-            1 => drop(speaker.handle_frame(now, 1, FrameKind::Ndp, &frame)),
+        match kind_and_time & 7 {
+            0 => drop(speaker.handle_frame(now, LAN, FrameKind::Arp, &frame)),
+            1 => drop(speaker.handle_frame(now, LAN, FrameKind::Ndp, &frame)),
             2 => {
-                mend_arp(&mut frame);
-                speaker.handle_frame(now, 1, FrameKind::Arp, &frame);
+                complete_arp(&mut frame);
+                speaker.handle_frame(now, LAN, FrameKind::Arp, &frame);
             }
             3 => {
-                mend_ndp(&mut frame);
-                speaker.handle_frame(now, 1, FrameKind::Ndp, &frame);
+                complete_ndp(&mut frame);
+                speaker.handle_frame(now, LAN, FrameKind::Ndp, &frame);
             }
             4 => {
                 if let Ok(datagram) = Datagram::read(piece) {
@@ -98,7 +61,7 @@ fuzz_target!(|bytes: &[u8]| {
                     let datagram = Datagram {
                         from: if from == 5 { "b" } else { "c" }.into(),
                         to: "a".into(),
-                        boot: 1 + u64::from(from == 7),
+                        boot: BootId(1 + u64::from(from == 7)),
                         sequence,
                         message,
                     };
@@ -109,6 +72,7 @@ fuzz_target!(|bytes: &[u8]| {
         if speaker.next_timeout().is_some_and(|due| due <= now) {
             speaker.handle_timeout(now);
         }
-        assert!(std::iter::from_fn(|| speaker.poll_output()).count() < 1000, "a flood");
+        let outputs = std::iter::from_fn(|| speaker.poll_output()).count();
+        assert!(outputs < MAX_OUTPUTS, "one input caused {outputs} outputs");
     }
 });

@@ -1,4 +1,5 @@
-//! Bad input: each bad object is refused with an error that the user sees. Valid objects stay in use.
+//! Bad input: each bad object is refused with an error that the user sees. Valid objects stay in
+//! use.
 
 use lodestone_tests::NAMESPACE;
 use serde_json::json;

@@ -1,5 +1,5 @@
-//! Announces the owned addresses: conflict detection, gratuitous ARP and unsolicited NA, and the groups
-//! that requests come to.
+//! Announces the owned addresses: conflict detection, gratuitous ARP and unsolicited NA, and the
+//! groups that requests come to.
 
 use std::{
     collections::{BTreeMap, BTreeSet},

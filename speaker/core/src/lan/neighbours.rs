@@ -1,5 +1,5 @@
-//! What is heard on each interface, and which foreign hosts are there: a node that hears none of them
-//! is itself cut off.
+//! What is heard on each interface, and which foreign hosts are there: a node that hears none of
+//! them is itself cut off.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -19,7 +19,8 @@ pub(crate) struct Neighbours {
     hosts: Vec<(InterfaceIndex, IpAddr)>,
     /// When anything was last heard on each interface.
     heard: BTreeMap<InterfaceIndex, Instant>,
-    /// When a broadcast was last heard on each interface where peers send some, or since when they do.
+    /// When a broadcast was last heard on each interface where peers send some, or since when they
+    /// do.
     broadcasts: BTreeMap<InterfaceIndex, Instant>,
 }
 

@@ -1,4 +1,5 @@
-//! Questions on the wire: ARP requests and neighbor solicitations to peers, and what their answers say.
+//! Questions on the wire: ARP requests and neighbor solicitations to peers, and what their answers
+//! say.
 
 use std::{net::IpAddr, time::Duration};
 
@@ -105,7 +106,8 @@ impl Liveness {
         }
     }
 
-    /// Takes in that a node used an address on the wire. `owns`: the node owns the address by its claims.
+    /// Takes in that a node used an address on the wire. `owns`: the node owns the address by its
+    /// claims.
     pub(crate) fn handle_address_use(
         &mut self,
         turn: &mut Turn<'_>,

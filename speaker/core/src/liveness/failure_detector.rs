@@ -1,5 +1,5 @@
-//! The failure detector: heartbeats to the watchers of this node, and reviews of the peers that this
-//! node watches.
+//! The failure detector: heartbeats to the watchers of this node, and reviews of the peers that
+//! this node watches.
 
 use std::{
     collections::BTreeSet,
@@ -22,8 +22,8 @@ const LAN_NOTICE_INTERVAL: Duration = Duration::from_secs(1);
 /// The time between two refutations at least, beyond one millisecond for each node.
 const REFUTATION_INTERVAL: Duration = Duration::from_millis(100);
 
-/// How often an `Unwatch` is sent: if all are lost, the former watcher declares this node failed, and
-/// this node refutes.
+/// How often an `Unwatch` is sent: if all are lost, the former watcher declares this node failed,
+/// and this node refutes.
 const UNWATCH_COPIES: usize = 3;
 
 /// What follows from the review of a peer.
@@ -79,7 +79,8 @@ impl Liveness {
         }
     }
 
-    /// Arms the timer for the next peer that becomes suspect or failed, and the next failure notice.
+    /// Arms the timer for the next peer that becomes suspect or failed, and the next failure
+    /// notice.
     pub(crate) fn arm_failure_detection(&self, turn: &mut Turn<'_>) {
         let notices = self.peers.conclusions().filter_map(|(_, conclusion)| conclusion.notice);
         let next_notice = notices.map(|notice| notice.due).min();
@@ -95,8 +96,8 @@ impl Liveness {
         let unheard = !self.peers.is_alive(node, now);
         let conclusion = self.peers.conclusion_mut(node);
         let before = conclusion.phase.replace(phase).unwrap_or(Phase::Alive);
-        // The path that addresses are announced on decides the phase. What a peer reports of others is
-        // heard on any path.
+        // The path that addresses are announced on decides the phase. What a peer reports of others
+        // is heard on any path.
         if std::mem::replace(&mut conclusion.unheard, unheard) != unheard {
             turn.request_review();
             self.find_unwatched(turn);
@@ -133,8 +134,8 @@ impl Liveness {
                 if watched {
                     increment(&mut turn.stats.suspects);
                 }
-                // In a full mesh every deputy sees the same. But a node that hears "port unreachable"
-                // knows before the others.
+                // In a full mesh every deputy sees the same. But a node that hears "port
+                // unreachable" knows before the others.
                 if self.peers.is_port_unreachable(node) || (watched && !self.ring.is_full_mesh()) {
                     return Review::WarnDeputies;
                 }
@@ -158,8 +159,8 @@ impl Liveness {
         let conclusion = self.peers.conclusion_mut(node);
         let Some(notice) = &mut conclusion.notice else { return };
         notice.left = notice.left.saturating_sub(1);
-        // Others hear a peer that is silent on its LAN only, and would take it for alive. So this node
-        // repeats the notice for as long as it lasts.
+        // Others hear a peer that is silent on its LAN only, and would take it for alive. So this
+        // node repeats the notice for as long as it lasts.
         let is_last = notice.left == 0;
         notice.due = turn.now + if is_last { LAN_NOTICE_INTERVAL } else { NOTICE_INTERVAL };
         if is_last && !on_lan {
@@ -169,8 +170,8 @@ impl Liveness {
         turn.outbox.broadcast(&Message::Failed { node, on_lan });
     }
 
-    /// Finds nodes whose failure would go unreported because their watchers have failed too, as in a
-    /// partition.
+    /// Finds nodes whose failure would go unreported because their watchers have failed too, as in
+    /// a partition.
     fn find_unwatched(&mut self, turn: &mut Turn<'_>) {
         if self.ring.is_full_mesh() {
             return;
@@ -203,7 +204,8 @@ impl Liveness {
         let mut known: BTreeSet<NodeName> = others.iter().filter(heard).cloned().chain([me.clone()]).collect();
         loop {
             let is_new = |node: &&NodeName| {
-                // If this node does not watch a peer although the ring says so, it cannot report it.
+                // If this node does not watch a peer although the ring says so, it cannot report
+                // it.
                 let watchers = self.ring.watchers(node, |_| false).into_iter();
                 let mut watchers = watchers.filter(|watcher| *watcher != me);
                 !known.contains(*node)
@@ -219,8 +221,8 @@ impl Liveness {
         }
     }
 
-    /// A peer declared this node failed. Returns whether to broadcast a refutation now: one answers all
-    /// peers that did so, and the rate is limited.
+    /// A peer declared this node failed. Returns whether to broadcast a refutation now: one answers
+    /// all peers that did so, and the rate is limited.
     pub(crate) fn begin_refutation(&mut self, turn: &mut Turn<'_>) -> bool {
         let others = u32::try_from(self.ring.len()).unwrap_or(u32::MAX);
         let interval = REFUTATION_INTERVAL + Duration::from_millis(1) * others;

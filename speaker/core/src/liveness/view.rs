@@ -1,5 +1,5 @@
-//! What a node sees of its peers from where it stands: the peers, with its own interfaces and what it
-//! hears on the LAN.
+//! What a node sees of its peers from where it stands: the peers, with its own interfaces and what
+//! it hears on the LAN.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -20,7 +20,8 @@ use crate::{
     wire::message::Network,
 };
 
-/// How long a node that has never seen another host to ask assumes that the silence is its own fault.
+/// How long a node that has never seen another host to ask assumes that the silence is its own
+/// fault.
 const ISOLATION_WITHOUT_HOSTS: Duration = Duration::from_secs(1);
 
 /// How many watchers must declare a node failed that never answered on the wire.
@@ -87,7 +88,8 @@ impl<'a> View<'a> {
         }
     }
 
-    /// The address of a peer on a network that both announce on, where that is not the node network.
+    /// The address of a peer on a network that both announce on, where that is not the node
+    /// network.
     pub(crate) fn lan_address(&self, node: &NodeName) -> Option<IpAddr> {
         let theirs = || {
             let networks = self.peers().networks_of(node).iter();
@@ -159,7 +161,8 @@ impl<'a> View<'a> {
             }
             match self.peers().phase(node, self.now) {
                 Some(Phase::Failed(from)) => since = Some(since.map_or(from, |since| since.max(from))),
-                // Some paths have learned more patience than others: a suspect may be as silent as the rest.
+                // Some paths have learned more patience than others: a suspect may be as silent as
+                // the rest.
                 Some(Phase::Suspect) => {}
                 _ => return false,
             }
@@ -183,8 +186,8 @@ impl<'a> View<'a> {
         let answers = conclusion.is_some_and(|conclusion| conclusion.answers_on_wire);
         match check.result(self.peers().loss(node)) {
             Reachability::NodeDown if self.is_isolated() => Reachability::Undecided,
-            // The node never answered on the wire, so its silence alone proves nothing: other watchers
-            // must agree. Where all watchers have failed, nobody else can.
+            // The node never answered on the wire, so its silence alone proves nothing: other
+            // watchers must agree. Where all watchers have failed, nobody else can.
             Reachability::NodeDown if !answers && !self.peers().is_unwatched(node) => {
                 let failed = |other: &NodeName| !self.is_alive(other);
                 let watchers = self.liveness.ring.watchers(node, failed).into_iter();

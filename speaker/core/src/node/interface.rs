@@ -47,7 +47,8 @@ impl Interface {
         self.running && self.is_for_announcing()
     }
 
-    /// Whether only the carrier is missing to announce here, on an interface where hosts are expected.
+    /// Whether only the carrier is missing to announce here, on an interface where hosts are
+    /// expected.
     #[must_use]
     pub fn lacks_carrier(&self) -> bool {
         !self.running && self.is_for_announcing() && self.addresses.iter().any(identifies_link)

@@ -14,8 +14,8 @@ use crate::{
     types::NodeName,
 };
 
-/// How long each candidate waits for the one before it. A candidate that does not claim may not know
-/// the Service yet, or may have lost the API server.
+/// How long each candidate waits for the one before it. A candidate that does not claim may not
+/// know the Service yet, or may have lost the API server.
 pub(super) const CLAIM_DELAY: Duration = Duration::from_millis(500);
 
 /// How long a speaker may be down while its node lives, before its addresses move.

@@ -12,8 +12,8 @@ use crate::{
     wire::message::Claim,
 };
 
-/// How long a claim is valid without being repeated, although its owner is alive: the owner must have
-/// forgotten it. `cycle` is the period of anti-entropy.
+/// How long a claim is valid without being repeated, although its owner is alive: the owner must
+/// have forgotten it. `cycle` is the period of anti-entropy.
 #[must_use]
 pub(crate) fn stale_after(cycle: Duration) -> Duration {
     cycle * 30
@@ -59,7 +59,8 @@ impl ClaimRecord {
     fn refresh(&mut self, now: Instant, claim: Claim) -> bool {
         self.heard = now;
         self.relayed = false;
-        // Messages may overtake each other: what was released or announced stays so until a new epoch.
+        // Messages may overtake each other: what was released or announced stays so until a new
+        // epoch.
         let is_new_epoch = claim.epoch > self.epoch;
         self.released &= !is_new_epoch;
         self.epoch = self.epoch.max(claim.epoch);
@@ -144,8 +145,8 @@ impl Claims {
         Some(record.claim(address))
     }
 
-    /// Takes in a node's own claim. The higher epoch wins; the rank settles equal epochs. A claim is
-    /// void when its owner is dead or has forgotten it: then any other claim wins.
+    /// Takes in a node's own claim. The higher epoch wins; the rank settles equal epochs. A claim
+    /// is void when its owner is dead or has forgotten it: then any other claim wins.
     pub(crate) fn hear(&mut self, context: &ClaimContext<'_>, node: &NodeName, claim: Claim) -> ClaimOutcome {
         let now = context.now;
         let Some(known) = self.records.get_mut(&claim.address) else {
@@ -194,7 +195,8 @@ impl Claims {
         }
     }
 
-    /// Forgets claims to unused addresses: those of `me` at once, those of others when they are stale.
+    /// Forgets claims to unused addresses: those of `me` at once, those of others when they are
+    /// stale.
     pub(crate) fn retain(&mut self, now: Instant, me: &NodeName, cycle: Duration, used: impl Fn(IpAddr) -> bool) {
         let stale = stale_after(cycle);
         self.records

@@ -1,5 +1,5 @@
-//! The deputy: while an owner's speaker is down and its node lives, its deputy answers with the owner's
-//! MAC. Deputy and owner give the same answer, so both may.
+//! The deputy: while an owner's speaker is down and its node lives, its deputy answers with the
+//! owner's MAC. Deputy and owner give the same answer, so both may.
 
 use std::{collections::BTreeSet, time::Duration};
 

@@ -36,13 +36,15 @@ pub enum Reason {
     NoInterface,
     /// Other nodes have the address in a prefix of theirs, this one has not.
     NoPrefix,
-    /// The address is in no node's prefix, and this node lacks carrier on an interface where others have it.
+    /// The address is in no node's prefix, and this node lacks carrier on an interface where others
+    /// have it.
     NoCarrier,
     /// No endpoint serves.
     NoEndpoint,
     /// externalTrafficPolicy is Local, and no endpoint serves on the node.
     NoLocalEndpoint,
-    /// externalTrafficPolicy is Local, and all endpoints on the node are terminating while other nodes have some that stay.
+    /// externalTrafficPolicy is Local, and all endpoints on the node are terminating while other
+    /// nodes have some that stay.
     EndpointsEnd,
 }
 
@@ -87,7 +89,8 @@ pub type Verdicts = BTreeMap<NodeName, Result<Eligibility, Reason>>;
 /// The verdicts for all addresses, in their order.
 pub type AllVerdicts = Vec<(IpAddr, Arc<Verdicts>)>;
 
-/// Decides for every node whether it may own `address`. `networks` are those of each available node.
+/// Decides for every node whether it may own `address`. `networks` are those of each available
+/// node.
 #[must_use]
 pub fn verdicts(snapshot: &ClusterSnapshot, networks: &BTreeMap<NodeName, Vec<Network>>, address: IpAddr) -> Verdicts {
     let question = Question {
@@ -96,8 +99,8 @@ pub fn verdicts(snapshot: &ClusterSnapshot, networks: &BTreeMap<NodeName, Vec<Ne
         address,
     };
     let services = snapshot.addresses.get(&address).map_or(&[][..], |services| services);
-    // A Service without endpoints has no say. Nothing can be done for it, and the Services that share
-    // its address must not suffer.
+    // A Service without endpoints has no say. Nothing can be done for it, and the Services that
+    // share its address must not suffer.
     let serving: Vec<&ServiceOnAddress> = services
         .iter()
         .filter(|service| !service.endpoints.is_empty())
@@ -193,8 +196,9 @@ impl<'a> Question<'a> {
         })
     }
 
-    /// The advertisements that cover a Service on the address: those of the pool that holds the address.
-    /// Where no pool contains it any longer, those that name the pool it came from, or all pools.
+    /// The advertisements that cover a Service on the address: those of the pool that holds the
+    /// address. Where no pool contains it any longer, those that name the pool it came from, or all
+    /// pools.
     fn covering(&self, service: &'a ServiceOnAddress) -> impl Iterator<Item = &'a Advertisement> {
         let pool = self.snapshot.config.pool_of(self.address);
         let covers_pool = move |advertisement: &&Advertisement| match pool {
@@ -211,9 +215,9 @@ impl<'a> Question<'a> {
             .filter(|advertisement| advertisement.covers_service(&service.labels))
     }
 
-    /// Where a node has the address in a prefix of an interface that it would announce on, only such
-    /// nodes are eligible. Where no node has, all interfaces announce the address, and clients may be on
-    /// any of them: then nodes that lack carrier on one come last.
+    /// Where a node has the address in a prefix of an interface that it would announce on, only
+    /// such nodes are eligible. Where no node has, all interfaces announce the address, and clients
+    /// may be on any of them: then nodes that lack carrier on one come last.
     fn prefer_prefix(&self, verdicts: &mut Verdicts) {
         let on_link = |name: &NodeName, candidate: &Eligibility| {
             let mut networks = self.networks.get(name).into_iter().flatten();
@@ -248,7 +252,8 @@ fn has_ipv6(network: &Network) -> bool {
     network.addresses.iter().any(|prefix| matches!(prefix, IpNet::V6(_)))
 }
 
-/// An address leaves a node before the last endpoint there has gone, if another node has one that stays.
+/// An address leaves a node before the last endpoint there has gone, if another node has one that
+/// stays.
 fn prefer_staying(serving: &[&ServiceOnAddress], verdicts: &mut Verdicts) {
     let is_ending = |name: &NodeName| {
         serving

@@ -1,5 +1,5 @@
-//! Retransmits a claim until the previous owner acknowledges it with `Yielded`. Until then that owner
-//! goes on answering.
+//! Retransmits a claim until the previous owner acknowledges it with `Yielded`. Until then that
+//! owner goes on answering.
 
 use std::{
     collections::BTreeMap,
@@ -16,12 +16,13 @@ use crate::{
     wire::message::{CLAIMS_PER_MESSAGE, Claim, Message},
 };
 
-/// How often a claim is retransmitted, and the time between. At 30 % loss all copies are lost once in a
-/// thousand times; then anti-entropy repeats the claim.
+/// How often a claim is retransmitted, and the time between. At 30 % loss all copies are lost once
+/// in a thousand times; then anti-entropy repeats the claim.
 const COPIES: u32 = 5;
 const INTERVAL: Duration = Duration::from_millis(100);
 
-/// Extra retransmissions after the acknowledgement for an always-on deputy, which does not acknowledge.
+/// Extra retransmissions after the acknowledgement for an always-on deputy, which does not
+/// acknowledge.
 const COPIES_FOR_DEPUTY: u32 = 2;
 
 /// A claim that the previous owner has not acknowledged yet.
@@ -52,8 +53,8 @@ impl Ownership {
         self.arm_retransmission(turn);
     }
 
-    /// `node` acknowledges claims of this node. Only the acknowledgement of the previous owner counts:
-    /// another node may have owned the address as well.
+    /// `node` acknowledges claims of this node. Only the acknowledgement of the previous owner
+    /// counts: another node may have owned the address as well.
     pub(crate) fn handle_yielded(&mut self, turn: &mut Turn<'_>, node: &NodeName, addresses: &[IpAddr]) {
         let copies_left = match turn.context.settings.deputy {
             DeputyMode::Always => COPIES_FOR_DEPUTY,
@@ -72,8 +73,8 @@ impl Ownership {
         self.arm_retransmission(turn);
     }
 
-    /// Retransmits the claims that are due: to the previous owner, or to everybody if some deputy always
-    /// answers for it.
+    /// Retransmits the claims that are due: to the previous owner, or to everybody if some deputy
+    /// always answers for it.
     pub(crate) fn retransmit_claims(&mut self, turn: &mut Turn<'_>) {
         if !turn.timers.is_due(Timer::Retransmission, turn.now) {
             return;

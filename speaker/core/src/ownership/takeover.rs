@@ -1,4 +1,5 @@
-//! Takes addresses: those without an owner, and those that this node should own rather than their owner.
+//! Takes addresses: those without an owner, and those that this node should own rather than their
+//! owner.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -48,7 +49,8 @@ impl Case<'_> {
 }
 
 impl Ownership {
-    /// Takes an address without an owner, if this node ranks first, or the nodes before it had their time.
+    /// Takes an address without an owner, if this node ranks first, or the nodes before it had
+    /// their time.
     pub(super) fn elect(&mut self, case: Case<'_>, cause: Cause, load: &mut Load, decision: &mut Decision) {
         let (now, address) = (case.now(), case.address);
         let is_down = matches!(cause, Cause::NodeDown | Cause::SpeakerDown);
@@ -87,9 +89,9 @@ impl Ownership {
     fn claim_due(&mut self, case: Case<'_>, position: Option<usize>) -> Option<Instant> {
         let now = case.now();
         let record = self.claims.get(case.address);
-        // Another node claims it, is alive, and is not eligible as far as this node knows. If it took the
-        // address from this one before, it knows otherwise. One of the two is behind, so each waits longer
-        // each time.
+        // Another node claims it, is alive, and is not eligible as far as this node knows. If it
+        // took the address from this one before, it knows otherwise. One of the two is behind, so
+        // each waits longer each time.
         let is_contended = record.is_some_and(|record| {
             record.node != *case.me() && (record.relayed || case.view.peers().is_alive(&record.node, now))
         });
@@ -105,7 +107,8 @@ impl Ownership {
         })
     }
 
-    /// Takes an address over from an owner that is present, when this node has been better for a while.
+    /// Takes an address over from an owner that is present, when this node has been better for a
+    /// while.
     pub(super) fn take_over_if_better(&mut self, case: Case<'_>, load: &Load, decision: &mut Decision) {
         let (now, address, me) = (case.now(), case.address, case.me());
         let Some(record) = self.claims.get(address) else { return };
@@ -148,7 +151,8 @@ impl Ownership {
         }
     }
 
-    /// Reports that no node is eligible, once that has lasted for a while. One of all speakers reports it.
+    /// Reports that no node is eligible, once that has lasted for a while. One of all speakers
+    /// reports it.
     pub(super) fn report_no_eligible_node(&mut self, turn: &mut Turn<'_>, case: Case<'_>, decision: &mut Decision) {
         let (now, address) = (case.now(), case.address);
         let reasons: Option<BTreeMap<NodeName, Reason>> = case

@@ -21,7 +21,8 @@ use crate::{
     wire::message::{CLAIMS_PER_MESSAGE, Claim, Message},
 };
 
-/// How long a node that is no longer eligible goes on announcing an address while no other node does.
+/// How long a node that is no longer eligible goes on announcing an address while no other node
+/// does.
 const LINGER: Duration = Duration::from_secs(30);
 
 /// How this node announces the address.
@@ -39,8 +40,8 @@ pub(super) fn announcement(case: Case<'_>, candidate: &Eligibility) -> Announcem
 }
 
 impl Ownership {
-    /// Goes on announcing an address for which this node is no longer eligible, until another eligible
-    /// node announces it.
+    /// Goes on announcing an address for which this node is no longer eligible, until another
+    /// eligible node announces it.
     pub(super) fn linger(&mut self, case: Case<'_>, owned: &BTreeMap<IpAddr, Announcement>, decision: &mut Decision) {
         let (now, address, me) = (case.now(), case.address, case.me());
         let can_announce = matches!(case.verdicts.get(me), Some(Err(reason)) if *reason != Reason::NoInterface);
@@ -64,8 +65,8 @@ impl Ownership {
         }
     }
 
-    /// This node has stopped announcing these addresses: tells their new owners, and everybody which of
-    /// them nobody owns.
+    /// This node has stopped announcing these addresses: tells their new owners, and everybody
+    /// which of them nobody owns.
     pub(crate) fn give_up(&mut self, turn: &mut Turn<'_>, lost: &[IpAddr]) {
         let me = &turn.context.me;
         let mut by_owner: BTreeMap<NodeName, Vec<IpAddr>> = BTreeMap::new();
@@ -138,8 +139,8 @@ impl Ownership {
     }
 }
 
-/// Broadcasts some claims of this node. They are not its full list, and so no answer to a speaker that
-/// listens.
+/// Broadcasts some claims of this node. They are not its full list, and so no answer to a speaker
+/// that listens.
 pub(crate) fn broadcast_claims(turn: &mut Turn<'_>, claims: &[Claim]) {
     for some in claims.chunks(CLAIMS_PER_MESSAGE) {
         let claims = some.to_vec();

@@ -60,8 +60,8 @@ impl Speaker {
         self.run_preflight(now);
     }
 
-    /// Handles "port unreachable" from the kernel of a node: most likely its speaker is down, and the
-    /// node lives. It can be forged, so it makes the peer suspect and no more.
+    /// Handles "port unreachable" from the kernel of a node: most likely its speaker is down, and
+    /// the node lives. It can be forged, so it makes the peer suspect and no more.
     pub fn handle_port_unreachable(&mut self, now: Instant, node: &NodeName) {
         if self.liveness.handle_port_unreachable(now, node) {
             self.review_peer(now, node);
@@ -87,8 +87,9 @@ impl Speaker {
         outcome.reply
     }
 
-    /// Begins to shut down. Deputies answer for this node until it is back, or others take its addresses
-    /// over if it does not stay. An address without a deputy stays announced until the end.
+    /// Begins to shut down. Deputies answer for this node until it is back, or others take its
+    /// addresses over if it does not stay. An address without a deputy stays announced until the
+    /// end.
     pub fn begin_shutdown(&mut self, now: Instant) {
         let snapshot = self.context.snapshot.as_ref();
         let draining = snapshot.and_then(|snapshot| snapshot.nodes.get(&self.context.me));

@@ -193,8 +193,8 @@ impl Speaker {
         }
     }
 
-    /// Tells `node` who owns an address that it claims, or relays a claim for. If this node does, it tells
-    /// the neighbours too, which may have heard the other one.
+    /// Tells `node` who owns an address that it claims, or relays a claim for. If this node does,
+    /// it tells the neighbours too, which may have heard the other one.
     fn contradict(&mut self, now: Instant, node: &NodeName, address: IpAddr) {
         let Some(record) = self.ownership.claims().get(address).cloned() else {
             return;

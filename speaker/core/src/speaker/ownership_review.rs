@@ -24,7 +24,8 @@ impl Speaker {
         }
     }
 
-    /// Whether this speaker has listened for long enough to decide: what is owned stays with its owner.
+    /// Whether this speaker has listened for long enough to decide: what is owned stays with its
+    /// owner.
     pub(super) fn may_decide(&mut self, now: Instant) -> bool {
         let Some(snapshot) = self.context.snapshot.as_ref().filter(|_| self.node.is_known()) else {
             return false;

@@ -14,14 +14,16 @@ use crate::{
     wire::message::Message,
 };
 
-/// A timeout handled later than this was delayed from outside: the process, or the node, did not run.
+/// A timeout handled later than this was delayed from outside: the process, or the node, did not
+/// run.
 const LATE: Duration = Duration::from_millis(30);
 
 /// How long an interface may hear no broadcast while peers send one every ten seconds there.
 const DEAF_AFTER: Duration = Duration::from_secs(60);
 
 impl Speaker {
-    /// A timeout that comes late was delayed, and so was the reading of messages: no peer is dead for that.
+    /// A timeout that comes late was delayed, and so was the reading of messages: no peer is dead
+    /// for that.
     pub(super) fn excuse_pause(&mut self, now: Instant) {
         let pause = self.next_timeout().and_then(|due| now.checked_duration_since(due));
         if let Some(pause) = pause.filter(|pause| *pause > LATE) {

@@ -36,8 +36,8 @@ impl Speaker {
         self.lan.conflicts().conflict_count()
     }
 
-    /// All other speakers that were heard: whether each has failed, and which share of its messages is
-    /// lost, from 0 to 1, if this node watches it.
+    /// All other speakers that were heard: whether each has failed, and which share of its messages
+    /// is lost, from 0 to 1, if this node watches it.
     pub fn peers(&self, now: Instant) -> impl Iterator<Item = (&NodeName, bool, Option<f64>)> {
         let peers = self.liveness.peers();
         peers.nodes().map(move |node| {

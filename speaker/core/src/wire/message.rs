@@ -78,8 +78,8 @@ pub enum Message {
     Listening,
     /// I no longer announce these addresses, and nobody else does yet.
     Released(Vec<Claim>),
-    /// I acknowledge your claims to these addresses and have stopped announcing them. Neighbours may
-    /// have heard me last.
+    /// I acknowledge your claims to these addresses and have stopped announcing them. Neighbours
+    /// may have heard me last.
     Yielded(Vec<IpAddr>),
     /// I am shutting down.
     Leaving {

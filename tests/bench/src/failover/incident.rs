@@ -176,7 +176,8 @@ impl<'a> Round<'a> {
         wait_until("all pods to answer", READY_TIMEOUT, || {
             (0..ENOUGH_FOR_ALL_PODS).all(|_| client.http(&address, 80).is_ok())
         })?;
-        // Let the learned loss and gaps of the links settle, and the pods of a restarted node serve.
+        // Let the learned loss and gaps of the links settle, and the pods of a restarted node
+        // serve.
         thread::sleep(Duration::from_secs(3));
         Ok(())
     }

@@ -119,7 +119,8 @@ fn set_up(args: &FailoverArgs) -> Result<Cluster> {
         },
     });
     cluster.apply(&service.to_string())?;
-    // The control-plane node must not become the owner: its power failure would stop the API server.
+    // The control-plane node must not become the owner: its power failure would stop the API
+    // server.
     cluster.kubectl(&["label", "node", "cp", &format!("{EXCLUDE_LABEL}=")])?;
     Ok(cluster)
 }

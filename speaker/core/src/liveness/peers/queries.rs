@@ -113,8 +113,8 @@ impl Peers {
             .filter_map(|(node, session)| Some((node, session.networks.as_ref()?)))
     }
 
-    /// The share of messages lost from a peer to this node, from 0 to 1. For an unwatched peer it is
-    /// the highest share of all watched ones.
+    /// The share of messages lost from a peer to this node, from 0 to 1. For an unwatched peer it
+    /// is the highest share of all watched ones.
     pub(crate) fn loss(&self, node: &NodeName) -> f64 {
         let watched = |session: &&Session| session.decisive_path().expected;
         let loss = |session: &Session| session.decisive_path().timeout.loss();

@@ -12,7 +12,8 @@ use crate::{
     wire::message::Network,
 };
 
-/// How long a report counts that a node is silent on its LAN only. Reporters repeat it every second.
+/// How long a report counts that a node is silent on its LAN only. Reporters repeat it every
+/// second.
 const LAN_REPORT_LIFETIME: Duration = Duration::from_millis(3500);
 
 /// How long a watcher's warning counts that a node is suspect.
@@ -57,7 +58,8 @@ pub(crate) struct Leaving {
 #[derive(Clone, Copy, Debug)]
 struct FailureReport {
     since: Instant,
-    /// When the reporter last said that the node is silent on its LAN only; `None`: silent everywhere.
+    /// When the reporter last said that the node is silent on its LAN only; `None`: silent
+    /// everywhere.
     on_lan: Option<Instant>,
 }
 
@@ -67,8 +69,8 @@ pub(crate) struct Session {
     /// Where it was last heard from on the node network.
     pub(super) address: IpAddr,
     pub(super) boot: BootId,
-    /// The highest sequence number, and a bitmap of the 64 before it that have arrived. Two paths may
-    /// reorder messages.
+    /// The highest sequence number, and a bitmap of the 64 before it that have arrived. Two paths
+    /// may reorder messages.
     sequence: u64,
     window: u64,
     /// When it was last heard on any path.

@@ -105,8 +105,8 @@ impl Peers {
         }
     }
 
-    /// Records that the node answered "port unreachable". Returns whether that is news: once between
-    /// two messages of the peer, and not of a failed one.
+    /// Records that the node answered "port unreachable". Returns whether that is news: once
+    /// between two messages of the peer, and not of a failed one.
     pub(crate) fn note_port_unreachable(&mut self, now: Instant, node: &NodeName) -> bool {
         let cycle = self.cycle;
         self.session_mut(node).is_some_and(|session| {
@@ -156,8 +156,8 @@ impl Peers {
         session.is_some_and(|session| session.awaiting_claims.take().is_some())
     }
 
-    /// Excuses a pause of this process: messages that arrived meanwhile are still unread, so no peer
-    /// is suspect for it.
+    /// Excuses a pause of this process: messages that arrived meanwhile are still unread, so no
+    /// peer is suspect for it.
     pub(crate) fn excuse_pause(&mut self, now: Instant, pause: Duration) {
         for session in self.sessions_mut() {
             session.last = now.min(session.last + pause);
