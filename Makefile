@@ -41,6 +41,7 @@ lint: deps-lint version-check
 	tests/lint/forbidden-crates.sh
 	tests/lint/promises.sh check
 	cargo clippy --locked --workspace --all-targets -- -D warnings
+	cargo check --locked --manifest-path speaker/fuzz/Cargo.toml
 	cargo deny --locked --log-level error check bans licenses sources
 
 .PHONY: unit
