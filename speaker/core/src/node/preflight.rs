@@ -127,7 +127,7 @@ pub fn find_problems<'a>(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::node::interface::tests::ethernet;
+    use crate::testing::ethernet;
 
     fn kernel(arp_ignore: u8, arp_announce: u8, rp_filter: u8, default: &str) -> KernelSettings {
         let parameters = InterfaceParameters {
