@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, fmt, net::IpAddr};
 use lodestone_crds::ObjectKey;
 
 use crate::{
-    ownership::eligibility::Reason,
+    ineligibility::Reason,
     types::{MacAddr, NodeName},
 };
 
@@ -13,7 +13,7 @@ use crate::{
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Event {
     /// This node has taken ownership of an address.
-    Taken {
+    OwnershipTaken {
         /// The address.
         address: IpAddr,
         /// The Services on the address.
@@ -50,7 +50,7 @@ pub enum Event {
         /// Whether it has failed.
         failed: bool,
     },
-    /// This node answers as the deputy of an owner, or has stopped to.
+    /// This node answers as the deputy of an owner, or no longer does.
     Deputy {
         /// The owner.
         owner: NodeName,
@@ -62,7 +62,7 @@ pub enum Event {
 impl fmt::Display for Event {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Taken {
+            Self::OwnershipTaken {
                 address, from, cause, ..
             } => match from {
                 Some(from) => write!(f, "took ownership of {address} from node {from}: {cause}"),
@@ -145,12 +145,12 @@ impl Cause {
 impl fmt::Display for Cause {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::New => f.write_str("previously unowned"),
-            Self::NodeDown => f.write_str("the node does not answer on the LAN"),
-            Self::SpeakerDown => f.write_str("its speaker is down"),
-            Self::HandedOver => f.write_str("the node was drained or its speaker stopped"),
+            Self::New => f.write_str("no node owned it before"),
+            Self::NodeDown => f.write_str("the former owner does not answer on the LAN"),
+            Self::SpeakerDown => f.write_str("the speaker of the former owner is down"),
+            Self::HandedOver => f.write_str("the former owner handed it over"),
             Self::Ineligible(reason) => write!(f, "{reason}"),
-            Self::Unclaimed => f.write_str("it no longer claimed the address"),
+            Self::Unclaimed => f.write_str("the former owner no longer claimed it"),
             Self::Preferred => f.write_str("the L2Advertisement prefers the new owner"),
             Self::Hash => f.write_str("the new owner ranks first with --ownership=hash"),
         }

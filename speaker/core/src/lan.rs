@@ -12,15 +12,15 @@
 //! be given the same decisions by [`Speaker`](crate::Speaker).
 
 mod announcer;
-pub mod conflict_detection;
-pub mod gratuitous;
+pub(crate) mod conflict_detection;
+pub(crate) mod gratuitous;
 pub(crate) mod neighbours;
 mod responder;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
     net::{IpAddr, Ipv6Addr},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use conflict_detection::ConflictDetector;
@@ -110,8 +110,14 @@ impl Lan {
         &self.neighbours
     }
 
+    #[cfg(test)]
     pub(crate) const fn neighbours_mut(&mut self) -> &mut Neighbours {
         &mut self.neighbours
+    }
+
+    /// Replaces the set of interfaces on which peers send broadcasts.
+    pub(crate) fn expect_broadcasts(&mut self, now: Instant, interfaces: &BTreeSet<InterfaceIndex>) {
+        self.neighbours.expect_broadcasts(now, interfaces);
     }
 
     pub(crate) const fn conflicts(&self) -> &ConflictDetector {
@@ -147,7 +153,7 @@ impl Lan {
 
     /// Replaces the MACs of all peers. A supposed foreign host may turn out to be one of them: its
     /// addresses are probed again.
-    pub(crate) fn set_peer_macs(&mut self, turn: &Turn<'_>, macs: BTreeMap<MacAddr, NodeName>) {
+    pub(crate) fn set_peer_macs(&mut self, turn: &mut Turn<'_>, macs: BTreeMap<MacAddr, NodeName>) {
         self.peer_macs = macs;
         let mistaken: Vec<IpAddr> = self
             .conflicts
@@ -158,6 +164,7 @@ impl Lan {
         for address in mistaken {
             self.conflicts.start_probing(turn.now, address);
         }
+        self.arm(turn);
     }
 
     /// Whether a MAC is this node's or a peer's.
@@ -165,7 +172,7 @@ impl Lan {
         self.own_macs.contains(&mac) || self.peer_macs.contains_key(&mac)
     }
 
-    /// Goes over to these deputy duties. Returns the owners, former and new, to confirm it to.
+    /// Switches to these deputy duties. Returns the former and new owners to notify.
     pub(crate) fn set_duties(
         &mut self,
         turn: &mut Turn<'_>,
@@ -199,8 +206,8 @@ impl Lan {
         }
     }
 
-    /// Arms the timers of this part.
-    pub(crate) fn arm(&self, turn: &mut Turn<'_>) {
+    /// Arms the timers of this part, after each change of what they depend on.
+    fn arm(&self, turn: &mut Turn<'_>) {
         turn.timers.set(Timer::Gratuitous, self.schedule.next_timeout());
         turn.timers.set(Timer::ConflictDetection, self.conflicts.next_timeout());
     }

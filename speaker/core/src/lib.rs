@@ -22,10 +22,10 @@
 //! | Module | What it decides |
 //! |---|---|
 //! | [`cluster_snapshot`] | nothing: what is known from Kubernetes |
-//! | [`node`] | which interfaces can announce, and what is wrong with the node |
-//! | [`lan`] | what to answer and announce on the LAN, and who else uses an address |
-//! | [`liveness`] | which peers are alive |
-//! | [`ownership`] | which node owns which address |
+//! | `node` | which interfaces can announce, and what is wrong with the node |
+//! | `lan` | what to answer and announce on the LAN, and who else uses an address |
+//! | `liveness` | which peers are alive |
+//! | `ownership` | which node owns which address |
 //! | `sync` | what speakers send each other so that all know the same |
 //! | [`wire`] | nothing: frames and messages, encoded and decoded |
 //!
@@ -33,6 +33,7 @@
 //! - A [`Speaker`] is driven by one thread. `handle_*` methods take the time and one input; the time must
 //!   not go backwards.
 //! - After each call, take everything from [`Speaker::poll_output`]. The order matters.
+//! - [`Speaker::handle_frame`] returns its reply directly. Send it before you poll the outputs.
 //! - Call [`Speaker::handle_timeout`] no later than [`Speaker::next_timeout`], which any call may change.
 //!   A call that comes early, late or for nothing does no harm.
 //! - The same inputs at the same times give the same outputs. The simulator in `tests/sim` relies on it.
@@ -67,12 +68,14 @@
 pub mod cluster_snapshot;
 mod context;
 mod event;
-pub mod lan;
-pub mod liveness;
-pub mod node;
-pub mod output;
-pub mod ownership;
-pub mod settings;
+mod ineligibility;
+mod lan;
+mod liveness;
+mod node;
+mod node_problem;
+mod output;
+mod ownership;
+mod settings;
 mod speaker;
 mod stats;
 mod sync;
@@ -86,10 +89,16 @@ pub mod wire;
 
 pub use cluster_snapshot::{ClusterSnapshot, RecordedOwners};
 pub use event::{Cause, Event};
-pub use node::Interface;
+pub use ineligibility::Reason;
+pub use node::{
+    Interface,
+    interface_filter::{DEFAULT_PATTERNS, InterfacePattern, is_excluded},
+    preflight::{InterfaceParameters, KernelSettings},
+};
+pub use node_problem::Problem;
 pub use output::{Output, OwnedAddress};
-pub use settings::{DeputyMode, OwnershipMode, Settings};
-pub use speaker::{DebugState, Speaker};
+pub use settings::{DeputyMode, OwnershipMode, Settings, UnknownMode};
+pub use speaker::{AddressDebugState, ClaimDebugState, DebugState, PeerStatus, Speaker, SuspectState, TakenDebugState};
 pub use stats::{AddressTraffic, MalformedFrames, Stats};
 pub use types::{BootId, Epoch, InterfaceIndex, MacAddr, NodeName};
 pub use wire::FrameKind;

@@ -1,17 +1,17 @@
-//! Liveness: which peers are alive, and what the wire says of those that are not heard.
+//! Liveness: which peers are alive, and whether those that are not heard answer on the LAN.
 //!
 //! A heartbeat arrives every 50 ms from each node that this one watches ([`watch_ring`]). How long
-//! it may be late is learned for each path ([`adaptive_timeout`]). A suspect is asked on the wire
-//! (`arp_probing`, [`reachability`]) before anybody takes over from it. The states of a peer are in
+//! it may be late is learned for each path ([`adaptive_timeout`]). A suspect gets requests on the LAN
+//! (`reachability_requests`, [`reachability`]) before anybody takes over from it. The states of a peer are in
 //! `peers`.
 
-pub mod adaptive_timeout;
-mod arp_probing;
+pub(crate) mod adaptive_timeout;
 mod failure_detector;
 pub(crate) mod peers;
-pub mod reachability;
+pub(crate) mod reachability;
+mod reachability_requests;
 mod view;
-pub mod watch_ring;
+pub(crate) mod watch_ring;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -20,8 +20,9 @@ use std::{
 };
 
 pub(crate) use failure_detector::Review;
-use peers::{Arrival, Path, Peers, Sighting, anti_entropy_cycle};
+use peers::{Arrival, Path, Peers, Sighting};
 use reachability::ReachabilityCheck;
+pub(crate) use reachability_requests::AddressUser;
 pub(crate) use view::{Surroundings, View};
 use watch_ring::WatchRing;
 
@@ -34,7 +35,7 @@ use crate::{
     wire::message::Network,
 };
 
-/// How soon a newly watched peer is asked on the wire, to learn whether it answers at all.
+/// How soon a newly watched peer gets its first request, to learn whether it answers at all.
 const FIRST_BASELINE: Duration = Duration::from_millis(300);
 
 /// What this node knows of the liveness of its peers.
@@ -42,8 +43,8 @@ const FIRST_BASELINE: Duration = Duration::from_millis(300);
 pub(crate) struct Liveness {
     peers: Peers,
     ring: WatchRing,
-    /// Questions asked so far: each one is about another address of the suspect.
-    questions: usize,
+    /// Requests sent so far: each asks for another address of the suspect.
+    requests: usize,
     /// When this node last broadcast that it is alive.
     last_refutation: Option<Instant>,
 }
@@ -54,8 +55,8 @@ impl Liveness {
     }
 
     /// The period of anti-entropy in this cluster.
-    pub(crate) fn cycle(&self) -> Duration {
-        anti_entropy_cycle(self.ring.len())
+    pub(crate) const fn cycle(&self) -> Duration {
+        self.peers.cycle()
     }
 
     /// The same peers with what this node sees around it.
@@ -72,6 +73,7 @@ impl Liveness {
     pub(crate) fn rebuild_ring(&mut self, context: &Context) {
         let nodes = context.snapshot.iter().flat_map(|snapshot| snapshot.nodes.keys());
         self.ring = WatchRing::new(nodes.chain(self.peers.nodes()).chain([&context.me]));
+        self.peers.set_cluster_size(self.ring.len());
     }
 
     /// Forgets nodes that have left the cluster.
@@ -93,7 +95,8 @@ impl Liveness {
     /// Records a heartbeat.
     pub(crate) fn handle_heartbeat(&mut self, turn: &mut Turn<'_>, from: &NodeName, path: Path) {
         if !self.peers.watches(from) {
-            turn.timers.set_earlier(Timer::WireBaseline, turn.now + FIRST_BASELINE);
+            turn.timers
+                .set_earlier(Timer::ReachabilityBaseline, turn.now + FIRST_BASELINE);
         }
         self.peers.note_heartbeat(turn.now, from, path);
     }
@@ -119,16 +122,16 @@ impl Liveness {
         now: Instant,
         reporter: &NodeName,
         node: &NodeName,
-        on_lan: bool,
+        lan_only: bool,
     ) -> bool {
         // A report does not overrule what this node hears itself. To a reporter that is cut off
         // from its LAN, all others seem silent there.
         let heard = self.peers.watches(node) && self.peers.phase(node, now) == Some(peers::Phase::Alive);
         let reporter_failed = self.peers.phase(reporter, now).is_some_and(peers::Phase::is_failed);
-        if heard || (on_lan && reporter_failed) {
+        if heard || (lan_only && reporter_failed) {
             return false;
         }
-        self.peers.note_failure_report(now, node, reporter, on_lan);
+        self.peers.note_failure_report(now, node, reporter, lan_only);
         true
     }
 
@@ -173,11 +176,11 @@ impl Liveness {
     #[cfg(test)]
     pub(crate) fn replace_check(&mut self, node: &NodeName, check: ReachabilityCheck) {
         let conclusion = self.peers.conclusion_mut(node);
-        conclusion.answers_on_wire = true;
+        conclusion.has_answered_requests = true;
         conclusion.check = Some(check);
     }
 
-    /// The way to every other node: its InternalIP, and its address on a common LAN.
+    /// The InternalIP of every other node and peer, where it is known.
     pub(crate) fn destinations(&self, context: &Context) -> BTreeMap<NodeName, Option<IpAddr>> {
         let snapshot = context.snapshot.as_deref();
         let nodes = snapshot.into_iter().flat_map(|snapshot| snapshot.nodes.keys());

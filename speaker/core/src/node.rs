@@ -6,18 +6,19 @@
 //!   deaf interfaces ─┴─► find_problems ──► Output::Problems, when they change
 //! ```
 
-pub mod interface;
-pub mod interface_filter;
-pub mod preflight;
+pub(crate) mod interface;
+pub(crate) mod interface_filter;
+pub(crate) mod preflight;
 
 use std::{collections::BTreeSet, net::Ipv4Addr};
 
 pub use interface::Interface;
 use interface::InterfacePort;
-use preflight::{KernelSettings, Problem, find_problems};
+use preflight::{KernelSettings, find_problems};
 
 use crate::{
     context::Turn,
+    node_problem::Problem,
     output::Output,
     types::{InterfaceIndex, MacAddr},
     wire::message::Network,

@@ -9,7 +9,7 @@ use lodestone_crds::ObjectKey;
 
 use crate::{
     event::Event,
-    node::preflight::Problem,
+    node_problem::Problem,
     types::{BootId, InterfaceIndex, NodeName},
     wire::message::Message,
 };
@@ -75,7 +75,7 @@ struct Route {
     heard: Option<IpAddr>,
     /// The address on a network that both announce on, where that is not the node network.
     lan: Option<IpAddr>,
-    /// The peer is heard on the LAN and not on the node network: messages take both ways.
+    /// The peer is heard on the LAN and not on the node network: messages go over both paths.
     only_on_lan: bool,
 }
 

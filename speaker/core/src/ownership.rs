@@ -18,8 +18,8 @@ mod case;
 pub(crate) mod claims;
 mod decide;
 mod deputy;
-pub mod eligibility;
-pub mod ranking;
+pub(crate) mod eligibility;
+pub(crate) mod ranking;
 mod retransmit;
 mod takeover;
 mod transition;
@@ -41,6 +41,16 @@ use crate::{cluster_snapshot::ClusterSnapshot, context::Turn, liveness::View, ty
 
 /// The contention back-off resets after this long without losing the address.
 const CONTENTION_RESET: Duration = Duration::from_secs(120);
+
+/// A claim from a message.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct ReceivedClaim<'a> {
+    /// The claimant.
+    pub(crate) node: &'a NodeName,
+    pub(crate) claim: Claim,
+    /// Whether another node than the claimant sent it.
+    pub(crate) relayed: bool,
+}
 
 /// What this node knows of the ownership of all addresses.
 #[derive(Clone, Debug, Default)]
@@ -69,13 +79,13 @@ impl Ownership {
     }
 
     /// Forgets what is about addresses that the snapshot no longer has.
-    pub(crate) fn retain(&mut self, now: Instant, me: &NodeName, cycle: Duration, snapshot: &ClusterSnapshot) {
-        // Other nodes may know an address before this one: their claims stay for as long as they
-        // repeat them.
+    pub(crate) fn retain(&mut self, turn: &mut Turn<'_>, cycle: Duration, snapshot: &ClusterSnapshot) {
+        // Other nodes may know an address before this one: their claims stay while they repeat them.
         let used = |address| snapshot.addresses.contains_key(&address);
-        self.claims.retain(now, me, cycle, used);
+        self.claims.retain(turn.now, &turn.context.me, cycle, used);
         self.addresses.retain(|address, _| used(*address));
         self.verdicts = None;
+        self.arm_retransmission(turn);
     }
 
     /// Keeps the own claims from becoming stale.
@@ -85,7 +95,7 @@ impl Ownership {
 
     /// The verdicts on all addresses. They depend on the snapshot, the networks of all nodes, and
     /// on which peers are available.
-    pub(crate) fn verdicts(&mut self, view: &View<'_>, snapshot: &ClusterSnapshot) -> Arc<AllVerdicts> {
+    pub(crate) fn refresh_verdicts(&mut self, view: &View<'_>, snapshot: &ClusterSnapshot) -> Arc<AllVerdicts> {
         let available = view.peers().available_networks(view.now);
         let available: BTreeSet<NodeName> = available.map(|(node, _)| node.clone()).collect();
         if available != self.available {
@@ -111,20 +121,20 @@ impl Ownership {
         made
     }
 
-    /// Takes in a claim of `node`. `relayed`: by another node than the owner.
+    /// Records a claim.
     pub(crate) fn handle_claim(
         &mut self,
         turn: &mut Turn<'_>,
         view: &View<'_>,
-        (node, claim): (&NodeName, Claim),
-        relayed: bool,
+        received: ReceivedClaim<'_>,
     ) -> ClaimOutcome {
+        let ReceivedClaim { node, claim, relayed } = received;
         let address = claim.address;
         let was_ours = self.claims.owner(address) == Some(&turn.context.me);
         let context = ClaimContext {
             now: view.now,
             cycle: view.cycle(),
-            is_alive: &|node| view.is_alive(node),
+            is_heard: &|node| view.is_heard(node),
         };
         let outcome = if relayed {
             self.claims.hear_relayed(&context, node, claim)
@@ -132,22 +142,22 @@ impl Ownership {
             self.claims.hear(&context, node, claim)
         };
         if outcome == ClaimOutcome::Changed {
-            if was_ours && self.disputes(view, address) {
-                self.note_contention(view.now, address);
+            if was_ours {
+                self.note_contention_if_disputed(view, address);
             }
             turn.request_review();
         }
         outcome
     }
 
-    /// Takes in that a node has released an address.
+    /// Records that a node has released an address.
     pub(crate) fn handle_release(&mut self, turn: &mut Turn<'_>, node: &NodeName, claim: Claim) {
         if self.claims.release(node, claim) {
             turn.request_review();
         }
     }
 
-    /// Takes in that a deputy answers for addresses of this node.
+    /// Records that a deputy answers for addresses of this node.
     pub(crate) fn handle_deputy_confirmation(&mut self, me: &NodeName, addresses: &[IpAddr]) {
         for address in addresses {
             if self.claims.owner(*address) == Some(me) {
@@ -161,20 +171,23 @@ impl Ownership {
         self.addresses.get(&address).is_some_and(|state| state.covered)
     }
 
-    /// Whether the owner of an address is ineligible while this node is eligible, as far as it
-    /// knows.
-    fn disputes(&mut self, view: &View<'_>, address: IpAddr) -> bool {
+    /// Notes a contention if the new owner of an address is ineligible while this node is eligible,
+    /// as far as this node knows.
+    fn note_contention_if_disputed(&mut self, view: &View<'_>, address: IpAddr) {
         let Some(snapshot) = view.context.snapshot.as_ref() else {
-            return false;
+            return;
         };
-        let Some(owner) = self.claims.owner(address).cloned() else {
-            return false;
+        let all = self.refresh_verdicts(view, snapshot);
+        let Some(owner) = self.claims.owner(address) else {
+            return;
         };
-        let all = self.verdicts(view, snapshot);
-        verdicts_on(&all, address).is_some_and(|verdicts| {
+        let is_disputed = verdicts_on(&all, address).is_some_and(|verdicts| {
             let eligible = |node: &NodeName| matches!(verdicts.get(node), Some(Ok(_)));
-            eligible(&view.context.me) && !eligible(&owner)
-        })
+            eligible(&view.context.me) && !eligible(owner)
+        });
+        if is_disputed {
+            self.note_contention(view.now, address);
+        }
     }
 
     fn note_contention(&mut self, now: Instant, address: IpAddr) {

@@ -4,7 +4,7 @@ use std::{fmt, str::FromStr, time::Duration};
 
 /// A mode that is none of the known ones.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("must be one of {0:?}")]
+#[error("must be one of: {}", .0.join(", "))]
 pub struct UnknownMode(pub &'static [&'static str]);
 
 /// When a deputy answers ARP and NDP for another node's addresses, with that node's MAC.
@@ -92,8 +92,9 @@ pub struct Settings {
     pub deputy: DeputyMode,
     /// Which node owns an address.
     pub ownership: OwnershipMode,
-    /// The time between two gratuitous announcements of an address; zero: only when it begins.
-    pub refresh: Duration,
+    /// The time between two gratuitous announcements of an address. Zero: announce only when the
+    /// owner changes.
+    pub announce_interval: Duration,
 }
 
 impl Default for Settings {
@@ -101,7 +102,7 @@ impl Default for Settings {
         Self {
             deputy: DeputyMode::default(),
             ownership: OwnershipMode::default(),
-            refresh: Duration::from_secs(60),
+            announce_interval: Duration::from_secs(60),
         }
     }
 }

@@ -18,7 +18,8 @@ mod queries;
 
 use std::time::Instant;
 
-pub use debug_state::DebugState;
+pub use debug_state::{AddressDebugState, ClaimDebugState, DebugState, SuspectState, TakenDebugState};
+pub use queries::PeerStatus;
 
 use crate::{
     context::{Context, Sinks},
@@ -94,7 +95,7 @@ impl Speaker {
     #[must_use]
     pub fn new(now: Instant, me: NodeName, settings: Settings) -> Self {
         let mut sinks = Sinks::default();
-        for timer in [Timer::Heartbeat, Timer::AntiEntropy, Timer::WireBaseline] {
+        for timer in [Timer::Heartbeat, Timer::AntiEntropy, Timer::ReachabilityBaseline] {
             sinks.timers.set(timer, Some(now));
         }
         Self {
@@ -106,7 +107,7 @@ impl Speaker {
                 shutdown: None,
             },
             node: NodeState::default(),
-            lan: Lan::new(settings.refresh),
+            lan: Lan::new(settings.announce_interval),
             liveness: Liveness::default(),
             ownership: Ownership::default(),
             sync: StateSync::default(),
@@ -136,9 +137,8 @@ impl Speaker {
         self.run_conflict_detection(now);
         self.review_ownership_if_due(now);
         self.ownership.retransmit_claims(turn!(self, now));
-        self.ask_on_wire(now);
+        self.send_reachability_requests(now);
         self.lan.send_due_announcements(turn!(self, now));
-        self.lan.arm(turn!(self, now));
     }
 
     /// The next output, if there is one.

@@ -7,8 +7,8 @@ use crate::wire::FrameKind;
 /// How often each thing has happened since the start.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Stats {
-    /// Addresses that this node took, by [`Cause::label`](crate::Cause::label).
-    pub taken: BTreeMap<&'static str, u64>,
+    /// Takeovers by this node, by [`Cause::label`](crate::Cause::label).
+    pub takeovers: BTreeMap<&'static str, u64>,
     /// Watched peers marked suspect.
     pub suspects: u64,
     /// Watched peers marked failed.
@@ -21,6 +21,13 @@ pub struct Stats {
     pub traffic: BTreeMap<IpAddr, AddressTraffic>,
     /// Malformed frames.
     pub malformed: MalformedFrames,
+}
+
+impl Stats {
+    /// Forgets the frames about addresses that no longer exist.
+    pub(crate) fn retain_addresses(&mut self, exists: impl Fn(&IpAddr) -> bool) {
+        self.traffic.retain(|address, _| exists(address));
+    }
 }
 
 /// Frames about one address.

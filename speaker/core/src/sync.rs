@@ -1,5 +1,5 @@
-//! State transfer between speakers: a new speaker listens and learns, and anti-entropy repeats the
-//! full state to one peer at a time, so that lost messages arrive in the end.
+//! State transfer between speakers. A new speaker listens and learns. Anti-entropy repeats the full
+//! state to one peer at a time, so that lost messages are repaired.
 //!
 //! ```text
 //!   started ── listens until all peers have answered, or for 1 s ──► active
@@ -56,8 +56,8 @@ pub(crate) struct FullState<'a> {
 }
 
 impl StateSync {
-    /// Until when this node listens at most.
-    pub(crate) fn listen_until(&mut self, now: Instant) -> Instant {
+    /// Begins to listen, unless this node does already. Returns until when it listens at most.
+    pub(crate) fn begin_listening(&mut self, now: Instant) -> Instant {
         *self.listen_until.get_or_insert(now + LISTEN)
     }
 
@@ -93,7 +93,7 @@ impl StateSync {
         };
         send_hello(turn, state.node, next);
         if !turn.context.listening {
-            for message in own_claims(turn.context, state) {
+            for message in own_claims_messages(turn.context, state) {
                 turn.outbox.send(next, message);
             }
         }
@@ -121,7 +121,7 @@ pub(crate) fn welcome(turn: &mut Turn<'_>, node: &NodeName, restarted: bool, sta
     for some in absent.chunks(RELAYED_CLAIMS_PER_MESSAGE) {
         turn.outbox.send(node, Message::RelayedClaims(some.to_vec()));
     }
-    for message in own_claims(turn.context, state) {
+    for message in own_claims_messages(turn.context, state) {
         turn.outbox.send(node, message);
     }
 }
@@ -146,7 +146,7 @@ fn send_hello(turn: &mut Turn<'_>, node: &NodeState, to: &NodeName) {
 /// The full list of claims to what this node announces, in at least one message: that there are
 /// none is an answer too. A claim that this node does not announce is left out, so that others may
 /// take it.
-pub(crate) fn own_claims(context: &Context, state: FullState<'_>) -> Vec<Message> {
+pub(crate) fn own_claims_messages(context: &Context, state: FullState<'_>) -> Vec<Message> {
     let owned = state.lan.owned();
     let claims = state
         .ownership

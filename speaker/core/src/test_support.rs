@@ -20,7 +20,7 @@ use crate::{
     },
     node::{NodeState, interface::InterfacePort},
     output::{Output, OwnedAddress},
-    ownership::{Ownership, claims::ClaimOutcome},
+    ownership::{Ownership, ReceivedClaim, claims::ClaimOutcome},
     settings::Settings,
     speaker::{turn, view},
     testing::{ethernet, snapshot, start},
@@ -58,7 +58,7 @@ impl Parts {
                 shutdown: None,
             },
             node: NodeState::default(),
-            lan: Lan::new(settings.refresh),
+            lan: Lan::new(settings.announce_interval),
             liveness: Liveness::default(),
             ownership: Ownership::default(),
             sinks: Sinks::default(),
@@ -77,9 +77,9 @@ impl Parts {
         let snapshot = Arc::new(snapshot);
         self.context.snapshot = Some(snapshot.clone());
         self.liveness.retain(turn!(self, self.now), &snapshot);
-        let cycle = self.liveness.cycle();
-        self.ownership.retain(self.now, &self.context.me, cycle, &snapshot);
         self.liveness.rebuild_ring(&self.context);
+        self.ownership
+            .retain(turn!(self, self.now), self.liveness.cycle(), &snapshot);
         let destinations = self.liveness.destinations(&self.context);
         self.sinks.outbox.set_destinations(destinations);
     }
@@ -167,7 +167,13 @@ impl Parts {
     /// A claim of `node` arrives.
     pub(crate) fn claim_as(&mut self, node: &str, claim: Claim, relayed: bool) -> ClaimOutcome {
         let (view, turn) = (view!(self, self.now), turn!(self, self.now));
-        self.ownership.handle_claim(turn, view, (&node.into(), claim), relayed)
+        let node = node.into();
+        let received = ReceivedClaim {
+            node: &node,
+            claim,
+            relayed,
+        };
+        self.ownership.handle_claim(turn, view, received)
     }
 
     /// How this node announces an address on `eth0`.

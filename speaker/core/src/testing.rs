@@ -73,7 +73,7 @@ pub fn ethernet(index: u32, name: &str, addresses: &[&str]) -> Interface {
         name: name.to_owned(),
         mac: Some(MacAddr::new(2, 0, 0, 0, 0, u8::try_from(index).unwrap())),
         running: true,
-        asks: true,
+        can_arp: true,
         enslaved: false,
         excluded: false,
         addresses: addresses.iter().map(|address| address.parse().unwrap()).collect(),

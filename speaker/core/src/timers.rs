@@ -13,9 +13,9 @@ pub(crate) enum Timer {
     FailureDetection,
     /// A refutation that the rate limit delayed.
     Refutation,
-    /// Watched peers are asked on the wire, to learn whether they answer at all.
-    WireBaseline,
-    /// The next question of a reachability check.
+    /// Watched peers get a request, to learn whether they answer at all.
+    ReachabilityBaseline,
+    /// The next request of a reachability check.
     ReachabilityCheck,
     /// Ownership is reviewed because something changed.
     OwnershipReview,

@@ -15,8 +15,12 @@ use crate::{
 };
 
 impl Lan {
-    /// Stops to announce the owned addresses that are not in `wanted`, and returns them.
-    pub(crate) fn withdraw_except(&mut self, wanted: &BTreeMap<IpAddr, Announcement>) -> Vec<IpAddr> {
+    /// Stops announcing the owned addresses that are not in `wanted`, and returns them.
+    pub(crate) fn withdraw_except(
+        &mut self,
+        turn: &mut Turn<'_>,
+        wanted: &BTreeMap<IpAddr, Announcement>,
+    ) -> Vec<IpAddr> {
         let lost: Vec<IpAddr> = self
             .owned
             .keys()
@@ -27,10 +31,11 @@ impl Lan {
             self.schedule.stop(*address);
             self.conflicts.forget(*address);
         }
+        self.arm(turn);
         lost
     }
 
-    /// Goes over to owning these addresses. `tentative` ones are probed before they are announced.
+    /// Switches to owning these addresses. `tentative` ones are probed before they are announced.
     pub(crate) fn set_owned(
         &mut self,
         turn: &mut Turn<'_>,
@@ -49,15 +54,17 @@ impl Lan {
         let begun: Vec<IpAddr> = wanted.iter().filter(changed).map(|(address, _)| *address).collect();
         self.owned = wanted;
         self.join_groups(turn);
-        for address in begun {
-            self.restart_announcements(turn, address);
+        for address in begun.into_iter().filter(|address| self.conflicts.is_clear(*address)) {
+            self.schedule.start(turn.now, address);
         }
+        self.arm(turn);
     }
 
     /// Announces an address in a new burst, unless it is tentative.
-    pub(crate) fn restart_announcements(&mut self, turn: &Turn<'_>, address: IpAddr) {
+    pub(crate) fn restart_announcements(&mut self, turn: &mut Turn<'_>, address: IpAddr) {
         if self.announces(address) {
             self.schedule.start(turn.now, address);
+            self.arm(turn);
         }
     }
 
@@ -109,6 +116,7 @@ impl Lan {
             self.schedule.start(turn.now, *address);
             turn.request_review();
         }
+        self.arm(turn);
         cleared
     }
 
@@ -117,6 +125,7 @@ impl Lan {
         for address in self.schedule.poll_due(turn.now) {
             self.announce(turn, address);
         }
+        self.arm(turn);
     }
 
     /// Sends one gratuitous announcement of an address, unless it is tentative.

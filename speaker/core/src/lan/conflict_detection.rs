@@ -32,7 +32,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use pnet_base::MacAddr;
+use crate::types::MacAddr;
 
 /// Number of probes before an address is clear.
 const PROBES: u32 = 2;
@@ -50,12 +50,12 @@ enum TentativeState {
     /// `sent` probes went out; the next step is at `next`.
     Probing { sent: u32, next: Instant },
     /// The foreign host `by` has the address; probing resumes at `until`.
-    Taken { by: MacAddr, until: Instant },
+    InUse { by: MacAddr, until: Instant },
 }
 
 /// Whether to defend an address now, with a gratuitous announcement (RFC 5227, section 2.4).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Defend {
+pub(crate) enum Defend {
     /// Announce the address now.
     Yes,
     /// Do nothing: the address is tentative, or it was defended recently.
@@ -64,7 +64,7 @@ pub enum Defend {
 
 /// What to do after a timeout.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct ProbeRound {
+pub(crate) struct ProbeRound {
     /// Addresses to send one probe for.
     pub probe: Vec<IpAddr>,
     /// Addresses that have just become clear.
@@ -73,7 +73,7 @@ pub struct ProbeRound {
 
 /// Conflict detection for all owned addresses.
 #[derive(Clone, Debug, Default)]
-pub struct ConflictDetector {
+pub(crate) struct ConflictDetector {
     /// The tentative addresses. An address that is missing here is clear.
     states: BTreeMap<IpAddr, TentativeState>,
     /// When each address was defended last.
@@ -83,50 +83,50 @@ pub struct ConflictDetector {
 
 impl ConflictDetector {
     /// Makes `address` tentative and starts to probe it.
-    pub fn start_probing(&mut self, now: Instant, address: IpAddr) {
+    pub(crate) fn start_probing(&mut self, now: Instant, address: IpAddr) {
         self.states
             .insert(address, TentativeState::Probing { sent: 0, next: now });
     }
 
     /// Forgets `address`, because this node no longer owns it.
-    pub fn forget(&mut self, address: IpAddr) {
+    pub(crate) fn forget(&mut self, address: IpAddr) {
         self.states.remove(&address);
         self.defended.remove(&address);
     }
 
     /// Whether the speaker may answer for `address`.
     #[must_use]
-    pub fn is_clear(&self, address: IpAddr) -> bool {
+    pub(crate) fn is_clear(&self, address: IpAddr) -> bool {
         !self.states.contains_key(&address)
     }
 
     /// Returns the foreign host that has `address`, if it is taken.
     #[must_use]
-    pub fn foreign_owner(&self, address: IpAddr) -> Option<MacAddr> {
+    pub(crate) fn foreign_owner(&self, address: IpAddr) -> Option<MacAddr> {
         match self.states.get(&address) {
-            Some(TentativeState::Taken { by, .. }) => Some(*by),
+            Some(TentativeState::InUse { by, .. }) => Some(*by),
             _ => None,
         }
     }
 
     /// Returns every taken address with the foreign host that has it.
-    pub fn foreign_owners(&self) -> impl Iterator<Item = (IpAddr, MacAddr)> {
+    pub(crate) fn foreign_owners(&self) -> impl Iterator<Item = (IpAddr, MacAddr)> {
         self.states.iter().filter_map(|(address, state)| match state {
-            TentativeState::Taken { by, .. } => Some((*address, *by)),
+            TentativeState::InUse { by, .. } => Some((*address, *by)),
             TentativeState::Probing { .. } => None,
         })
     }
 
     /// Returns the number of conflicts since the start: addresses that became taken, and defences.
     #[must_use]
-    pub const fn conflict_count(&self) -> u64 {
+    pub(crate) const fn conflict_count(&self) -> u64 {
         self.conflicts
     }
 
     /// Handles a claim of the foreign host `by` to `address`. Returns whether to defend it now.
     ///
     /// A tentative address becomes taken and is not defended.
-    pub fn handle_foreign_claim(&mut self, now: Instant, address: IpAddr, by: MacAddr) -> Defend {
+    pub(crate) fn handle_foreign_claim(&mut self, now: Instant, address: IpAddr, by: MacAddr) -> Defend {
         if self.is_clear(address) {
             let is_due = self
                 .defended
@@ -143,23 +143,23 @@ impl ConflictDetector {
             self.conflicts = self.conflicts.saturating_add(1);
         }
         let until = now + RETRY;
-        self.states.insert(address, TentativeState::Taken { by, until });
+        self.states.insert(address, TentativeState::InUse { by, until });
         Defend::No
     }
 
     /// Returns when [`Self::poll_due`] has something to do.
     #[must_use]
-    pub fn next_timeout(&self) -> Option<Instant> {
+    pub(crate) fn next_timeout(&self) -> Option<Instant> {
         let due = |state: &TentativeState| match state {
             TentativeState::Probing { next, .. } => *next,
-            TentativeState::Taken { until, .. } => *until,
+            TentativeState::InUse { until, .. } => *until,
         };
         self.states.values().map(due).min()
     }
 
     /// Advances every address whose time has come. Returns the probes to send and the addresses
     /// that became clear.
-    pub fn poll_due(&mut self, now: Instant) -> ProbeRound {
+    pub(crate) fn poll_due(&mut self, now: Instant) -> ProbeRound {
         let mut round = ProbeRound::default();
         for (address, state) in &mut self.states {
             match *state {
@@ -169,7 +169,7 @@ impl ConflictDetector {
                     *state = TentativeState::Probing { sent, next };
                     round.probe.push(*address);
                 }
-                TentativeState::Taken { until, .. } if until <= now => {
+                TentativeState::InUse { until, .. } if until <= now => {
                     let next = now + INTERVAL;
                     *state = TentativeState::Probing { sent: 1, next };
                     round.probe.push(*address);

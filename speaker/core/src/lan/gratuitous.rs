@@ -27,7 +27,7 @@ struct AddressSchedule {
 
 /// The schedules of all announced addresses.
 #[derive(Clone, Debug)]
-pub struct GratuitousSchedule {
+pub(crate) struct GratuitousSchedule {
     schedules: BTreeMap<IpAddr, AddressSchedule>,
     /// The due times, the earliest first. An address without a future due time is not in it.
     queue: BTreeSet<(Instant, IpAddr)>,
@@ -40,7 +40,7 @@ impl GratuitousSchedule {
     /// Creates an empty schedule. `refresh` is the interval after the burst; zero disables the
     /// refresh.
     #[must_use]
-    pub const fn new(refresh: Duration) -> Self {
+    pub(crate) const fn new(refresh: Duration) -> Self {
         Self {
             schedules: BTreeMap::new(),
             queue: BTreeSet::new(),
@@ -49,7 +49,7 @@ impl GratuitousSchedule {
     }
 
     /// Starts to announce `address` with a burst. Restarts the burst if it is announced already.
-    pub fn start(&mut self, now: Instant, address: IpAddr) {
+    pub(crate) fn start(&mut self, now: Instant, address: IpAddr) {
         self.stop(address);
         let schedule = AddressSchedule {
             since: now,
@@ -61,7 +61,7 @@ impl GratuitousSchedule {
     }
 
     /// Stops announcing `address`.
-    pub fn stop(&mut self, address: IpAddr) {
+    pub(crate) fn stop(&mut self, address: IpAddr) {
         if let Some(schedule) = self.schedules.remove(&address) {
             self.queue.remove(&(schedule.next, address));
         }
@@ -69,12 +69,12 @@ impl GratuitousSchedule {
 
     /// Returns the time of the next announcement.
     #[must_use]
-    pub fn next_timeout(&self) -> Option<Instant> {
+    pub(crate) fn next_timeout(&self) -> Option<Instant> {
         self.queue.first().map(|(next, _)| *next)
     }
 
     /// Returns the addresses to announce now, and schedules their next announcements.
-    pub fn poll_due(&mut self, now: Instant) -> Vec<IpAddr> {
+    pub(crate) fn poll_due(&mut self, now: Instant) -> Vec<IpAddr> {
         let mut due = Vec::new();
         while let Some((next, address)) = self.queue.pop_first() {
             if next > now {

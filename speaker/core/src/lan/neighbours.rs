@@ -10,7 +10,7 @@ use std::{
 use crate::types::InterfaceIndex;
 
 /// How many foreign hosts are remembered.
-const HOSTS: usize = 8;
+const MAX_HOSTS: usize = 8;
 
 /// What is heard on the LAN.
 #[derive(Clone, Debug, Default)]
@@ -53,7 +53,7 @@ impl Neighbours {
     pub(crate) fn add_host(&mut self, interface: InterfaceIndex, address: IpAddr) {
         let host = (interface, address);
         if !self.hosts.contains(&host) {
-            self.hosts.truncate(HOSTS - 1);
+            self.hosts.truncate(MAX_HOSTS - 1);
             self.hosts.insert(0, host);
         }
     }

@@ -43,10 +43,10 @@ impl Lan {
                 address: packet.sender.into(),
                 mac: packet.sender_mac,
             };
-            peer_use = self.handle_address_use(turn, seen);
+            peer_use = self.note_address_use(turn, seen);
         } else if !packet.reply && !self.conflicts.is_clear(packet.target.into()) {
             // Another host probes for the address at the same time (RFC 5227, section 2.1.1).
-            self.handle_foreign_claim(turn, packet.target.into(), packet.sender_mac);
+            self.handle_foreign_use(turn, packet.target.into(), packet.sender_mac);
         }
         let reply = if packet.reply {
             None
@@ -79,13 +79,13 @@ impl Lan {
                 };
                 FrameOutcome {
                     reply: None,
-                    peer_use: self.handle_address_use(turn, seen),
+                    peer_use: self.note_address_use(turn, seen),
                 }
             }
             NdpPacket::Solicitation(solicitation) => {
                 let target = IpAddr::from(solicitation.target);
                 if solicitation.sender.is_unspecified() && !self.conflicts.is_clear(target) {
-                    self.handle_foreign_claim(turn, target, solicitation.sender_mac);
+                    self.handle_foreign_use(turn, target, solicitation.sender_mac);
                 } else {
                     self.neighbours.note_heard(turn.now, interface);
                 }
@@ -131,8 +131,8 @@ impl Lan {
         }
     }
 
-    /// Takes in that a host uses an address. Returns the node if it is a peer with its own MAC.
-    fn handle_address_use(&mut self, turn: &mut Turn<'_>, seen: AddressUse) -> Option<(NodeName, AddressUse)> {
+    /// Records that a host uses an address. Returns the node if it is a peer with its own MAC.
+    fn note_address_use(&mut self, turn: &mut Turn<'_>, seen: AddressUse) -> Option<(NodeName, AddressUse)> {
         self.neighbours.note_heard(turn.now, seen.interface);
         let is_ours = self.owned.contains_key(&seen.address);
         let peer = self.peer_macs.get(&seen.source).cloned();
@@ -140,14 +140,14 @@ impl Lan {
             self.neighbours.add_host(seen.interface, seen.address);
         }
         if is_ours && !self.is_of_cluster(seen.mac) {
-            self.handle_foreign_claim(turn, seen.address, seen.mac);
+            self.handle_foreign_use(turn, seen.address, seen.mac);
         }
         // A deputy has the MAC of the owner in the packet and its own in the frame.
         peer.filter(|_| seen.source == seen.mac).map(|node| (node, seen))
     }
 
     /// A host outside the cluster has an owned address, or is about to take it.
-    fn handle_foreign_claim(&mut self, turn: &mut Turn<'_>, address: IpAddr, mac: MacAddr) {
+    fn handle_foreign_use(&mut self, turn: &mut Turn<'_>, address: IpAddr, mac: MacAddr) {
         if self.is_of_cluster(mac) {
             return;
         }

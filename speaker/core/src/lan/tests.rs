@@ -1,5 +1,9 @@
 use super::*;
 use crate::{
+    output::Output,
+    wire::{FrameKind, arp, ndp},
+};
+use crate::{
     speaker::turn,
     test_support::{Parts, ip},
     testing::{ADDRESS, ethernet},

@@ -7,7 +7,7 @@
 use std::time::{Duration, Instant};
 
 /// Interval between two heartbeats of a peer that this node watches.
-pub const HEARTBEAT_INTERVAL: Duration = Duration::from_millis(50);
+pub(crate) const HEARTBEAT_INTERVAL: Duration = Duration::from_millis(50);
 
 /// Accepted probability that packet loss alone makes an alive peer failed.
 const FALSE_FAILURE: f64 = 1e-6;
@@ -33,7 +33,7 @@ const SLACK: Duration = Duration::from_millis(25);
 
 /// The statistics of one path from a peer to this node, and the timeouts that follow from them.
 #[derive(Clone, Debug)]
-pub struct AdaptiveTimeout {
+pub(crate) struct AdaptiveTimeout {
     /// When any message last arrived.
     heard: Instant,
     /// When a heartbeat last arrived.
@@ -56,7 +56,7 @@ pub struct AdaptiveTimeout {
 impl AdaptiveTimeout {
     /// Starts the statistics of a path on which a message has just arrived.
     #[must_use]
-    pub fn new(now: Instant) -> Self {
+    pub(crate) fn new(now: Instant) -> Self {
         let mut timeout = Self {
             heard: now,
             last_heartbeat: now,
@@ -72,12 +72,12 @@ impl AdaptiveTimeout {
     }
 
     /// Records that a message of any kind arrived.
-    pub fn note_heard(&mut self, now: Instant) {
+    pub(crate) fn note_heard(&mut self, now: Instant) {
         self.heard = self.heard.max(now);
     }
 
     /// Records that a heartbeat arrived, and updates loss, gaps and timeouts.
-    pub fn note_heartbeat(&mut self, now: Instant) {
+    pub(crate) fn note_heartbeat(&mut self, now: Instant) {
         let gap = now.saturating_duration_since(self.last_heartbeat);
         self.last_heartbeat = now;
         self.note_heard(now);
@@ -107,26 +107,26 @@ impl AdaptiveTimeout {
 
     /// Discounts a `pause` during which this process did not run, so that it is not taken for
     /// silence of the peer.
-    pub fn excuse_pause(&mut self, now: Instant, pause: Duration) {
+    pub(crate) fn excuse_pause(&mut self, now: Instant, pause: Duration) {
         self.heard = now.min(self.heard + pause);
         self.last_heartbeat = now.min(self.last_heartbeat + pause);
     }
 
     /// Returns the estimated packet loss, from 0 to 1: the higher of both averages.
     #[must_use]
-    pub fn loss(&self) -> f64 {
+    pub(crate) fn loss(&self) -> f64 {
         self.short_term_loss.max(self.long_term_loss)
     }
 
     /// Returns when the peer becomes suspect on this path, unless a message arrives before.
     #[must_use]
-    pub fn suspect_from(&self) -> Instant {
+    pub(crate) fn suspect_from(&self) -> Instant {
         self.heard + self.suspect_after
     }
 
     /// Returns when the peer counts as failed on this path, unless a message arrives before.
     #[must_use]
-    pub fn failed_from(&self) -> Instant {
+    pub(crate) fn failed_from(&self) -> Instant {
         self.heard + self.failed_after
     }
 
@@ -140,12 +140,6 @@ impl AdaptiveTimeout {
             LONGEST_WAIT
         };
         self.failed_after = by_loss.max((longest_gap * 3 / 2).min(limit));
-    }
-
-    /// Returns when a message last arrived.
-    #[must_use]
-    pub const fn heard(&self) -> Instant {
-        self.heard
     }
 
     /// Returns how many heartbeats in a row must be missing until the probability that all were

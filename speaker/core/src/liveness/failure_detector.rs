@@ -93,7 +93,7 @@ impl Liveness {
     pub(crate) fn review(&mut self, turn: &mut Turn<'_>, node: &NodeName) -> Review {
         let now = turn.now;
         let phase = self.peers.phase(node, now).unwrap_or(Phase::Alive);
-        let unheard = !self.peers.is_alive(node, now);
+        let unheard = !self.peers.is_heard(node, now);
         let conclusion = self.peers.conclusion_mut(node);
         let before = conclusion.phase.replace(phase).unwrap_or(Phase::Alive);
         // The path that addresses are announced on decides the phase. What a peer reports of others
@@ -155,7 +155,7 @@ impl Liveness {
     }
 
     fn broadcast_failure(&mut self, turn: &mut Turn<'_>, node: &NodeName) {
-        let on_lan = self.peers.is_cut_off_from_lan(node, turn.now);
+        let lan_only = self.peers.is_cut_off_from_lan(node, turn.now);
         let conclusion = self.peers.conclusion_mut(node);
         let Some(notice) = &mut conclusion.notice else { return };
         notice.left = notice.left.saturating_sub(1);
@@ -163,11 +163,11 @@ impl Liveness {
         // node repeats the notice for as long as it lasts.
         let is_last = notice.left == 0;
         notice.due = turn.now + if is_last { LAN_NOTICE_INTERVAL } else { NOTICE_INTERVAL };
-        if is_last && !on_lan {
+        if is_last && !lan_only {
             conclusion.notice = None;
         }
         let node = node.clone();
-        turn.outbox.broadcast(&Message::Failed { node, on_lan });
+        turn.outbox.broadcast(&Message::Failed { node, lan_only });
     }
 
     /// Finds nodes whose failure would go unreported because their watchers have failed too, as in
@@ -200,7 +200,7 @@ impl Liveness {
         now: Instant,
         others: &BTreeSet<NodeName>,
     ) -> BTreeSet<NodeName> {
-        let heard = |node: &&NodeName| self.peers.watches(node) && self.peers.is_alive(node, now);
+        let heard = |node: &&NodeName| self.peers.watches(node) && self.peers.is_heard(node, now);
         let mut known: BTreeSet<NodeName> = others.iter().filter(heard).cloned().chain([me.clone()]).collect();
         loop {
             let is_new = |node: &&NodeName| {

@@ -77,7 +77,7 @@ pub(crate) struct Conclusion {
     /// Whether no path hears it.
     pub(crate) unheard: bool,
     /// Whether its MAC has answered on the wire: only then silence there means anything.
-    pub(crate) answers_on_wire: bool,
+    pub(crate) has_answered_requests: bool,
     pub(crate) check: Option<ReachabilityCheck>,
     pub(crate) notice: Option<FailureNotice>,
     /// Whether it was sent heartbeats as a watcher of this node.

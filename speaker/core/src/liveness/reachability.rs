@@ -39,13 +39,16 @@ const SLOW: Duration = Duration::from_millis(50);
 const FAST_FOR: Duration = Duration::from_secs(1);
 /// Minimum number of unanswered rounds before silence counts, on a path without loss. Together they
 /// last longer than the usual stall of a node, which is up to 150 ms.
-const LEAST: u32 = 8;
+const MIN_ROUNDS: u32 = 8;
+/// Unanswered rounds that are still needed when isolation ends. Four rounds take longer than a heartbeat
+/// interval, so live peers are heard first.
+const ROUNDS_AFTER_ISOLATION: u32 = 4;
 /// Accepted probability that all rounds were lost although the other side is alive.
 const FALSE_ALARM: f64 = 1e-4;
 
 /// The result of a reachability check.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Reachability {
+pub(crate) enum Reachability {
     /// There are not enough rounds yet.
     Undecided,
     /// The speaker answers for an address that it owns.
@@ -56,9 +59,22 @@ pub enum Reachability {
     NodeDown,
 }
 
+impl Reachability {
+    /// The word for it in `/debug/state`.
+    #[must_use]
+    pub(crate) const fn as_str(self) -> &'static str {
+        match self {
+            Self::Undecided => "undecided",
+            Self::SpeakerAlive => "speaker-alive",
+            Self::SpeakerDown => "speaker-down",
+            Self::NodeDown => "node-down",
+        }
+    }
+}
+
 /// The reachability check of one node.
 #[derive(Clone, Debug)]
-pub struct ReachabilityCheck {
+pub(crate) struct ReachabilityCheck {
     /// When the check began.
     since: Instant,
     /// When the next round is due.
@@ -78,7 +94,7 @@ pub struct ReachabilityCheck {
 impl ReachabilityCheck {
     /// Begins a check. The first round is due at once.
     #[must_use]
-    pub const fn new(now: Instant) -> Self {
+    pub(crate) const fn new(now: Instant) -> Self {
         Self {
             since: now,
             next: now,
@@ -92,12 +108,12 @@ impl ReachabilityCheck {
 
     /// Returns when the next round is due.
     #[must_use]
-    pub const fn next_timeout(&self) -> Instant {
+    pub(crate) const fn next_timeout(&self) -> Instant {
         self.next
     }
 
     /// Records a round: requests to the node and to its speaker were sent now.
-    pub fn note_asked(&mut self, now: Instant) {
+    pub(crate) fn note_asked(&mut self, now: Instant) {
         self.node_rounds = self.node_rounds.saturating_add(1);
         self.speaker_rounds = self.speaker_rounds.saturating_add(1);
         let interval = if now.saturating_duration_since(self.since) < FAST_FOR {
@@ -113,20 +129,21 @@ impl ReachabilityCheck {
     /// After the isolation, alive peers must be heard before silence counts again. So at least four
     /// more rounds are necessary. They take longer than a heartbeat interval, and the latest round
     /// does not count yet.
-    pub fn discount_silence(&mut self) {
-        self.node_rounds = self.node_rounds.min(LEAST + 1 - 4);
-        self.speaker_rounds = self.speaker_rounds.min(LEAST + 1 - 4);
+    pub(crate) fn discount_silence(&mut self) {
+        let cap = MIN_ROUNDS + 1 - ROUNDS_AFTER_ISOLATION;
+        self.node_rounds = self.node_rounds.min(cap);
+        self.speaker_rounds = self.speaker_rounds.min(cap);
     }
 
     /// Records an answer of the node.
-    pub const fn note_node_answered(&mut self) {
+    pub(crate) const fn note_node_answered(&mut self) {
         self.node_rounds = 0;
         self.node_answered = true;
         self.node_only_answers = self.node_only_answers.saturating_add(1);
     }
 
     /// Records an answer of the speaker, which proves that its node is reachable too.
-    pub const fn note_speaker_answered(&mut self) {
+    pub(crate) const fn note_speaker_answered(&mut self) {
         self.speaker_rounds = 0;
         self.speaker_answered = true;
         self.note_node_answered();
@@ -136,7 +153,7 @@ impl ReachabilityCheck {
     /// Returns what the check has found so far. `loss` is the packet loss in one direction, from 0
     /// to 1.
     #[must_use]
-    pub fn result(&self, loss: f64) -> Reachability {
+    pub(crate) fn result(&self, loss: f64) -> Reachability {
         let round_loss = 1.0 - (1.0 - loss) * (1.0 - loss);
         let enough = enough_rounds(round_loss);
         // The answer to the latest round may still be on its way.
@@ -176,7 +193,7 @@ fn enough_rounds(round_loss: f64) -> u32 {
         probability *= round_loss;
         rounds += 1;
     }
-    rounds.max(LEAST)
+    rounds.max(MIN_ROUNDS)
 }
 
 #[cfg(test)]
@@ -248,7 +265,7 @@ mod tests {
             }
             panic!("{check:?}");
         };
-        assert_eq!(rounds_until_speaker_down(|_| true), LEAST + 1);
+        assert_eq!(rounds_until_speaker_down(|_| true), MIN_ROUNDS + 1);
         // 2^-14 is the first power of 1/2 below 1e-4.
         assert_eq!(rounds_until_speaker_down(|round| round % 2 == 0), 14 + 1);
     }

@@ -24,7 +24,7 @@ use crate::{
 /// fault.
 const ISOLATION_WITHOUT_HOSTS: Duration = Duration::from_secs(1);
 
-/// How many watchers must declare a node failed that never answered on the wire.
+/// How many watchers must declare a node failed that never answered a request.
 const QUORUM: usize = 2;
 
 /// What surrounds this node: its interfaces, and what is heard on them.
@@ -54,8 +54,8 @@ impl<'a> View<'a> {
     }
 
     /// Whether a node is this one, or an alive peer.
-    pub(crate) fn is_alive(&self, node: &NodeName) -> bool {
-        *node == self.context.me || self.peers().is_alive(node, self.now)
+    pub(crate) fn is_heard(&self, node: &NodeName) -> bool {
+        *node == self.context.me || self.peers().is_heard(node, self.now)
     }
 
     /// The networks of every node that can take an address, this one included.
@@ -177,19 +177,19 @@ impl<'a> View<'a> {
         !heard && !nobody_to_ask
     }
 
-    /// What the wire says of a node, if its silence there means anything.
+    /// The result of the reachability check of a node, if its silence means anything.
     pub(crate) fn reachability(&self, node: &NodeName) -> Reachability {
         let conclusion = self.peers().conclusion(node);
         let Some(check) = conclusion.and_then(|conclusion| conclusion.check.as_ref()) else {
             return Reachability::Undecided;
         };
-        let answers = conclusion.is_some_and(|conclusion| conclusion.answers_on_wire);
+        let answers = conclusion.is_some_and(|conclusion| conclusion.has_answered_requests);
         match check.result(self.peers().loss(node)) {
             Reachability::NodeDown if self.is_isolated() => Reachability::Undecided,
-            // The node never answered on the wire, so its silence alone proves nothing: other
+            // The node never answered a request, so its silence alone proves nothing: other
             // watchers must agree. Where all watchers have failed, nobody else can.
             Reachability::NodeDown if !answers && !self.peers().is_unwatched(node) => {
-                let failed = |other: &NodeName| !self.is_alive(other);
+                let failed = |other: &NodeName| !self.is_heard(other);
                 let watchers = self.liveness.ring.watchers(node, failed).into_iter();
                 let wanted = watchers.filter(|other| !failed(other)).count().min(QUORUM);
                 if self.peers().failure_reports(node, self.now) >= wanted {
@@ -202,8 +202,8 @@ impl<'a> View<'a> {
         }
     }
 
-    /// Whether a node answers no reachability check, whatever that means.
-    pub(crate) fn is_silent_on_wire(&self, node: &NodeName) -> bool {
+    /// Whether a node answers no reachability check, even where that does not prove anything yet.
+    pub(crate) fn answers_no_check(&self, node: &NodeName) -> bool {
         let check = self
             .peers()
             .conclusion(node)

@@ -10,23 +10,23 @@ use sha2::{Digest, Sha256};
 use crate::types::NodeName;
 
 /// Number of watchers of each node in a large cluster.
-pub const WATCHERS: usize = 4;
+pub(crate) const WATCHERS: usize = 4;
 
 /// Largest number of nodes that form a full mesh. Up to this size, watching every node costs no
 /// more than four watchers with an answer to each.
-pub const FULL_MESH_LIMIT: usize = 8;
+pub(crate) const FULL_MESH_LIMIT: usize = 8;
 
 /// All nodes, ordered by the hash of their names. Neighbours on the ring therefore have nothing in
 /// common, such as a rack.
 #[derive(Clone, Debug, Default)]
-pub struct WatchRing {
+pub(crate) struct WatchRing {
     nodes: Vec<NodeName>,
     places: BTreeMap<NodeName, usize>,
 }
 
 impl WatchRing {
     /// Builds the ring of these nodes; duplicates count once.
-    pub fn new<'a>(nodes: impl IntoIterator<Item = &'a NodeName>) -> Self {
+    pub(crate) fn new<'a>(nodes: impl IntoIterator<Item = &'a NodeName>) -> Self {
         let place = |node: &NodeName| {
             let digest: [u8; 32] = Sha256::digest(node.as_bytes()).into();
             let [a, b, c, d, e, f, g, h, ..] = digest;
@@ -42,19 +42,13 @@ impl WatchRing {
 
     /// The number of nodes.
     #[must_use]
-    pub const fn len(&self) -> usize {
+    pub(crate) const fn len(&self) -> usize {
         self.nodes.len()
-    }
-
-    /// Whether the ring has no nodes.
-    #[must_use]
-    pub const fn is_empty(&self) -> bool {
-        self.nodes.is_empty()
     }
 
     /// Whether the cluster is so small that every node watches every other node.
     #[must_use]
-    pub const fn is_full_mesh(&self) -> bool {
+    pub(crate) const fn is_full_mesh(&self) -> bool {
         self.len() <= FULL_MESH_LIMIT
     }
 
@@ -64,7 +58,7 @@ impl WatchRing {
     /// [`WATCHERS`] failed nodes that are passed on the way are included. In a full mesh all other
     /// nodes watch.
     #[must_use]
-    pub fn watchers(&self, node: &NodeName, failed: impl Fn(&NodeName) -> bool) -> Vec<&NodeName> {
+    pub(crate) fn watchers(&self, node: &NodeName, failed: impl Fn(&NodeName) -> bool) -> Vec<&NodeName> {
         let Some(place) = self.places.get(node) else {
             return Vec::new();
         };

@@ -23,7 +23,7 @@ pub struct Interface {
     /// Whether the interface is up with carrier.
     pub running: bool,
     /// Whether the interface can broadcast and ARP is not switched off.
-    pub asks: bool,
+    pub can_arp: bool,
     /// Whether the interface is a port of a bridge or a bond. The bridge or bond announces instead.
     pub enslaved: bool,
     /// Whether the user has excluded the interface by name.
@@ -55,7 +55,7 @@ impl Interface {
     }
 
     fn is_for_announcing(&self) -> bool {
-        self.asks && !self.enslaved && !self.excluded && self.mac.is_some()
+        self.can_arp && !self.enslaved && !self.excluded && self.mac.is_some()
     }
 
     /// The link-local address, the source of Neighbor Advertisements.
@@ -98,7 +98,10 @@ fn identifies_link(address: &IpNet) -> bool {
 }
 
 fn serialize_mac<S: serde::Serializer>(mac: &Option<MacAddr>, serializer: S) -> Result<S::Ok, S::Error> {
-    serializer.collect_str(&mac.unwrap_or_default())
+    match mac {
+        Some(mac) => serializer.collect_str(mac),
+        None => serializer.serialize_none(),
+    }
 }
 
 #[cfg(test)]
@@ -112,7 +115,7 @@ mod tests {
         assert!(good.can_announce());
         let broken: [fn(&mut Interface); 5] = [
             |interface| interface.running = false,
-            |interface| interface.asks = false,
+            |interface| interface.can_arp = false,
             |interface| interface.enslaved = true,
             |interface| interface.excluded = true,
             |interface| interface.mac = None,

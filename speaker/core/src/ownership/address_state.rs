@@ -2,8 +2,8 @@
 
 use std::{collections::BTreeMap, time::Instant};
 
-use super::{eligibility::Reason, retransmit::UnacknowledgedClaim};
-use crate::{event::Cause, types::NodeName};
+use super::retransmit::UnacknowledgedClaim;
+use crate::{event::Cause, ineligibility::Reason, types::NodeName};
 
 /// What this node remembers of one address.
 #[derive(Clone, Debug, Default)]
@@ -41,7 +41,7 @@ pub(super) struct NoEligibleNode {
     pub(super) reported: Option<BTreeMap<NodeName, Reason>>,
 }
 
-/// Two nodes that disagree on eligibility must not take an address from each other for ever: each
+/// Two nodes that disagree on eligibility must not take an address from each other forever: each
 /// waits longer each time.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Contention {

@@ -9,6 +9,7 @@ use std::{
 use super::eligibility::Verdicts;
 use crate::{
     cluster_snapshot::ClusterSnapshot,
+    event::Cause,
     lan::{Announcement, DeputyDuty},
     liveness::View,
     types::NodeName,
@@ -51,4 +52,15 @@ impl<'a> Case<'a> {
     pub(super) const fn me(&self) -> &'a NodeName {
         &self.view.context.me
     }
+}
+
+/// The owner of an address, as this node sees it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Owner {
+    /// It is alive.
+    Present(NodeName),
+    /// Its speaker may be down; its node may live.
+    Away(NodeName),
+    /// Nobody owns the address, and why.
+    Unowned(Cause),
 }

@@ -55,7 +55,7 @@ impl ClaimRecord {
         }
     }
 
-    /// Takes in that the owner repeats its claim. Returns whether anything changed.
+    /// Records that the owner repeats its claim. Returns whether anything changed.
     fn refresh(&mut self, now: Instant, claim: Claim) -> bool {
         self.heard = now;
         self.relayed = false;
@@ -90,7 +90,7 @@ pub(crate) struct ClaimContext<'a> {
     pub(crate) now: Instant,
     /// The period of anti-entropy.
     pub(crate) cycle: Duration,
-    pub(crate) is_alive: &'a dyn Fn(&NodeName) -> bool,
+    pub(crate) is_heard: &'a dyn Fn(&NodeName) -> bool,
 }
 
 /// The claims in force, one for each address.
@@ -145,7 +145,7 @@ impl Claims {
         Some(record.claim(address))
     }
 
-    /// Takes in a node's own claim. The higher epoch wins; the rank settles equal epochs. A claim
+    /// Records a node's own claim. The higher epoch wins; the rank settles equal epochs. A claim
     /// is void when its owner is dead or has forgotten it: then any other claim wins.
     pub(crate) fn hear(&mut self, context: &ClaimContext<'_>, node: &NodeName, claim: Claim) -> ClaimOutcome {
         let now = context.now;
@@ -161,7 +161,7 @@ impl Claims {
             };
         }
         let is_void =
-            !((context.is_alive)(&known.node) || known.relayed) || now >= known.heard + stale_after(context.cycle);
+            !((context.is_heard)(&known.node) || known.relayed) || now >= known.heard + stale_after(context.cycle);
         // mutation: equal-epochs-not-settled
         let wins_tie = claim.epoch == known.epoch && ranks_before(claim.address, node, &known.node);
         if !(is_void || claim.epoch > known.epoch || wins_tie) {
@@ -171,7 +171,7 @@ impl Claims {
         ClaimOutcome::Changed
     }
 
-    /// Takes in a claim of `node` that another node relays.
+    /// Records a claim of `node` that another node relays.
     pub(crate) fn hear_relayed(&mut self, context: &ClaimContext<'_>, node: &NodeName, claim: Claim) -> ClaimOutcome {
         let outcome = self.hear(context, node, claim);
         let record = self.records.get_mut(&claim.address);
@@ -181,7 +181,7 @@ impl Claims {
         outcome
     }
 
-    /// Takes in that a node has released an address. Returns whether that is news.
+    /// Records that a node has released an address. Returns whether that is news.
     pub(crate) fn release(&mut self, node: &NodeName, claim: Claim) -> bool {
         let record = self.records.get_mut(&claim.address);
         let record = record.filter(|record| record.node == *node && record.epoch <= claim.epoch && !record.released);
@@ -209,11 +209,11 @@ mod tests {
     use super::*;
 
     const ADDRESS: &str = "10.0.0.1";
-    fn context(is_alive: &dyn Fn(&NodeName) -> bool) -> ClaimContext<'_> {
+    fn context(is_heard: &dyn Fn(&NodeName) -> bool) -> ClaimContext<'_> {
         ClaimContext {
             now: crate::testing::start(),
             cycle: Duration::from_secs(2),
-            is_alive,
+            is_heard,
         }
     }
 

@@ -9,32 +9,22 @@ use lodestone_crds::ObjectKey;
 
 use super::{
     Ownership,
-    case::{Case, Decision, SPEAKER_DOWN_LIMIT},
+    case::{Case, Decision, Owner, SPEAKER_DOWN_LIMIT},
     claims::{ClaimRecord, stale_after},
     earlier,
-    eligibility::{AllVerdicts, Reason, Verdicts},
+    eligibility::{AllVerdicts, Verdicts},
     ranking::Load,
     transition,
 };
 use crate::{
     context::Turn,
     event::Cause,
+    ineligibility::Reason,
     lan::Announcement,
     liveness::{View, peers::Phase, reachability::Reachability},
     settings::{DeputyMode, OwnershipMode},
     types::NodeName,
 };
-
-/// The owner of an address, as this node sees it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Owner {
-    /// It is alive.
-    Present(NodeName),
-    /// Its speaker may be down; its node may live.
-    Away(NodeName),
-    /// Nobody owns the address, and why.
-    None(Cause),
-}
 
 impl Ownership {
     /// Reviews every address. `owned` is what this node announces until now.
@@ -45,7 +35,7 @@ impl Ownership {
         owned: &BTreeMap<IpAddr, Announcement>,
     ) -> Option<Decision> {
         let snapshot = view.context.snapshot.clone()?;
-        let all = self.verdicts(view, &snapshot);
+        let all = self.refresh_verdicts(view, &snapshot);
         let mut load = self.load(view, &all);
         let mut decision = Decision::default();
         let mut owners: BTreeMap<&ObjectKey, BTreeSet<NodeName>> = BTreeMap::new();
@@ -76,7 +66,7 @@ impl Ownership {
 
     fn decide_address(&mut self, case: Case<'_>, load: &mut Load, decision: &mut Decision) -> Owner {
         let (view, address, verdicts) = (case.view, case.address, case.verdicts);
-        if let Owner::None(cause) = self.owner(view, address, verdicts) {
+        if let Owner::Unowned(cause) = self.owner(view, address, verdicts) {
             self.elect(case, cause, load, decision);
         } else {
             self.forget_unowned(address);
@@ -85,8 +75,7 @@ impl Ownership {
         let owner = self.owner(view, address, verdicts);
         match &owner {
             Owner::Present(node) | Owner::Away(node) if node != case.me() => {
-                let away = matches!(owner, Owner::Away(_));
-                self.act_as_deputy(case, (node, away), load, decision);
+                self.act_as_deputy(case, &owner, load, decision);
                 let record = self.claims.get(address);
                 let stale = record.map(|record| record.heard + stale_after(view.cycle()));
                 earlier(&mut decision.recheck, stale.filter(|stale| *stale > case.now()));
@@ -98,7 +87,7 @@ impl Ownership {
                         .insert(address, transition::announcement(case, candidate));
                 }
             }
-            Owner::None(_) => {}
+            Owner::Unowned(_) => {}
         }
         owner
     }
@@ -120,16 +109,16 @@ impl Ownership {
     /// The owner of `address`, by the claim in force and what is known of the claimant.
     pub(super) fn owner(&self, view: &View<'_>, address: IpAddr, verdicts: &Verdicts) -> Owner {
         let Some(record) = self.claims.get(address) else {
-            return Owner::None(Cause::New);
+            return Owner::Unowned(Cause::New);
         };
         let node = record.node.clone();
         if record.released {
-            return Owner::None(Cause::Unclaimed);
+            return Owner::Unowned(Cause::Unclaimed);
         }
         match verdicts.get(&node) {
             // A node whose speaker is not heard cannot take an address, but may keep it.
             Some(Ok(_) | Err(Reason::NoSpeaker)) | None => {}
-            Some(Err(reason)) => return Owner::None(Cause::Ineligible(*reason)),
+            Some(Err(reason)) => return Owner::Unowned(Cause::Ineligible(*reason)),
         }
         if node == view.context.me {
             return Owner::Present(node);
@@ -139,7 +128,7 @@ impl Ownership {
             Some(phase) => owner_by_phase(view, record, phase, relayed),
             // Only other nodes have heard of it.
             None if relayed => Owner::Present(node),
-            None => Owner::None(Cause::NodeDown),
+            None => Owner::Unowned(Cause::NodeDown),
         }
     }
 }
@@ -149,7 +138,7 @@ fn owner_by_phase(view: &View<'_>, record: &ClaimRecord, phase: Phase, relayed: 
     let (now, node) = (view.now, &record.node);
     let leaving = view.peers().leaving(node);
     if leaving.is_some_and(|leaving| leaving.handover) {
-        return Owner::None(Cause::HandedOver);
+        return Owner::Unowned(Cause::HandedOver);
     }
     let failed_since = match phase {
         Phase::Failed(since) => Some(since),
@@ -162,7 +151,7 @@ fn owner_by_phase(view: &View<'_>, record: &ClaimRecord, phase: Phase, relayed: 
     let reachability = || view.reachability(node);
     // mutation: takeover-without-reachability-check
     if failed_since.is_some() && reachability() == Reachability::NodeDown {
-        return Owner::None(Cause::NodeDown);
+        return Owner::Unowned(Cause::NodeDown);
     }
     let away_since = [
         leaving.map(|leaving| leaving.since),
@@ -174,12 +163,12 @@ fn owner_by_phase(view: &View<'_>, record: &ClaimRecord, phase: Phase, relayed: 
         // A speaker that shuts down answers until it has stopped.
         Some(_) if leaving.is_none() && reachability() == Reachability::SpeakerAlive => Owner::Present(node.clone()),
         Some(_) if no_deputy && failed_since.is_some() && reachability() == Reachability::SpeakerDown => {
-            Owner::None(Cause::SpeakerDown)
+            Owner::Unowned(Cause::SpeakerDown)
         }
-        Some(since) if now >= since + SPEAKER_DOWN_LIMIT => Owner::None(Cause::SpeakerDown),
+        Some(since) if now >= since + SPEAKER_DOWN_LIMIT => Owner::Unowned(Cause::SpeakerDown),
         Some(_) => Owner::Away(node.clone()),
         None if phase == Phase::Suspect => Owner::Away(node.clone()),
-        None if now >= record.heard + stale_after(view.cycle()) => Owner::None(Cause::Unclaimed),
+        None if now >= record.heard + stale_after(view.cycle()) => Owner::Unowned(Cause::Unclaimed),
         None => Owner::Present(node.clone()),
     }
 }

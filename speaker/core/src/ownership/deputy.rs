@@ -5,7 +5,7 @@ use std::{collections::BTreeSet, time::Duration};
 
 use super::{
     Ownership,
-    case::{CLAIM_DELAY, Case, Decision, SPEAKER_DOWN_LIMIT},
+    case::{CLAIM_DELAY, Case, Decision, Owner, SPEAKER_DOWN_LIMIT},
     earlier,
     eligibility::Eligibility,
     ranking::{Load, rank},
@@ -23,13 +23,12 @@ const ISOLATION_RECHECK: Duration = Duration::from_millis(20);
 
 impl Ownership {
     /// Answers for an owner that is away, and checks it on the wire, if this node is its deputy.
-    pub(super) fn act_as_deputy(
-        &self,
-        case: Case<'_>,
-        (owner, away): (&NodeName, bool),
-        load: &Load,
-        decision: &mut Decision,
-    ) {
+    pub(super) fn act_as_deputy(&self, case: Case<'_>, owner: &Owner, load: &Load, decision: &mut Decision) {
+        let (owner, away) = match owner {
+            Owner::Present(node) => (node, false),
+            Owner::Away(node) => (node, true),
+            Owner::Unowned(_) => return,
+        };
         let (now, view) = (case.now(), case.view);
         let context = view.context;
         let failed_since = match view.phase_for(case.address, owner) {
@@ -54,7 +53,7 @@ impl Ownership {
                 decision.checks.insert(owner.clone());
             }
             // The node is silent on the wire too, but this node may be isolated: review it soon.
-            if failed_since.is_some() && view.is_silent_on_wire(owner) {
+            if failed_since.is_some() && view.answers_no_check(owner) {
                 earlier(&mut decision.recheck, Some(now + ISOLATION_RECHECK));
             }
         } else if let Some(since) = failed_since {
@@ -104,14 +103,14 @@ impl Ownership {
         })
     }
 
-    /// The deputies of all addresses that a node owns, without this node.
-    pub(crate) fn deputies_of(
+    /// Finds the deputies of all addresses that a node owns, without this node.
+    pub(crate) fn find_deputies(
         &mut self,
         view: &View<'_>,
         snapshot: &ClusterSnapshot,
         node: &NodeName,
     ) -> BTreeSet<NodeName> {
-        let all = self.verdicts(view, snapshot);
+        let all = self.refresh_verdicts(view, snapshot);
         let load = self.load(view, &all);
         let mut deputies = BTreeSet::new();
         for (address, verdicts) in all.iter() {

@@ -2,7 +2,6 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    fmt,
     net::IpAddr,
     sync::Arc,
 };
@@ -12,6 +11,7 @@ use lodestone_crds::config::Advertisement;
 
 use crate::{
     cluster_snapshot::{ClusterSnapshot, Node, ServiceOnAddress},
+    ineligibility::Reason,
     types::NodeName,
     wire::message::Network,
 };
@@ -19,60 +19,9 @@ use crate::{
 /// Nodes with this label take no traffic from outside the cluster.
 const EXCLUDE_LABEL: &str = "node.kubernetes.io/exclude-from-external-load-balancers";
 
-/// Why a node is not eligible to own an address.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Reason {
-    /// No speaker is heard from the node.
-    NoSpeaker,
-    /// The node has the condition NetworkUnavailable.
-    NetworkUnavailable,
-    /// The node has the label that excludes it from load balancing.
-    ExcludedByLabel,
-    /// No L2Advertisement covers the Service, its pool and the node.
-    NoAdvertisement,
-    /// The Service shares its address, and an advertisement with serviceSelectors covers it.
-    SharesAndIsSelected,
-    /// No interface is up, has carrier, is allowed, and has IPv6 for an IPv6 address.
-    NoInterface,
-    /// Other nodes have the address in a prefix of theirs, this one has not.
-    NoPrefix,
-    /// The address is in no node's prefix, and this node lacks carrier on an interface where others
-    /// have it.
-    NoCarrier,
-    /// No endpoint serves.
-    NoEndpoint,
-    /// externalTrafficPolicy is Local, and no endpoint serves on the node.
-    NoLocalEndpoint,
-    /// externalTrafficPolicy is Local, and all endpoints on the node are terminating while other
-    /// nodes have some that stay.
-    EndpointsEnd,
-}
-
-impl fmt::Display for Reason {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::NoSpeaker => "no speaker is heard from it",
-            Self::NetworkUnavailable => "its condition NetworkUnavailable is True",
-            Self::ExcludedByLabel => "it has the label node.kubernetes.io/exclude-from-external-load-balancers",
-            Self::NoAdvertisement => "no L2Advertisement covers the Service, its pool and the node",
-            Self::SharesAndIsSelected => {
-                "an L2Advertisement with serviceSelectors cannot announce an address that Services share"
-            }
-            Self::NoInterface => {
-                "no usable interface (must be up, not excluded, allowed by an L2Advertisement, and have IPv6 for an IPv6 address)"
-            }
-            Self::NoPrefix => "the address is in no prefix of its interfaces, but in a prefix of another node",
-            Self::NoCarrier => "an interface that would announce the address has no carrier",
-            Self::NoEndpoint => "no endpoint of the Service serves",
-            Self::NoLocalEndpoint => "externalTrafficPolicy is Local and no endpoint serves on it",
-            Self::EndpointsEnd => "externalTrafficPolicy is Local and all endpoints on it are terminating",
-        })
-    }
-}
-
 /// How an eligible node would announce an address.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Eligibility {
+pub(crate) struct Eligibility {
     /// The sum of the weights of the preferences that the node meets.
     pub weight: u32,
     /// Whether the advertisements restrict the interfaces.
@@ -84,15 +33,19 @@ pub struct Eligibility {
 }
 
 /// The verdict on every node, for one address.
-pub type Verdicts = BTreeMap<NodeName, Result<Eligibility, Reason>>;
+pub(crate) type Verdicts = BTreeMap<NodeName, Result<Eligibility, Reason>>;
 
 /// The verdicts for all addresses, in their order.
-pub type AllVerdicts = Vec<(IpAddr, Arc<Verdicts>)>;
+pub(crate) type AllVerdicts = Vec<(IpAddr, Arc<Verdicts>)>;
 
 /// Decides for every node whether it may own `address`. `networks` are those of each available
 /// node.
 #[must_use]
-pub fn verdicts(snapshot: &ClusterSnapshot, networks: &BTreeMap<NodeName, Vec<Network>>, address: IpAddr) -> Verdicts {
+pub(crate) fn verdicts(
+    snapshot: &ClusterSnapshot,
+    networks: &BTreeMap<NodeName, Vec<Network>>,
+    address: IpAddr,
+) -> Verdicts {
     let question = Question {
         snapshot,
         networks,

@@ -11,7 +11,7 @@ use crate::types::NodeName;
 
 /// The number of addresses that each node owns, and the fair share of a node.
 #[derive(Clone, Debug, Default)]
-pub struct Load {
+pub(crate) struct Load {
     owned: BTreeMap<NodeName, usize>,
     /// Addresses that a node owns before others rank ahead of it.
     fair_share: usize,
@@ -21,7 +21,7 @@ impl Load {
     /// Starts with no owned addresses. The fair share is the number of `addresses` per candidate,
     /// rounded up; `candidates` counts the nodes that can own any address.
     #[must_use]
-    pub fn new(addresses: usize, candidates: usize) -> Self {
+    pub(crate) fn new(addresses: usize, candidates: usize) -> Self {
         Self {
             owned: BTreeMap::new(),
             fair_share: addresses.div_ceil(candidates.max(1)),
@@ -30,7 +30,7 @@ impl Load {
 
     /// A load in which no node ever reaches its share, so it does not influence the ranking.
     #[must_use]
-    pub fn unlimited() -> Self {
+    pub(crate) fn unlimited() -> Self {
         Self {
             owned: BTreeMap::new(),
             fair_share: usize::MAX,
@@ -38,7 +38,7 @@ impl Load {
     }
 
     /// Counts one more address for `node`.
-    pub fn add(&mut self, node: &NodeName) {
+    pub(crate) fn add(&mut self, node: &NodeName) {
         *self.owned.entry(node.clone()).or_default() += 1;
     }
 
@@ -53,7 +53,7 @@ impl Load {
 /// The criteria, in order: the higher preference weight, then owning less than the fair share, then
 /// the lower SHA-256 of `node#address`. The last criterion is the order of MetalLB.
 #[must_use]
-pub fn rank<'a>(
+pub(crate) fn rank<'a>(
     address: IpAddr,
     candidates: impl IntoIterator<Item = (&'a NodeName, u32)>,
     load: &Load,
@@ -80,7 +80,7 @@ fn digest(node: &str, address: IpAddr) -> [u8; 32] {
 
 /// Whether `node` ranks before `other` for `address`, given equal preference and load.
 #[must_use]
-pub fn ranks_before(address: IpAddr, node: &str, other: &str) -> bool {
+pub(crate) fn ranks_before(address: IpAddr, node: &str, other: &str) -> bool {
     (digest(node, address), node) < (digest(other, address), other)
 }
 

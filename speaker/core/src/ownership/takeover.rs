@@ -12,18 +12,18 @@ use super::{
     address_state::NoEligibleNode,
     case::{CLAIM_DELAY, Case, Decision},
     earlier,
-    eligibility::Reason,
     ranking::{Load, rank},
 };
 use crate::{
     context::Turn,
     event::{Cause, Event},
+    ineligibility::Reason,
     settings::OwnershipMode,
     types::NodeName,
 };
 
 /// How long a node has to be the better owner before it takes the address over.
-const STABLE: Duration = Duration::from_secs(10);
+const STABLE_AFTER: Duration = Duration::from_secs(10);
 
 /// How long no node must be eligible before one speaker says so.
 const REPORT_DELAY: Duration = Duration::from_secs(2);
@@ -76,8 +76,9 @@ impl Ownership {
         // Nobody has answered for an address that was never owned: a foreign host may have it.
         let tentative = record.map_or_else(|| recorded.is_empty(), |record| record.tentative);
         let position = order.iter().position(|node| *node == case.me());
-        let due = self.claim_due(case, position);
-        let Some(due) = due else { return };
+        let since = self.note_unowned(now, address);
+        let Some(position) = position else { return };
+        let due = self.claim_due(case, since, position);
         if now < due {
             earlier(&mut decision.recheck, Some(due));
             return;
@@ -85,26 +86,29 @@ impl Ownership {
         self.take(case, cause, tentative);
     }
 
+    /// Notes that an address has no owner although a node is eligible. Returns since when.
+    fn note_unowned(&mut self, now: Instant, address: IpAddr) -> Instant {
+        let state = self.addresses.entry(address).or_default();
+        *state.unowned_since.get_or_insert(now)
+    }
+
     /// When this node takes an address without an owner, given its place among the candidates.
-    fn claim_due(&mut self, case: Case<'_>, position: Option<usize>) -> Option<Instant> {
-        let now = case.now();
-        let record = self.claims.get(case.address);
-        // Another node claims it, is alive, and is not eligible as far as this node knows. If it
-        // took the address from this one before, it knows otherwise. One of the two is behind, so
-        // each waits longer each time.
-        let is_contended = record.is_some_and(|record| {
-            record.node != *case.me() && (record.relayed || case.view.peers().is_alive(&record.node, now))
+    fn claim_due(&self, case: Case<'_>, since: Instant, position: usize) -> Instant {
+        let due = since + CLAIM_DELAY * u32::try_from(position).unwrap_or(u32::MAX);
+        // Another node claims it, is heard, and is not eligible as far as this node knows. If it took
+        // the address from this one before, it knows otherwise. One of the two is behind, so each
+        // waits longer each time.
+        let is_contended = self.claims.get(case.address).is_some_and(|record| {
+            record.node != *case.me() && (record.relayed || case.view.peers().is_heard(&record.node, case.now()))
         });
-        let state = self.addresses.entry(case.address).or_default();
-        let since = *state.unowned_since.get_or_insert(now);
-        let due = since + CLAIM_DELAY * u32::try_from(position?).unwrap_or(u32::MAX);
-        Some(match state.contention.filter(|_| is_contended) {
+        let state = self.addresses.get(&case.address);
+        match state.and_then(|state| state.contention).filter(|_| is_contended) {
             Some(contention) => {
                 let factor = 1 << contention.times.min(LONGEST_BACKOFF);
                 due.max(contention.last + CLAIM_DELAY.saturating_mul(factor))
             }
             None => due,
-        })
+        }
     }
 
     /// Takes an address over from an owner that is present, when this node has been better for a
@@ -125,7 +129,7 @@ impl Ownership {
             return;
         }
         let state = self.addresses.entry(address).or_default();
-        let due = *state.better_since.get_or_insert(now) + STABLE;
+        let due = *state.better_since.get_or_insert(now) + STABLE_AFTER;
         if now >= due {
             let cause = if preferred { Cause::Preferred } else { Cause::Hash };
             self.take(case, cause, tentative);

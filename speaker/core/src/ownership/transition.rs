@@ -1,18 +1,21 @@
-//! Goes over from what this node owned to what it owns now, and tells the other nodes.
+//! Applies a new set of owned addresses, and tells the other nodes.
 
-use std::{collections::BTreeMap, net::IpAddr, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    net::IpAddr,
+    time::Duration,
+};
 
 use super::{
     Ownership,
     case::{Case, Decision},
     earlier,
-    eligibility::{Eligibility, Reason},
+    eligibility::Eligibility,
 };
-use std::collections::BTreeSet;
-
 use crate::{
     context::Turn,
     event::Event,
+    ineligibility::Reason,
     lan::{Announcement, Lan},
     output::OwnedAddress,
     settings::DeputyMode,
@@ -118,10 +121,10 @@ impl Ownership {
             let Some(taken) = self.taken(claim.address).cloned() else {
                 continue;
             };
-            increment(turn.stats.taken.entry(taken.cause.label()).or_default());
+            increment(turn.stats.takeovers.entry(taken.cause.label()).or_default());
             let announcement = lan.owned().get(&claim.address);
             let services = announcement.map(|announcement| announcement.owned.services.clone());
-            turn.outbox.push_event(Event::Taken {
+            turn.outbox.push_event(Event::OwnershipTaken {
                 address: claim.address,
                 services: services.unwrap_or_default(),
                 from: taken.from,

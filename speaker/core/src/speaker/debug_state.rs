@@ -6,6 +6,7 @@ use serde::Serialize;
 
 use super::{Speaker, view};
 use crate::{
+    ineligibility::Reason,
     liveness::{View, peers::Phase},
     node::interface::Interface,
     ownership::eligibility,
@@ -26,9 +27,9 @@ pub struct DebugState {
     pub leaving: bool,
     /// The interfaces of the node.
     pub interfaces: Vec<Interface>,
-    /// The nodes of the cluster whose speakers are alive.
-    pub peers_alive: Vec<NodeName>,
-    /// Peers that are not alive, or suspect.
+    /// The nodes of the cluster whose speakers are heard.
+    pub peers_heard: Vec<NodeName>,
+    /// Peers that are not heard, or that are suspect.
     pub suspects: BTreeMap<NodeName, SuspectState>,
     /// For each owner the addresses that this node answers for as its deputy.
     pub deputy_for: BTreeMap<NodeName, Vec<IpAddr>>,
@@ -42,8 +43,8 @@ pub struct DebugState {
 pub struct SuspectState {
     /// Whether it is heard on any path.
     pub heard: bool,
-    /// What the reachability check says.
-    pub wire: String,
+    /// The result of the reachability check.
+    pub reachability: &'static str,
     /// How many nodes declare it failed.
     pub reported_failed_by: usize,
 }
@@ -105,7 +106,7 @@ impl Speaker {
             listening: self.context.listening,
             leaving: self.context.shutdown.is_some(),
             interfaces: self.node.interfaces().to_vec(),
-            peers_alive: nodes.filter(|node| peers.is_alive(node, now)).cloned().collect(),
+            peers_heard: nodes.filter(|node| peers.is_heard(node, now)).cloned().collect(),
             suspects: suspects.map(|node| (node.clone(), suspect(view, node))).collect(),
             deputy_for,
             addresses: self.debug_addresses(view),
@@ -119,7 +120,7 @@ impl Speaker {
         let networks = view.networks();
         let describe = |address: IpAddr| {
             let verdicts = eligibility::verdicts(snapshot, &networks, address);
-            let text = |verdict: Result<_, eligibility::Reason>| match verdict {
+            let text = |verdict: Result<_, Reason>| match verdict {
                 Ok(_) => "eligible".to_owned(),
                 Err(reason) => reason.to_string(),
             };
@@ -150,8 +151,8 @@ impl Speaker {
 
 fn suspect(view: &View<'_>, node: &NodeName) -> SuspectState {
     SuspectState {
-        heard: view.is_alive(node),
-        wire: format!("{:?}", view.reachability(node)),
+        heard: view.is_heard(node),
+        reachability: view.reachability(node).as_str(),
         reported_failed_by: view.peers().failure_reports(node, view.now),
     }
 }

@@ -6,7 +6,7 @@ use super::{Speaker, surroundings, turn, view};
 use crate::{
     cluster_snapshot::ClusterSnapshot,
     context::Shutdown,
-    liveness::peers::anti_entropy_cycle,
+    liveness::AddressUser,
     node::{interface::Interface, preflight::KernelSettings},
     settings::DeputyMode,
     types::{InterfaceIndex, MacAddr, NodeName},
@@ -18,20 +18,17 @@ impl Speaker {
     /// Handles a new snapshot of the cluster.
     pub fn handle_snapshot(&mut self, now: Instant, snapshot: Arc<ClusterSnapshot>) {
         let is_first = self.context.snapshot.is_none();
-        let cycle = anti_entropy_cycle(snapshot.nodes.len());
-        self.ownership.retain(now, &self.context.me, cycle, &snapshot);
         self.sinks
             .stats
-            .traffic
-            .retain(|address, _| snapshot.addresses.contains_key(address));
+            .retain_addresses(|address| snapshot.addresses.contains_key(address));
         self.context.snapshot = Some(snapshot.clone());
-        let turn = turn!(self, now);
-        self.ownership.arm_retransmission(turn);
-        self.liveness.retain(turn, &snapshot);
+        self.liveness.retain(turn!(self, now), &snapshot);
         let peers = self.liveness.peers();
         self.sync
             .retain(|node| snapshot.nodes.contains_key(node) || peers.session(node).is_some());
         self.liveness.rebuild_ring(&self.context);
+        self.ownership
+            .retain(turn!(self, now), self.liveness.cycle(), &snapshot);
         self.sinks
             .outbox
             .set_destinations(self.liveness.destinations(&self.context));
@@ -81,9 +78,8 @@ impl Speaker {
             let owns = self.ownership.claims().owner(seen.address) == Some(node);
             let around = surroundings!(self);
             self.liveness
-                .handle_address_use(turn!(self, now), around, seen, (node, owns));
+                .count_answer(turn!(self, now), around, seen, AddressUser { node, owns });
         }
-        self.lan.arm(turn!(self, now));
         outcome.reply
     }
 

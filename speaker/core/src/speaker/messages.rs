@@ -6,7 +6,7 @@ use super::{Speaker, full_state, turn, view};
 use crate::{
     liveness::peers::{Arrival, Path, Phase, Sighting},
     output::Output,
-    ownership::claims::ClaimOutcome,
+    ownership::{ReceivedClaim, claims::ClaimOutcome},
     sync::welcome,
     timers::Timer,
     types::NodeName,
@@ -37,7 +37,6 @@ impl Speaker {
         if self.handle_arrival(now, &from, &arrival) {
             self.handle_message(now, &from, arrival.path, message);
         }
-        self.lan.arm(turn!(self, now));
     }
 
     /// Handles that a message arrived. Returns whether its content counts.
@@ -122,8 +121,8 @@ impl Speaker {
                 self.review_peer(now, &node);
             }
             Message::Failed { node, .. } if node == self.context.me => self.refute(now),
-            Message::Failed { node, on_lan } => {
-                let counts = self.liveness.handle_failure_report(now, from, &node, on_lan);
+            Message::Failed { node, lan_only } => {
+                let counts = self.liveness.handle_failure_report(now, from, &node, lan_only);
                 if counts {
                     self.review_peer(now, &node);
                 }
@@ -186,8 +185,12 @@ impl Speaker {
     /// Handles a claim of `node` that `teller` sent.
     fn handle_claim(&mut self, now: Instant, teller: &NodeName, node: &NodeName, claim: Claim) {
         let (view, turn) = (view!(self, now), turn!(self, now));
-        let relayed = teller != node;
-        let outcome = self.ownership.handle_claim(turn, view, (node, claim), relayed);
+        let received = ReceivedClaim {
+            node,
+            claim,
+            relayed: teller != node,
+        };
+        let outcome = self.ownership.handle_claim(turn, view, received);
         if outcome == ClaimOutcome::Outdated {
             self.contradict(now, teller, claim.address);
         }

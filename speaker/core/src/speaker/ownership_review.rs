@@ -8,37 +8,42 @@ use crate::{lan::Announcement, ownership::Decision, timers::Timer};
 impl Speaker {
     /// Reviews ownership now, because something changed.
     pub(super) fn handle_change(&mut self, now: Instant) {
-        self.lan.arm(turn!(self, now));
         self.excuse_pause(now);
         turn!(self, now).request_review();
         self.review_ownership_if_due(now);
-        self.lan.arm(turn!(self, now));
     }
 
     pub(super) fn review_ownership_if_due(&mut self, now: Instant) {
         let timers = &self.sinks.timers;
-        let due = timers.get(Timer::OwnershipReview).is_some() || timers.is_due(Timer::OwnershipRecheck, now);
-        if due && self.may_decide(now) {
+        if timers.get(Timer::OwnershipReview).is_none() && !timers.is_due(Timer::OwnershipRecheck, now) {
+            return;
+        }
+        self.end_listening_if_complete(now);
+        if self.may_decide() {
             self.sinks.timers.set(Timer::OwnershipReview, None);
             self.review_ownership(now);
         }
     }
 
-    /// Whether this speaker has listened for long enough to decide: what is owned stays with its
+    /// Whether this speaker may decide on ownership. While it listens, what is owned stays with its
     /// owner.
-    pub(super) fn may_decide(&mut self, now: Instant) -> bool {
+    const fn may_decide(&self) -> bool {
+        self.context.snapshot.is_some() && self.node.is_known() && !self.context.listening
+    }
+
+    /// Ends listening when all others have answered, or after a second.
+    fn end_listening_if_complete(&mut self, now: Instant) {
         let Some(snapshot) = self.context.snapshot.as_ref().filter(|_| self.node.is_known()) else {
-            return false;
+            return;
         };
-        let until = self.sync.listen_until(now);
         if self.context.listening {
+            let until = self.sync.begin_listening(now);
             let complete = self.sync.is_complete(&self.context, snapshot, self.liveness.peers());
             self.context.listening = now < until && !complete;
             // Nothing else is due before: a review of ownership sets what comes next.
             self.sinks.timers.set(Timer::OwnershipRecheck, Some(until));
             self.sinks.timers.set(Timer::OwnershipReview, None);
         }
-        !self.context.listening
     }
 
     pub(super) fn review_ownership(&mut self, now: Instant) {
@@ -62,10 +67,10 @@ impl Speaker {
         self.apply_ownership(now, announce);
     }
 
-    /// Goes over to announcing these addresses.
+    /// Announces exactly these addresses from now on.
     pub(super) fn apply_ownership(&mut self, now: Instant, announce: BTreeMap<IpAddr, Announcement>) {
         let turn = turn!(self, now);
-        let lost = self.lan.withdraw_except(&announce);
+        let lost = self.lan.withdraw_except(turn, &announce);
         self.ownership.give_up(turn, &lost);
         let owned = self.lan.owned();
         let is_new = |address| announce.contains_key(&address) && !owned.contains_key(&address);

@@ -1,4 +1,4 @@
-//! Reviews peers and the node itself, and asks on the wire.
+//! Reviews peers and the node itself, and sends requests to peers on the LAN.
 
 use std::{
     collections::BTreeSet,
@@ -8,7 +8,7 @@ use std::{
 use super::{Speaker, full_state, surroundings, turn, view};
 use crate::{
     liveness::{Liveness, Review, View},
-    sync::own_claims,
+    sync::own_claims_messages,
     timers::Timer,
     types::{InterfaceIndex, NodeName},
     wire::message::Message,
@@ -16,7 +16,7 @@ use crate::{
 
 /// A timeout handled later than this was delayed from outside: the process, or the node, did not
 /// run.
-const LATE: Duration = Duration::from_millis(30);
+const LATE_AFTER: Duration = Duration::from_millis(30);
 
 /// How long an interface may hear no broadcast while peers send one every ten seconds there.
 const DEAF_AFTER: Duration = Duration::from_secs(60);
@@ -26,7 +26,7 @@ impl Speaker {
     /// for that.
     pub(super) fn excuse_pause(&mut self, now: Instant) {
         let pause = self.next_timeout().and_then(|due| now.checked_duration_since(due));
-        if let Some(pause) = pause.filter(|pause| *pause > LATE) {
+        if let Some(pause) = pause.filter(|pause| *pause > LATE_AFTER) {
             self.liveness.excuse_pause(now, pause);
             self.sinks.timers.set(Timer::FailureDetection, Some(now));
         }
@@ -51,7 +51,7 @@ impl Speaker {
         else {
             return;
         };
-        let deputies = self.ownership.deputies_of(view!(self, now), snapshot, node);
+        let deputies = self.ownership.find_deputies(view!(self, now), snapshot, node);
         for deputy in deputies {
             self.sinks.outbox.send(&deputy, Message::Suspect(node.clone()));
         }
@@ -64,14 +64,14 @@ impl Speaker {
         }
         self.broadcast_hello();
         if !self.context.listening {
-            for message in own_claims(&self.context, full_state!(self)) {
+            for message in own_claims_messages(&self.context, full_state!(self)) {
                 self.sinks.outbox.broadcast(&message);
             }
         }
     }
 
-    /// Sends the questions that are due on the wire.
-    pub(super) fn ask_on_wire(&mut self, now: Instant) {
+    /// Sends the requests that are due on the LAN.
+    pub(super) fn send_reachability_requests(&mut self, now: Instant) {
         let claims = self.ownership.claims();
         // The owner of a tentative address is as silent about it as a dead one.
         let owned_by = |node: &NodeName| {
@@ -79,20 +79,19 @@ impl Speaker {
             claims.map(|claim| claim.address).collect()
         };
         let around = surroundings!(self);
-        self.liveness.send_check_questions(turn!(self, now), around, &owned_by);
-        if self.sinks.timers.is_due(Timer::WireBaseline, now) {
+        self.liveness.send_check_requests(turn!(self, now), around, &owned_by);
+        if self.sinks.timers.is_due(Timer::ReachabilityBaseline, now) {
             Liveness::arm_baseline(turn!(self, now));
             self.run_preflight(now);
             self.liveness
-                .send_baseline_questions(turn!(self, now), surroundings!(self));
+                .send_baseline_requests(turn!(self, now), surroundings!(self));
         }
     }
 
     pub(super) fn run_preflight(&mut self, now: Instant) {
         let expected = interfaces_with_peers(view!(self, now));
-        let neighbours = self.lan.neighbours_mut();
-        neighbours.expect_broadcasts(now, &expected);
-        let deaf = neighbours.deaf_interfaces(now, DEAF_AFTER);
+        self.lan.expect_broadcasts(now, &expected);
+        let deaf = self.lan.neighbours().deaf_interfaces(now, DEAF_AFTER);
         self.node.run_preflight(turn!(self, now), &deaf);
     }
 

@@ -5,6 +5,17 @@ use std::time::Instant;
 use super::Speaker;
 use crate::{output::OwnedAddress, stats::Stats, types::NodeName};
 
+/// What this node knows of another speaker.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct PeerStatus<'a> {
+    /// The node of the speaker.
+    pub node: &'a NodeName,
+    /// Whether it is heard on any path.
+    pub is_heard: bool,
+    /// The share of its messages that is lost, from 0 to 1; `None` if this node does not watch it.
+    pub loss: Option<f64>,
+}
+
 impl Speaker {
     /// The node of this speaker.
     #[must_use]
@@ -36,13 +47,13 @@ impl Speaker {
         self.lan.conflicts().conflict_count()
     }
 
-    /// All other speakers that were heard: whether each has failed, and which share of its messages
-    /// is lost, from 0 to 1, if this node watches it.
-    pub fn peers(&self, now: Instant) -> impl Iterator<Item = (&NodeName, bool, Option<f64>)> {
+    /// All other speakers that were ever heard.
+    pub fn peers(&self, now: Instant) -> impl Iterator<Item = PeerStatus<'_>> {
         let peers = self.liveness.peers();
-        peers.nodes().map(move |node| {
-            let loss = peers.watches(node).then(|| peers.loss(node));
-            (node, !peers.is_alive(node, now), loss)
+        peers.nodes().map(move |node| PeerStatus {
+            node,
+            is_heard: peers.is_heard(node, now),
+            loss: peers.watches(node).then(|| peers.loss(node)),
         })
     }
 

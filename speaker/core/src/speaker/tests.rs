@@ -2,7 +2,7 @@
 
 mod arbitrary_input;
 mod conflicts;
-mod contention;
+mod disagreement;
 mod failure_detection;
 mod handover;
 mod interfaces;
@@ -11,7 +11,7 @@ mod restart;
 mod services;
 mod shutdown;
 mod takeover;
-mod world;
+mod virtual_cluster;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -36,7 +36,7 @@ use crate::{
         ndp,
     },
 };
-use world::VirtualCluster;
+use virtual_cluster::VirtualCluster;
 
 /// An IPv6 address in the pool of the fixture.
 const IPV6_ADDRESS: &str = "2001:db8::56";

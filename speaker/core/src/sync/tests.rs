@@ -34,9 +34,9 @@ fn welcomed(parts: &mut Parts, node: &str, restarted: bool) -> Vec<Message> {
 fn listening_ends_after_a_second_at_the_latest() {
     let start = crate::testing::start();
     let mut sync = StateSync::default();
-    assert_eq!(sync.listen_until(start), start + LISTEN);
+    assert_eq!(sync.begin_listening(start), start + LISTEN);
     let later = start + Duration::from_millis(700);
-    assert_eq!(sync.listen_until(later), start + Duration::from_secs(1));
+    assert_eq!(sync.begin_listening(later), start + Duration::from_secs(1));
 }
 
 #[test]
@@ -175,7 +175,7 @@ fn full_list_of_claims_ends_with_a_message_marked_as_the_last() {
         (45, vec![(44, false), (1, true)]),
     ] {
         let parts = owning(count);
-        let messages = own_claims(&parts.context, full_state!(parts));
+        let messages = own_claims_messages(&parts.context, full_state!(parts));
         let sizes = messages.iter().map(|message| match message {
             Message::Claims { claims, last } => (claims.len(), *last),
             other => panic!("{other:?}"),
@@ -190,5 +190,5 @@ fn claim_to_an_address_that_is_not_announced_is_left_out() {
     parts.claim("a", "10.1.0.2", 1);
     let claims = vec![claim("10.1.0.1", 1)];
     let wanted = [Message::Claims { claims, last: true }];
-    assert_eq!(own_claims(&parts.context, full_state!(parts)), wanted);
+    assert_eq!(own_claims_messages(&parts.context, full_state!(parts)), wanted);
 }

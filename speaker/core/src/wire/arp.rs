@@ -5,18 +5,19 @@
 
 use std::net::Ipv4Addr;
 
-use pnet_base::MacAddr;
 use pnet_packet::{
     arp::{ArpHardwareTypes, ArpOperation, ArpOperations, MutableArpPacket},
     ethernet::{EtherTypes, MutableEthernetPacket},
 };
+
+use crate::types::MacAddr;
 
 /// Length of an Ethernet header, in bytes.
 const ETHERNET: usize = 14;
 /// Length of an ARP packet for IPv4 over Ethernet, in bytes.
 const ARP: usize = 28;
 /// Length of every frame that this module builds, in bytes. The network interface adds the padding.
-pub const FRAME: usize = ETHERNET + ARP;
+pub const ARP_FRAME_LEN: usize = ETHERNET + ARP;
 
 /// The constant bytes from the EtherType to the address lengths: ARP, hardware type Ethernet,
 /// protocol type IPv4, hardware address length 6, protocol address length 4.
@@ -46,7 +47,7 @@ impl ArpPacket {
     /// Ethernet.
     #[must_use]
     pub fn parse(frame: &[u8]) -> Option<Self> {
-        let frame: &[u8; FRAME] = frame.first_chunk()?;
+        let frame: &[u8; ARP_FRAME_LEN] = frame.first_chunk()?;
         let mac = |at: usize| Some(MacAddr::from(*frame.get(at..)?.first_chunk::<6>()?));
         let ip = |at: usize| Some(Ipv4Addr::from(*frame.get(at..)?.first_chunk::<4>()?));
         let reply = match frame
@@ -73,7 +74,7 @@ impl ArpPacket {
     /// `source` becomes the Ethernet source. It differs from `mac` when a deputy replies for the
     /// owner.
     #[must_use]
-    pub fn reply(&self, source: MacAddr, mac: MacAddr) -> [u8; FRAME] {
+    pub fn reply(&self, source: MacAddr, mac: MacAddr) -> [u8; ARP_FRAME_LEN] {
         build(&ArpFields {
             destination: self.sender_mac,
             source,
@@ -91,7 +92,7 @@ impl ArpPacket {
 ///
 /// Both are needed: some hosts update their caches from requests only, others from replies only.
 #[must_use]
-pub fn gratuitous(mac: MacAddr, address: Ipv4Addr) -> [[u8; FRAME]; 2] {
+pub fn gratuitous(mac: MacAddr, address: Ipv4Addr) -> [[u8; ARP_FRAME_LEN]; 2] {
     [ArpOperations::Request, ArpOperations::Reply].map(|operation| {
         build(&ArpFields {
             destination: MacAddr::broadcast(),
@@ -109,7 +110,7 @@ pub fn gratuitous(mac: MacAddr, address: Ipv4Addr) -> [[u8; FRAME]; 2] {
 ///
 /// With `sender` 0.0.0.0 the request is a probe (RFC 5227, section 2.1.1), which updates no caches.
 #[must_use]
-pub fn request(mac: MacAddr, sender: Ipv4Addr, target: Ipv4Addr) -> [u8; FRAME] {
+pub fn request(mac: MacAddr, sender: Ipv4Addr, target: Ipv4Addr) -> [u8; ARP_FRAME_LEN] {
     build(&ArpFields {
         destination: MacAddr::broadcast(),
         source: mac,
@@ -132,8 +133,8 @@ struct ArpFields {
     target: Ipv4Addr,
 }
 
-fn build(fields: &ArpFields) -> [u8; FRAME] {
-    let mut frame = [0; FRAME];
+fn build(fields: &ArpFields) -> [u8; ARP_FRAME_LEN] {
+    let mut frame = [0; ARP_FRAME_LEN];
     let (header, packet) = frame.split_at_mut(ETHERNET);
     // Both constructors succeed, because each buffer has exactly the length of its packet.
     if let (Some(mut ethernet), Some(mut arp)) = (MutableEthernetPacket::new(header), MutableArpPacket::new(packet)) {
@@ -164,7 +165,7 @@ mod tests {
     const REQUESTER: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 9);
     const ADDRESS: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 1);
 
-    fn request() -> [u8; FRAME] {
+    fn request() -> [u8; ARP_FRAME_LEN] {
         super::request(THEIRS, REQUESTER, ADDRESS)
     }
 
@@ -232,7 +233,7 @@ mod tests {
             frame[offset] = value;
             assert_eq!(ArpPacket::parse(&frame), None, "offset {offset}");
         }
-        for length in 0..FRAME {
+        for length in 0..ARP_FRAME_LEN {
             assert_eq!(ArpPacket::parse(&request()[..length]), None);
         }
     }

@@ -41,9 +41,9 @@ use std::{
     time::{Duration, Instant},
 };
 
-use crate::wire::{
-    envelope::{Key, OpenError},
-    message::NodeName,
+use crate::{
+    types::NodeName,
+    wire::envelope::{Key, OpenError},
 };
 
 /// How long after a rotation a peer that has not used the new key may still not know it. Until then
@@ -56,7 +56,7 @@ const KEPT: Duration = Duration::from_secs(600);
 
 /// Replaced keys kept at most. A peer that missed the latest rotation may still use a key that is
 /// two rotations old. Each undecryptable datagram is tried against every kept key.
-const OLD: usize = 3;
+const MAX_REPLACED_KEYS: usize = 3;
 
 /// The present key and the replaced keys that are still of use.
 #[derive(Debug)]
@@ -113,7 +113,7 @@ impl KeyRing {
         let mut last = std::mem::replace(&mut self.present, next);
         last.replaced = Some(now);
         self.replaced.insert(0, last);
-        self.replaced.truncate(OLD);
+        self.replaced.truncate(MAX_REPLACED_KEYS);
     }
 
     /// Returns the newest key whose grace has passed.

@@ -7,8 +7,7 @@ use std::net::IpAddr;
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
-pub use crate::types::{BootId, Epoch, NodeName};
-use crate::types::{MacAddr, mac_bytes};
+use crate::types::{BootId, Epoch, MacAddr, NodeName, mac_bytes};
 
 /// The claims in one message at most, so that it fits into one packet of 1500 bytes.
 pub const CLAIMS_PER_MESSAGE: usize = 44;
@@ -53,7 +52,7 @@ pub enum Message {
         /// The node.
         node: NodeName,
         /// It is silent only on the LAN that it announces on.
-        on_lan: bool,
+        lan_only: bool,
     },
     /// A node that I watch is heard again.
     Recovered(NodeName),
@@ -105,21 +104,24 @@ pub struct Datagram {
     pub message: Message,
 }
 
+/// The bytes are no datagram of this version.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("not a datagram")]
+pub struct DecodeError;
+
 impl Datagram {
-    /// Encodes the datagram.
-    ///
-    /// # Errors
-    /// Never for these types; postcard's interface is fallible.
-    pub fn write(&self) -> Result<Vec<u8>, postcard::Error> {
-        postcard::to_stdvec(self)
+    /// Encodes the datagram. `None` cannot happen for these types, but the encoder is fallible.
+    #[must_use]
+    pub fn encode(&self) -> Option<Vec<u8>> {
+        postcard::to_stdvec(self).ok()
     }
 
-    /// Decodes what [`Self::write`] encoded.
+    /// Decodes what [`Self::encode`] encoded.
     ///
     /// # Errors
     /// When the bytes are no datagram.
-    pub fn read(bytes: &[u8]) -> Result<Self, postcard::Error> {
-        postcard::from_bytes(bytes)
+    pub fn decode(bytes: &[u8]) -> Result<Self, DecodeError> {
+        postcard::from_bytes(bytes).map_err(|_| DecodeError)
     }
 }
 
@@ -147,16 +149,16 @@ mod tests {
             sequence: u64::MAX,
             message,
         };
-        let bytes = datagram.write().unwrap();
+        let bytes = datagram.encode().unwrap();
         // The envelope adds 42 bytes, IPv6 and UDP 48.
         assert!(bytes.len() + 42 + 48 <= 1500, "{}", bytes.len());
-        assert_eq!(Datagram::read(&bytes).unwrap(), datagram);
+        assert_eq!(Datagram::decode(&bytes).unwrap(), datagram);
     }
 
     proptest! {
         #[test]
         fn any_bytes_are_decoded_or_refused(bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
-            let _ = Datagram::read(&bytes);
+            let _ = Datagram::decode(&bytes);
         }
     }
 }

@@ -8,7 +8,6 @@
 
 use std::net::Ipv6Addr;
 
-use pnet_base::MacAddr;
 use pnet_packet::{
     Packet as _,
     ethernet::{EtherTypes, MutableEthernetPacket},
@@ -23,6 +22,8 @@ use pnet_packet::{
     ipv6::MutableIpv6Packet,
 };
 
+use crate::types::MacAddr;
+
 /// Length of an Ethernet header, in bytes.
 const ETHERNET: usize = 14;
 /// Length of an IPv6 header, in bytes.
@@ -32,7 +33,7 @@ const MESSAGE: usize = 24;
 /// Length of a link-layer address option, in bytes (RFC 4861, section 4.6.1).
 const OPTION: usize = 8;
 /// Length of an advertisement frame, and the maximum for a solicitation frame, in bytes.
-pub const FRAME: usize = ETHERNET + IPV6 + MESSAGE + OPTION;
+pub const NDP_FRAME_LEN: usize = ETHERNET + IPV6 + MESSAGE + OPTION;
 
 /// The hop limit that every valid packet has. It proves that no router forwarded the packet
 /// (RFC 4861, sections 7.1.1 and 7.1.2).
@@ -143,7 +144,7 @@ impl NeighborSolicitation {
     /// `None`). `source` differs from `mac` when a deputy replies for the owner. The reply to a
     /// solicitation from `::` goes to all nodes (RFC 4861, section 7.2.4).
     #[must_use]
-    pub fn reply(&self, source: MacAddr, mac: MacAddr, link_local: Option<Ipv6Addr>) -> [u8; FRAME] {
+    pub fn reply(&self, source: MacAddr, mac: MacAddr, link_local: Option<Ipv6Addr>) -> [u8; NDP_FRAME_LEN] {
         let is_dad = self.sender.is_unspecified();
         build(&AdvertisementFields {
             destination: if is_dad {
@@ -166,7 +167,7 @@ impl NeighborSolicitation {
 ///
 /// `link_local` is the IPv6 source; `None` stands for `address` itself.
 #[must_use]
-pub fn unsolicited_advertisement(mac: MacAddr, link_local: Option<Ipv6Addr>, address: Ipv6Addr) -> [u8; FRAME] {
+pub fn unsolicited_advertisement(mac: MacAddr, link_local: Option<Ipv6Addr>, address: Ipv6Addr) -> [u8; NDP_FRAME_LEN] {
     build(&AdvertisementFields {
         destination: multicast_mac(ALL_NODES),
         source: mac,
@@ -198,7 +199,7 @@ pub fn solicitation(mac: MacAddr, link_local: Option<Ipv6Addr>, target: Ipv6Addr
     })
     .to_vec();
     if link_local.is_none() {
-        frame.truncate(FRAME - OPTION);
+        frame.truncate(NDP_FRAME_LEN - OPTION);
     }
     let length = frame.len();
     let (header, message) = frame.split_at_mut(ETHERNET + IPV6);
@@ -260,8 +261,8 @@ struct AdvertisementFields {
     target_mac: MacAddr,
 }
 
-fn build(fields: &AdvertisementFields) -> [u8; FRAME] {
-    let mut frame = [0; FRAME];
+fn build(fields: &AdvertisementFields) -> [u8; NDP_FRAME_LEN] {
+    let mut frame = [0; NDP_FRAME_LEN];
     let (header, rest) = frame.split_at_mut(ETHERNET);
     if let Some(mut ethernet) = MutableEthernetPacket::new(header) {
         ethernet.set_destination(fields.destination);

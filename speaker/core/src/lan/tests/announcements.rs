@@ -22,7 +22,8 @@ fn only_an_address_with_changed_ports_is_announced_in_a_new_burst() {
 fn withdrawn_address_is_announced_no_more() {
     let mut parts = owning(&[ADDRESS, "192.0.2.2"]);
     let wanted = BTreeMap::from([(ip("192.0.2.2"), parts.announcement("192.0.2.2"))]);
-    assert_eq!(parts.lan.withdraw_except(&wanted), [ip(ADDRESS)]);
+    let lost = parts.lan.withdraw_except(turn!(parts, parts.now), &wanted);
+    assert_eq!(lost, [ip(ADDRESS)]);
     parts.lan.set_owned(turn!(parts, parts.now), wanted, []);
     parts.pass(100);
     assert_eq!(announced_now(&mut parts), [ip("192.0.2.2"); 2]);

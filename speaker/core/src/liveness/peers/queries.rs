@@ -1,6 +1,9 @@
 //! Questions about the records of peers. None of them changes anything.
 
-use std::{net::IpAddr, time::Instant};
+use std::{
+    net::IpAddr,
+    time::{Duration, Instant},
+};
 
 use super::{
     Peers,
@@ -9,6 +12,11 @@ use super::{
 use crate::{types::NodeName, wire::message::Network};
 
 impl Peers {
+    /// The period of anti-entropy in this cluster.
+    pub(crate) const fn cycle(&self) -> Duration {
+        self.cycle
+    }
+
     /// All peers that were heard.
     pub(crate) fn nodes(&self) -> impl Iterator<Item = &NodeName> {
         self.sessions().map(|(node, _)| node)
@@ -95,9 +103,9 @@ impl Peers {
     }
 
     /// Whether a peer is heard on any path.
-    pub(crate) fn is_alive(&self, node: &NodeName, now: Instant) -> bool {
+    pub(crate) fn is_heard(&self, node: &NodeName, now: Instant) -> bool {
         self.session(node)
-            .is_some_and(|session| session.is_alive(now, self.cycle))
+            .is_some_and(|session| session.is_heard(now, self.cycle))
     }
 
     /// Whether a peer is heard where it announces and does not shut down: it can take an address.

@@ -60,7 +60,7 @@ struct FailureReport {
     since: Instant,
     /// When the reporter last said that the node is silent on its LAN only; `None`: silent
     /// everywhere.
-    on_lan: Option<Instant>,
+    lan_only: Option<Instant>,
 }
 
 /// What is known of one other speaker since it was first heard.
@@ -74,7 +74,7 @@ pub(crate) struct Session {
     sequence: u64,
     window: u64,
     /// When it was last heard on any path.
-    pub(super) last: Instant,
+    pub(super) last_heard: Instant,
     /// Since when its full list of claims is missing, because it has just started.
     pub(super) awaiting_claims: Option<Instant>,
     pub(super) leaving: Option<Leaving>,
@@ -85,7 +85,7 @@ pub(crate) struct Session {
     pub(crate) lan: WatchedPath,
     reports: BTreeMap<NodeName, FailureReport>,
     /// When a watcher last warned that it is suspect.
-    pub(super) suspicion: Option<Instant>,
+    pub(super) suspected_at: Option<Instant>,
     /// Whether its node answered "port unreachable" since it was last heard.
     pub(super) port_unreachable: bool,
     /// Since when all of its watchers have failed and nothing was heard of it.
@@ -128,7 +128,7 @@ impl Session {
             boot,
             sequence,
             window: 0,
-            last: now,
+            last_heard: now,
             awaiting_claims: Some(now),
             leaving: None,
             networks: None,
@@ -136,7 +136,7 @@ impl Session {
             node: WatchedPath::new(now),
             lan: WatchedPath::new(now),
             reports: BTreeMap::new(),
-            suspicion: None,
+            suspected_at: None,
             port_unreachable: false,
             unwatched: None,
             heard_unwatched: None,
@@ -171,11 +171,11 @@ impl Session {
 
     /// Records that a message arrived: older warnings and reports no longer count.
     pub(super) fn note_heard(&mut self, now: Instant, path: Path, address: IpAddr) {
-        self.last = now;
+        self.last_heard = now;
         // Reports that it is silent on its LAN stay valid when it was heard on the node network.
         self.reports
-            .retain(|_, report| path == Path::Node && report.on_lan.is_some());
-        self.suspicion = None;
+            .retain(|_, report| path == Path::Node && report.lan_only.is_some());
+        self.suspected_at = None;
         self.port_unreachable = false;
         if self.unwatched.take().is_some() {
             self.heard_unwatched = Some(now);
@@ -189,13 +189,13 @@ impl Session {
         }
     }
 
-    pub(super) fn note_report(&mut self, now: Instant, reporter: &NodeName, on_lan: bool) {
+    pub(super) fn note_report(&mut self, now: Instant, reporter: &NodeName, lan_only: bool) {
         let new = FailureReport {
             since: now,
-            on_lan: None,
+            lan_only: None,
         };
         let report = self.reports.entry(reporter.clone()).or_insert(new);
-        report.on_lan = on_lan.then_some(now);
+        report.lan_only = lan_only.then_some(now);
     }
 
     pub(super) fn remove_report(&mut self, reporter: &NodeName) {
@@ -207,7 +207,7 @@ impl Session {
         let is_valid = move |said: &Instant| now < *said + LAN_REPORT_LIFETIME;
         let reports = self.reports.values();
         reports
-            .filter(move |report| report.on_lan.as_ref().is_none_or(is_valid))
+            .filter(move |report| report.lan_only.as_ref().is_none_or(is_valid))
             .map(|report| report.since)
     }
 
@@ -225,7 +225,7 @@ impl Session {
                 phase => phase,
             };
         }
-        let silent = self.last + cycle * 4;
+        let silent = self.last_heard + cycle * 4;
         let reported = self.reports(now).min().or(self.unwatched);
         match reported.or_else(|| (now >= silent).then_some(silent)) {
             Some(since) => Phase::Failed(since),
@@ -236,11 +236,14 @@ impl Session {
 
     /// Whether its node, or a watcher, has warned since it was last heard.
     fn has_warning(&self, now: Instant) -> bool {
-        self.port_unreachable || self.suspicion.is_some_and(|warned| now < warned + SUSPICION_LIFETIME)
+        self.port_unreachable
+            || self
+                .suspected_at
+                .is_some_and(|warned| now < warned + SUSPICION_LIFETIME)
     }
 
     /// Whether it is heard on any path.
-    pub(super) fn is_alive(&self, now: Instant, cycle: Duration) -> bool {
+    pub(super) fn is_heard(&self, now: Instant, cycle: Duration) -> bool {
         let on_node_network = self.node.expected && !self.node.phase(now).is_failed();
         on_node_network || !self.phase(now, cycle).is_failed()
     }

@@ -84,7 +84,7 @@ fn peer_silent_on_its_lan_is_alive_but_not_available() {
         peers.note_heartbeat(now, &b, Path::Node);
     }
     let now = start + ms(450);
-    assert!(peers.is_alive(&b, now) && !peers.is_available(&b, now));
+    assert!(peers.is_heard(&b, now) && !peers.is_available(&b, now));
     assert!(peers.is_cut_off_from_lan(&b, now) && !peers.is_heard_on_lan_only(&b, now));
     peers.unwatch(&b);
     assert!(peers.is_available(&b, now));
@@ -97,7 +97,7 @@ fn pause_of_this_process_makes_no_peer_suspect() {
     let mut peers = peers(start, &[&node]);
     peers.note_heartbeat(start, &node, Path::Node);
     let late = start + Duration::from_secs(10);
-    assert!(!peers.is_alive(&node, late));
+    assert!(!peers.is_heard(&node, late));
     peers.excuse_pause(late, ms(9990));
     assert_eq!(peers.phase(&node, late), Some(Phase::Alive));
 }
@@ -123,11 +123,15 @@ fn warning_of_a_watcher_counts_for_half_a_second() {
 fn report_of_silence_on_the_lan_expires_and_others_stay() {
     let start = start();
     let (b, c): (NodeName, NodeName) = ("b".into(), "c".into());
-    for (on_lan, at_3500_ms) in [(true, Phase::Alive), (false, Phase::Failed(start))] {
+    for (lan_only, at_3500_ms) in [(true, Phase::Alive), (false, Phase::Failed(start))] {
         let mut peers = peers(start, &[&b]);
-        peers.note_failure_report(start, &b, &c, on_lan);
+        peers.note_failure_report(start, &b, &c, lan_only);
         assert_eq!(peers.phase(&b, start + ms(3499)), Some(Phase::Failed(start)));
-        assert_eq!(peers.phase(&b, start + ms(3500)), Some(at_3500_ms), "on LAN: {on_lan}");
+        assert_eq!(
+            peers.phase(&b, start + ms(3500)),
+            Some(at_3500_ms),
+            "on LAN: {lan_only}"
+        );
     }
 }
 
@@ -135,12 +139,12 @@ fn report_of_silence_on_the_lan_expires_and_others_stay() {
 fn message_on_the_node_network_voids_only_reports_of_total_silence() {
     let start = start();
     let (b, c): (NodeName, NodeName) = ("b".into(), "c".into());
-    for on_lan in [true, false] {
+    for lan_only in [true, false] {
         let mut peers = peers(start, &[&b]);
-        peers.note_failure_report(start, &b, &c, on_lan);
+        peers.note_failure_report(start, &b, &c, lan_only);
         peers.hear(start, &b, &arrival(1, 2));
         let failed = peers.phase(&b, start).is_some_and(Phase::is_failed);
-        assert_eq!(failed, on_lan);
+        assert_eq!(failed, lan_only);
     }
 }
 

@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use super::{
-    Arrival, PeerRecord, Peers, Sighting, anti_entropy_cycle,
+    Arrival, Peers, Sighting, anti_entropy_cycle,
     session::{Leaving, Path, Session},
 };
 use crate::{
@@ -12,7 +12,7 @@ use crate::{
 };
 
 /// How long a peer counts as watched after it was heard although nobody seemed to watch it.
-const SPARED: Duration = Duration::from_secs(1);
+const SPARED_FOR: Duration = Duration::from_secs(1);
 
 impl Peers {
     /// Records that a message arrived, before its content is read.
@@ -25,12 +25,7 @@ impl Peers {
             sequence,
         } = *arrival;
         let fresh = Session::new(now, address, boot, sequence);
-        if !self.records.contains_key(from) {
-            self.records.insert(from.clone(), PeerRecord::default());
-        }
-        let Some(record) = self.records.get_mut(from) else {
-            return Sighting::Replayed;
-        };
+        let record = self.records.entry(from.clone()).or_default();
         let Some(session) = &mut record.session else {
             record.session = Some(fresh);
             return Sighting::Restarted;
@@ -78,9 +73,9 @@ impl Peers {
     }
 
     /// Records that `reporter` declares `node` failed, or silent on its LAN only.
-    pub(crate) fn note_failure_report(&mut self, now: Instant, node: &NodeName, reporter: &NodeName, on_lan: bool) {
+    pub(crate) fn note_failure_report(&mut self, now: Instant, node: &NodeName, reporter: &NodeName, lan_only: bool) {
         if let Some(session) = self.session_mut(node) {
-            session.note_report(now, reporter, on_lan);
+            session.note_report(now, reporter, lan_only);
         }
     }
 
@@ -101,7 +96,7 @@ impl Peers {
     /// Records a watcher's warning that `node` is suspect.
     pub(crate) fn note_suspicion(&mut self, now: Instant, node: &NodeName) {
         if let Some(session) = self.session_mut(node) {
-            session.suspicion = Some(now);
+            session.suspected_at = Some(now);
         }
     }
 
@@ -116,12 +111,12 @@ impl Peers {
     }
 
     /// Records whether all watchers of `node` have failed, so that its failure would go unreported.
-    /// A peer that was heard directly within [`SPARED`] is exempt. Otherwise each of its messages
+    /// A peer that was heard directly within [`SPARED_FOR`] is exempt. Otherwise each of its messages
     /// would flip its state and trigger a reply.
     pub(crate) fn set_unwatched(&mut self, now: Instant, node: &NodeName, unwatched: bool) {
         if let Some(session) = self.session_mut(node) {
             // mutation: unwatched-peer-not-spared
-            session.heard_unwatched = session.heard_unwatched.filter(|heard| now < *heard + SPARED);
+            session.heard_unwatched = session.heard_unwatched.filter(|heard| now < *heard + SPARED_FOR);
             let counts = unwatched && session.heard_unwatched.is_none();
             session.unwatched = counts.then(|| session.unwatched.unwrap_or(now));
         }
@@ -160,19 +155,23 @@ impl Peers {
     /// peer is suspect for it.
     pub(crate) fn excuse_pause(&mut self, now: Instant, pause: Duration) {
         for session in self.sessions_mut() {
-            session.last = now.min(session.last + pause);
+            session.last_heard = now.min(session.last_heard + pause);
             session.node.timeout.excuse_pause(now, pause);
             session.lan.timeout.excuse_pause(now, pause);
         }
     }
 
+    /// Records the size of the cluster, which decides the period of anti-entropy.
+    pub(crate) fn set_cluster_size(&mut self, nodes: usize) {
+        self.cycle = anti_entropy_cycle(nodes);
+    }
+
     /// Forgets nodes that have left the cluster and are not heard.
     pub(crate) fn retain(&mut self, now: Instant, snapshot: &ClusterSnapshot) {
-        self.cycle = anti_entropy_cycle(snapshot.nodes.len());
         let cycle = self.cycle;
         self.records.retain(|node, record| {
             let session = record.session.as_ref();
-            snapshot.nodes.contains_key(node) || session.is_some_and(|session| session.is_alive(now, cycle))
+            snapshot.nodes.contains_key(node) || session.is_some_and(|session| session.is_heard(now, cycle))
         });
     }
 }

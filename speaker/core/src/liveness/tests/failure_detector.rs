@@ -10,10 +10,10 @@ fn failed_peer() -> Parts {
     parts
 }
 
-fn failed(node: &str, on_lan: bool) -> Message {
+fn failed(node: &str, lan_only: bool) -> Message {
     Message::Failed {
         node: node.into(),
-        on_lan,
+        lan_only,
     }
 }
 
@@ -204,7 +204,7 @@ fn failure_report_does_not_overrule_what_this_node_hears() {
     let (b, c): (NodeName, NodeName) = ("b".into(), "c".into());
     parts.beat("b", Path::Node);
     parts.hear("c", Path::Node);
-    let counts = |parts: &mut Parts, on_lan| parts.liveness.handle_failure_report(parts.now, &c, &b, on_lan);
+    let counts = |parts: &mut Parts, lan_only| parts.liveness.handle_failure_report(parts.now, &c, &b, lan_only);
     assert!(!counts(&mut parts, false));
     parts.pass(75);
     assert!(counts(&mut parts, false), "this node doubts it too");
@@ -221,9 +221,9 @@ fn reports_of_a_peer_that_fails_are_dropped() {
     let mut parts = failed_peer();
     parts.hear("c", Path::Node);
     parts.report_failed("c", "b");
-    assert!(!parts.liveness.peers.is_alive(&"c".into(), parts.now));
+    assert!(!parts.liveness.peers.is_heard(&"c".into(), parts.now));
     review(&mut parts, "b");
-    assert!(parts.liveness.peers.is_alive(&"c".into(), parts.now));
+    assert!(parts.liveness.peers.is_heard(&"c".into(), parts.now));
 }
 
 #[test]
@@ -232,9 +232,9 @@ fn recovery_report_voids_the_report_of_the_same_node_only() {
     parts.hear("b", Path::Node);
     parts.report_failed("b", "c");
     parts.report_failed("b", "d");
-    for (reporter, is_alive) in [("c", false), ("d", true)] {
+    for (reporter, is_heard) in [("c", false), ("d", true)] {
         parts.liveness.handle_recovery_report(&reporter.into(), &"b".into());
-        assert_eq!(parts.liveness.peers.is_alive(&"b".into(), parts.now), is_alive);
+        assert_eq!(parts.liveness.peers.is_heard(&"b".into(), parts.now), is_heard);
     }
 }
 

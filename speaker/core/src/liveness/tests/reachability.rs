@@ -48,9 +48,10 @@ fn answer_on(parts: &mut Parts, interface: InterfaceIndex, address: IpAddr, owns
     };
     let around = surroundings!(parts);
     let turn = turn!(parts, parts.now);
+    let node = "b".into();
     parts
         .liveness
-        .handle_address_use(turn, around, &seen, (&"b".into(), owns));
+        .count_answer(turn, around, &seen, AddressUser { node: &node, owns });
 }
 
 /// Runs some rounds of all checks, with these answers of `b` to each.
@@ -59,9 +60,7 @@ fn run(parts: &mut Parts, rounds: usize, answers: Answers) {
         parts.now = parts.sinks.timers.get(Timer::ReachabilityCheck).unwrap();
         let around = surroundings!(parts);
         let turn = turn!(parts, parts.now);
-        parts
-            .liveness
-            .send_check_questions(turn, around, &|_| vec![ip(ADDRESS)]);
+        parts.liveness.send_check_requests(turn, around, &|_| vec![ip(ADDRESS)]);
         match answers {
             Answers::Node => answer(parts, ip("192.0.2.202"), false),
             Answers::Speaker => answer(parts, ip(ADDRESS), true),
@@ -102,7 +101,7 @@ fn each_round_asks_for_the_node_and_for_one_of_its_addresses() {
     for _ in 0..2 {
         let around = surroundings!(parts);
         let turn = turn!(parts, parts.now);
-        parts.liveness.send_check_questions(turn, around, &|_| owned.to_vec());
+        parts.liveness.send_check_requests(turn, around, &|_| owned.to_vec());
         let frames = parts.drain().frames;
         let packets: Vec<ArpPacket> = frames.iter().map(|frame| ArpPacket::parse(frame).unwrap()).collect();
         assert!(
@@ -179,14 +178,14 @@ fn node_is_not_isolated_while_a_peer_is_heard_or_all_others_leave() {
 #[test]
 fn node_that_never_answered_is_down_once_two_watchers_agree() {
     let mut parts = checking();
-    parts.liveness.peers.conclusion_mut(&"b".into()).answers_on_wire = false;
+    parts.liveness.peers.conclusion_mut(&"b".into()).has_answered_requests = false;
     run(&mut parts, 9, Answers::Nobody);
     assert_eq!(
         result(&parts),
         Reachability::Undecided,
         "only this node declares it failed"
     );
-    assert!(view!(parts, parts.now).is_silent_on_wire(&"b".into()));
+    assert!(view!(parts, parts.now).answers_no_check(&"b".into()));
     parts.report_failed("b", "c");
     assert_eq!(result(&parts), Reachability::NodeDown);
 }
@@ -222,13 +221,13 @@ fn watched_peers_are_asked_before_they_are_suspect() {
     parts
         .sinks
         .timers
-        .set(Timer::WireBaseline, Some(parts.now + Duration::from_secs(10)));
+        .set(Timer::ReachabilityBaseline, Some(parts.now + Duration::from_secs(10)));
     parts.beat("b", Path::Node);
-    let due = parts.sinks.timers.get(Timer::WireBaseline);
+    let due = parts.sinks.timers.get(Timer::ReachabilityBaseline);
     assert_eq!(due, Some(parts.now + Duration::from_millis(300)));
     let around = surroundings!(parts);
     let turn = turn!(parts, parts.now);
-    parts.liveness.send_baseline_questions(turn, around);
+    parts.liveness.send_baseline_requests(turn, around);
     let targets = parts.drain().frames;
     let targets: Vec<_> = targets
         .iter()
@@ -239,7 +238,14 @@ fn watched_peers_are_asked_before_they_are_suspect() {
         [std::net::Ipv4Addr::new(192, 0, 2, 202)],
         "only `b` is watched"
     );
-    let answers = |parts: &Parts| parts.liveness.peers.conclusion(&"b".into()).unwrap().answers_on_wire;
+    let answers = |parts: &Parts| {
+        parts
+            .liveness
+            .peers
+            .conclusion(&"b".into())
+            .unwrap()
+            .has_answered_requests
+    };
     assert!(!answers(&parts));
     answer(&mut parts, ip("192.0.2.202"), false);
     assert!(answers(&parts));

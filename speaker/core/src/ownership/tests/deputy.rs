@@ -96,14 +96,14 @@ fn owner_that_is_down_is_reviewed_again_after_a_minute() {
 }
 
 #[test]
-fn deputies_of_a_node_are_the_first_other_candidates_of_its_addresses() {
+fn find_deputies_a_node_are_the_first_other_candidates_of_its_addresses() {
     for (place, deputies) in [(0, vec![]), (1, vec!["c"])] {
         let (mut parts, _) = owned_by_b(place);
         let view = view!(parts, parts.now);
         let snapshot = parts.context.snapshot.as_ref().unwrap();
-        let found = parts.ownership.deputies_of(view, snapshot, &"b".into());
+        let found = parts.ownership.find_deputies(view, snapshot, &"b".into());
         assert_eq!(found.iter().map(|node| &**node).collect::<Vec<_>>(), deputies);
-        let none = parts.ownership.deputies_of(view, snapshot, &"c".into());
+        let none = parts.ownership.find_deputies(view, snapshot, &"c".into());
         assert!(none.is_empty(), "`c` owns nothing");
     }
 }

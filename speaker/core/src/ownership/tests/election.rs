@@ -142,7 +142,9 @@ fn new_network_of_a_peer_or_its_failure_renews_the_verdicts() {
     let mut parts = cluster();
     let verdicts = |parts: &mut Parts| {
         let view = view!(parts, parts.now);
-        parts.ownership.verdicts(view, parts.context.snapshot.as_ref().unwrap())
+        parts
+            .ownership
+            .refresh_verdicts(view, parts.context.snapshot.as_ref().unwrap())
     };
     let before = verdicts(&mut parts);
     assert!(Arc::ptr_eq(&before, &verdicts(&mut parts)), "nothing has changed");

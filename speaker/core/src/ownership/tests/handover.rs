@@ -199,14 +199,14 @@ fn takeover_is_reported_with_its_cause_and_the_former_owner() {
     parts
         .ownership
         .report_taken(turn!(parts, parts.now), &gained, &parts.lan);
-    let event = Event::Taken {
+    let event = Event::OwnershipTaken {
         address: ip(ADDRESS),
         services: parts.announcement(ADDRESS).owned.services,
         from: Some("b".into()),
         cause: Cause::NodeDown,
     };
     assert_eq!(parts.drain().events, [event]);
-    assert_eq!(parts.sinks.stats.taken, [("node-down", 1)].into());
+    assert_eq!(parts.sinks.stats.takeovers, [("node-down", 1)].into());
 }
 
 #[test]

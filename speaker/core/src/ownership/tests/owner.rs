@@ -1,17 +1,16 @@
 //! The owner of an address, by its claim and by what is known of the claimant.
 
-use super::{
-    super::{decide::Owner, eligibility::Reason},
-    *,
-};
-use crate::liveness::reachability::ReachabilityCheck;
+use super::{super::case::Owner, *};
+use crate::{ineligibility::Reason, liveness::reachability::ReachabilityCheck};
 
 /// What is known of `b`, which claims the address, in each row of the tables.
 type Situation = fn(&mut Parts);
 
 fn owner(parts: &mut Parts) -> Owner {
     let view = view!(parts, parts.now);
-    let all = parts.ownership.verdicts(view, parts.context.snapshot.as_ref().unwrap());
+    let all = parts
+        .ownership
+        .refresh_verdicts(view, parts.context.snapshot.as_ref().unwrap());
     let verdicts = verdicts_on(&all, ip(ADDRESS)).unwrap();
     parts.ownership.owner(view, ip(ADDRESS), verdicts)
 }
@@ -118,11 +117,11 @@ fn away() -> Owner {
 
 #[test]
 fn owner_follows_from_the_claim() {
-    assert_eq!(owner(&mut cluster()), Owner::None(Cause::New));
+    assert_eq!(owner(&mut cluster()), Owner::Unowned(Cause::New));
     assert_eq!(owner_when(&[]), present());
-    assert_eq!(owner_when(&[released]), Owner::None(Cause::Unclaimed));
+    assert_eq!(owner_when(&[released]), Owner::Unowned(Cause::Unclaimed));
     let ineligible = Cause::Ineligible(Reason::ExcludedByLabel);
-    assert_eq!(owner_when(&[excluded]), Owner::None(ineligible));
+    assert_eq!(owner_when(&[excluded]), Owner::Unowned(ineligible));
     let mut parts = cluster();
     parts.claim("a", ADDRESS, 1);
     assert_eq!(owner(&mut parts), Owner::Present("a".into()), "this node");
@@ -136,7 +135,7 @@ fn owner_follows_from_phase_and_reachability() {
         Some(only_the_node_answers),
         Some(nothing_answers),
     ];
-    let node_down = Owner::None(Cause::NodeDown);
+    let node_down = Owner::Unowned(Cause::NodeDown);
     let phases: [(&[Situation], [Owner; 4]); 5] = [
         (&[], [present(), present(), present(), present()]),
         (&[suspect], [away(), away(), away(), away()]),
@@ -154,7 +153,7 @@ fn owner_follows_from_phase_and_reachability() {
 
 #[test]
 fn speaker_that_is_down_keeps_its_addresses_for_a_minute() {
-    let down = Owner::None(Cause::SpeakerDown);
+    let down = Owner::Unowned(Cause::SpeakerDown);
     for cause in [failed as Situation, leaving] {
         assert_eq!(owner_when(&[cause, almost_a_minute_later]), away());
         assert_eq!(owner_when(&[cause, almost_a_minute_later, a_moment_later]), down);
@@ -163,7 +162,7 @@ fn speaker_that_is_down_keeps_its_addresses_for_a_minute() {
 
 #[test]
 fn without_deputies_a_speaker_that_is_down_loses_its_addresses_at_once() {
-    let down = Owner::None(Cause::SpeakerDown);
+    let down = Owner::Unowned(Cause::SpeakerDown);
     assert_eq!(owner_when(&[without_deputies, failed, only_the_node_answers]), down);
     assert_eq!(owner_when(&[without_deputies, failed]), away());
     assert_eq!(owner_when(&[without_deputies, leaving, only_the_node_answers]), away());
@@ -171,7 +170,7 @@ fn without_deputies_a_speaker_that_is_down_loses_its_addresses_at_once() {
 
 #[test]
 fn owner_that_hands_over_owns_nothing_whatever_its_phase() {
-    let handed_over = Owner::None(Cause::HandedOver);
+    let handed_over = Owner::Unowned(Cause::HandedOver);
     for phase in [&[][..], &[suspect as Situation], &[failed], &[failed, speaker_answers]] {
         let situations: Vec<Situation> = phase
             .iter()
@@ -189,7 +188,7 @@ fn claim_that_is_not_repeated_for_thirty_cycles_is_void() {
     pass_alive(&mut parts, 59_999);
     assert_eq!(owner(&mut parts), present());
     pass_alive(&mut parts, 1);
-    assert_eq!(owner(&mut parts), Owner::None(Cause::Unclaimed));
+    assert_eq!(owner(&mut parts), Owner::Unowned(Cause::Unclaimed));
     parts.claim("b", ADDRESS, 1);
     assert_eq!(owner(&mut parts), present());
 }
@@ -198,7 +197,7 @@ fn claim_that_is_not_repeated_for_thirty_cycles_is_void() {
 fn relayed_claim_keeps_an_owner_that_this_node_does_not_hear() {
     for (relayed, wanted) in [
         (true, Owner::Present("d".into())),
-        (false, Owner::None(Cause::NodeDown)),
+        (false, Owner::Unowned(Cause::NodeDown)),
     ] {
         let mut parts = cluster();
         parts.edit_snapshot(|snapshot| {
@@ -209,7 +208,7 @@ fn relayed_claim_keeps_an_owner_that_this_node_does_not_hear() {
         parts.claim_as("d", claim(ADDRESS, 1), relayed);
         assert_eq!(owner(&mut parts), wanted);
         pass_alive(&mut parts, 60_000);
-        assert_eq!(owner(&mut parts), Owner::None(Cause::NodeDown), "stale");
+        assert_eq!(owner(&mut parts), Owner::Unowned(Cause::NodeDown), "stale");
     }
 }
 
@@ -222,7 +221,7 @@ fn claim_relayed_after_the_failure_keeps_the_owner() {
     nothing_answers(&mut parts);
     assert_eq!(
         owner(&mut parts),
-        Owner::None(Cause::NodeDown),
+        Owner::Unowned(Cause::NodeDown),
         "relayed before it failed"
     );
     parts.pass(1);

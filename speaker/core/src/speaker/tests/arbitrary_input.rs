@@ -80,7 +80,7 @@ fn message() -> impl Strategy<Value = Message> {
         Just(Message::Heartbeat),
         Just(Message::Unwatch),
         node().prop_map(Message::Suspect),
-        (node(), any::<bool>()).prop_map(|(node, on_lan)| Message::Failed { node, on_lan }),
+        (node(), any::<bool>()).prop_map(|(node, lan_only)| Message::Failed { node, lan_only }),
         node().prop_map(Message::Recovered),
         Just(Message::WasFailed),
         networks().prop_map(Message::Hello),
@@ -129,7 +129,7 @@ proptest! {
         let (mut speaker, mut now, request) = announcing_speaker();
         for (pause, bytes) in inputs {
             now += Duration::from_millis(pause);
-            if let Ok(datagram) = Datagram::read(&bytes) {
+            if let Ok(datagram) = Datagram::decode(&bytes) {
                 speaker.handle_datagram(now, [192, 0, 2, 251].into(), datagram);
             }
             prop_assert!(count_outputs(&mut speaker, now) < FLOOD);

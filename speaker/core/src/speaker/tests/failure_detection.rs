@@ -52,7 +52,7 @@ fn failure_reports_of_a_node_that_is_cut_off_from_its_lan_do_not_count() {
     assert_eq!((reports(&world, cut_off), reports(&world, accused)), (1, 0));
     let report = Message::Failed {
         node: accused.clone(),
-        on_lan: true,
+        lan_only: true,
     };
     world.send(cut_off, me, report.clone());
     assert_eq!(reports(&world, accused), 0);

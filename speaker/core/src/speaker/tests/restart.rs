@@ -30,6 +30,6 @@ fn speaker_whose_clock_moved_backwards_is_heard() {
     world.start(&owner);
     world.run(seconds(5));
     world.owner(ADDRESS);
-    let alive = |node: &str| world.speakers[node].debug_state(world.now).peers_alive.len();
+    let alive = |node: &str| world.speakers[node].debug_state(world.now).peers_heard.len();
     assert_eq!((alive("a"), alive("b")), (1, 1));
 }

@@ -1,4 +1,4 @@
-//! Questions on the wire: ARP requests and neighbor solicitations to peers, and what their answers
+//! Requests to peers on the LAN: ARP requests and neighbor solicitations, and what their answers
 //! say.
 
 use std::{net::IpAddr, time::Duration};
@@ -16,16 +16,25 @@ use crate::{
     wire::{arp, message::Network, ndp},
 };
 
-/// How often watched peers are asked for their own addresses, to learn whether they answer at all.
+/// The time between two requests for the own addresses of watched peers, to learn whether they
+/// answer at all.
 const BASELINE_INTERVAL: Duration = Duration::from_secs(10);
 
-/// How many foreign hosts an isolated node asks.
-const HOSTS_ASKED: usize = 3;
+/// The foreign hosts that an isolated node sends requests to.
+const REQUESTED_HOSTS: usize = 3;
+
+/// A node that uses an address on the LAN.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct AddressUser<'a> {
+    pub(crate) node: &'a NodeName,
+    /// Whether the node owns the address, by its claims.
+    pub(crate) owns: bool,
+}
 
 impl Liveness {
-    /// Sends the questions of reachability checks that are due. `owned_by` are the addresses that a
+    /// Sends the requests of reachability checks that are due. `owned_by` are the addresses that a
     /// node should answer for.
-    pub(crate) fn send_check_questions(
+    pub(crate) fn send_check_requests(
         &mut self,
         turn: &mut Turn<'_>,
         around: Surroundings<'_>,
@@ -36,7 +45,7 @@ impl Liveness {
         }
         let due = self.due_checks(turn);
         for node in &due {
-            self.ask_peer(turn, around, node, &owned_by(node));
+            self.send_requests_to(turn, around, node, &owned_by(node));
             let loss = self.peers.loss(node);
             if let Some(check) = &mut self.peers.conclusion_mut(node).check {
                 let before = check.result(loss);
@@ -53,7 +62,7 @@ impl Liveness {
                 .filter_map(|(_, conclusion)| conclusion.check.as_mut());
             checks.for_each(super::ReachabilityCheck::discount_silence);
             if !due.is_empty() {
-                ask_hosts(turn, around);
+                send_requests_to_hosts(turn, around);
             }
         }
         self.arm_checks(turn);
@@ -67,7 +76,7 @@ impl Liveness {
         checks.map(|(node, _)| node.clone()).collect()
     }
 
-    /// Arms the timer for the next question of a reachability check.
+    /// Arms the timer for the next request of a reachability check.
     pub(crate) fn arm_checks(&self, turn: &mut Turn<'_>) {
         let checks = self
             .peers
@@ -78,27 +87,28 @@ impl Liveness {
     }
 
     /// Asks every watched peer for its own address, so that a later silence means something.
-    pub(crate) fn send_baseline_questions(&mut self, turn: &mut Turn<'_>, around: Surroundings<'_>) {
+    pub(crate) fn send_baseline_requests(&mut self, turn: &mut Turn<'_>, around: Surroundings<'_>) {
         for node in self.peers.watched() {
-            self.ask_peer(turn, around, &node, &[]);
+            self.send_requests_to(turn, around, &node, &[]);
         }
     }
 
-    /// Arms the timer for the next baseline questions.
+    /// Arms the timer for the next baseline requests.
     pub(crate) fn arm_baseline(turn: &mut Turn<'_>) {
-        turn.timers.set(Timer::WireBaseline, Some(turn.now + BASELINE_INTERVAL));
+        turn.timers
+            .set(Timer::ReachabilityBaseline, Some(turn.now + BASELINE_INTERVAL));
     }
 
     /// Asks for one of a node's own addresses, and for one of the addresses that it owns.
-    fn ask_peer(&mut self, turn: &mut Turn<'_>, around: Surroundings<'_>, node: &NodeName, owned: &[IpAddr]) {
+    fn send_requests_to(&mut self, turn: &mut Turn<'_>, around: Surroundings<'_>, node: &NodeName, owned: &[IpAddr]) {
         let facing = self.view(turn.now, turn.context, around).facing_on_lan(node);
         let facing: Vec<_> = facing
             .into_iter()
             .map(|(port, network)| (port, own_address(network)))
             .collect();
         // Another address each time: one that is in dispute proves nothing.
-        self.questions = self.questions.wrapping_add(1);
-        let one = owned.get(self.questions.checked_rem(owned.len()).unwrap_or_default());
+        self.requests = self.requests.wrapping_add(1);
+        let one = owned.get(self.requests.checked_rem(owned.len()).unwrap_or_default());
         for (port, own) in facing {
             for address in own.iter().chain(one) {
                 ask(turn, around, port, *address);
@@ -106,15 +116,15 @@ impl Liveness {
         }
     }
 
-    /// Takes in that a node used an address on the wire. `owns`: the node owns the address by its
-    /// claims.
-    pub(crate) fn handle_address_use(
+    /// Counts the use of an address on the LAN as an answer to a request.
+    pub(crate) fn count_answer(
         &mut self,
         turn: &mut Turn<'_>,
         around: Surroundings<'_>,
         seen: &AddressUse,
-        (node, owns): (&NodeName, bool),
+        user: AddressUser<'_>,
     ) {
+        let AddressUser { node, owns } = user;
         let facing = self.view(turn.now, turn.context, around).facing_on_lan(node);
         // What is heard on the node network says nothing about the LAN.
         if !facing.iter().any(|(port, _)| port.index == seen.interface) {
@@ -129,7 +139,7 @@ impl Liveness {
             return;
         }
         let conclusion = self.peers.conclusion_mut(node);
-        conclusion.answers_on_wire |= is_own;
+        conclusion.has_answered_requests |= is_own;
         if let Some(check) = &mut conclusion.check {
             let before = check.result(0.0);
             if owns {
@@ -144,8 +154,8 @@ impl Liveness {
     }
 }
 
-fn ask_hosts(turn: &mut Turn<'_>, around: Surroundings<'_>) {
-    for (interface, address) in around.neighbours.hosts().take(HOSTS_ASKED) {
+fn send_requests_to_hosts(turn: &mut Turn<'_>, around: Surroundings<'_>) {
+    for (interface, address) in around.neighbours.hosts().take(REQUESTED_HOSTS) {
         if let Some(port) = around.node.port(interface) {
             ask(turn, around, port, address);
         }
@@ -160,7 +170,7 @@ fn ask(turn: &mut Turn<'_>, around: Surroundings<'_>, port: InterfacePort, addre
     turn.outbox.push_frame(port.index, frame);
 }
 
-/// The address by which a node is asked whether it is there.
+/// The address of a node that a request asks for.
 fn own_address(network: &Network) -> Option<IpAddr> {
     let addresses = || network.addresses.iter().map(ipnet::IpNet::addr);
     addresses()

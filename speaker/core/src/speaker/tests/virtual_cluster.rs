@@ -232,6 +232,6 @@ fn foreign_reply(host: Option<(Ipv4Addr, MacAddr)>, frame: &[u8]) -> Option<Vec<
     let (address, mac) = host?;
     let request = ArpPacket::parse(frame).filter(|packet| !packet.reply)?;
     // A gratuitous ARP is no question.
-    let asks = request.target == address && request.sender != address;
-    asks.then(|| request.reply(mac, mac).into())
+    let is_question = request.target == address && request.sender != address;
+    is_question.then(|| request.reply(mac, mac).into())
 }
