@@ -42,6 +42,8 @@ fn tentative_address_is_silent_until_two_probes_stay_unanswered() {
     let mut parts = Parts::new(&["a", "b"], &[ADDRESS]);
     own(&mut parts, &[ADDRESS], &[ADDRESS]);
     assert_eq!(announced_now(&mut parts), [] as [IpAddr; 0]);
+    parts.lan.announce(turn!(parts, parts.now), ip(ADDRESS));
+    assert_eq!(parts.drain().frames, [] as [Vec<u8>; 0]);
     for probes_due in [1, 1, 0] {
         assert!(!is_answered(&mut parts, &arp_request(ADDRESS)));
         assert_eq!(parts.lan.announced().count(), 0);

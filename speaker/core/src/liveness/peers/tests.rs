@@ -205,6 +205,7 @@ fn restart_keeps_the_networks_and_awaits_the_claims_again() {
     peers.set_leaving(start, &b, false);
     peers.hear(start + ms(1), &b, &arrival(2, 1));
     assert_eq!(peers.networks_of(&b), networks);
+    assert!(peers.has_sent_hello(&b));
     assert_eq!(peers.awaiting_claims_since(&b), Some(start + ms(1)));
     assert_eq!(peers.leaving(&b), None);
 }

@@ -207,7 +207,7 @@ fn failure_report_does_not_overrule_what_this_node_hears() {
     let counts = |parts: &mut Parts, lan_only| parts.liveness.handle_failure_report(parts.now, &c, &b, lan_only);
     assert!(!counts(&mut parts, false));
     parts.pass(75);
-    assert!(counts(&mut parts, false), "this node doubts it too");
+    assert!(counts(&mut parts, false), "this node suspects it too");
     parts.liveness.handle_unwatch(&b);
     parts.hear("b", Path::Node);
     assert!(counts(&mut parts, false), "this node does not watch it");

@@ -167,6 +167,8 @@ fn node_without_hosts_to_ask_is_isolated_for_a_second() {
 #[test]
 fn node_is_not_isolated_while_a_peer_is_heard_or_all_others_leave() {
     let mut parts = checking();
+    let host = ip("192.0.2.77");
+    parts.lan.neighbours_mut().add_host(InterfaceIndex(1), host);
     assert!(!view!(parts, parts.now).is_isolated());
     for node in ["b", "c", "d"] {
         parts.liveness.handle_leaving(parts.now, &node.into(), true);
@@ -250,4 +252,14 @@ fn watched_peers_are_asked_before_they_are_suspect() {
     answer(&mut parts, ip("192.0.2.202"), false);
     assert!(answers(&parts));
     assert_ne!(parts.mac("b"), MacAddr::zero());
+}
+
+#[test]
+fn node_that_becomes_isolated_takes_its_conclusion_back() {
+    let mut parts = checking();
+    run(&mut parts, 9, Answers::Nobody);
+    assert_eq!(result(&parts), Reachability::NodeDown);
+    parts.report_failed("c", "d");
+    parts.report_failed("d", "c");
+    assert_eq!(result(&parts), Reachability::Undecided);
 }

@@ -169,7 +169,7 @@ fn without_deputies_a_speaker_that_is_down_loses_its_addresses_at_once() {
 }
 
 #[test]
-fn owner_that_hands_over_owns_nothing_whatever_its_phase() {
+fn owner_that_hands_over_owns_nothing_in_any_phase() {
     let handed_over = Owner::Unowned(Cause::HandedOver);
     for phase in [&[][..], &[suspect as Situation], &[failed], &[failed, speaker_answers]] {
         let situations: Vec<Situation> = phase

@@ -27,7 +27,7 @@ fn preferred_node_takes_over_after_ten_seconds() {
         let record = parts.ownership.claims.get(ip(ADDRESS)).unwrap();
         assert_eq!(
             record.tentative, tentative,
-            "a conflict of the owner is one of the new owner"
+            "the takeover leaves the claim tentative or not"
         );
     }
 }
