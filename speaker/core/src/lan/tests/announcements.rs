@@ -28,7 +28,7 @@ fn withdrawn_address_is_announced_no_more() {
     parts.pass(100);
     assert_eq!(announced_now(&mut parts), [ip("192.0.2.2"); 2]);
     assert!(!is_answered(&mut parts, &arp_request(ADDRESS)));
-    parts.lan.withdraw_except(&BTreeMap::new());
+    parts.lan.withdraw_except(turn!(parts, parts.now), &BTreeMap::new());
     parts.lan.arm(turn!(parts, parts.now));
     assert_eq!(parts.sinks.timers.next(), None, "nothing is scheduled");
 }

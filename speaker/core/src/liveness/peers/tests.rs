@@ -17,7 +17,7 @@ fn arrival(boot: u64, sequence: u64) -> Arrival {
 /// Peers of which each was heard once at `now`, in a small cluster.
 fn peers(now: Instant, heard: &[&NodeName]) -> Peers {
     let mut peers = Peers::default();
-    peers.retain(now, &ClusterSnapshot::default());
+    peers.set_cluster_size(1);
     for node in heard {
         peers.hear(now, node, &arrival(1, 1));
     }
