@@ -52,7 +52,7 @@ pub struct ServiceView {
     pub families: Vec<Family>,
     /// How many families it wants.
     pub family_policy: FamilyPolicy,
-    /// Its labels.
+    /// The labels of the Service, which the `serviceSelectors` of a pool match.
     pub labels: Labels,
     /// The addresses that it asks for.
     pub request: Request,
