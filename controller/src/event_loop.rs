@@ -171,7 +171,7 @@ impl EventLoop {
     pub async fn run(mut self) {
         loop {
             let event = self.next_event().await;
-            self.handle(event);
+            self.handle_event(event);
             self.flush();
         }
     }

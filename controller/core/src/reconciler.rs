@@ -100,9 +100,9 @@ impl Reconciler {
     }
 
     /// Handles a change of a Service.
-    pub fn on_service(&mut self, change: ResourceChange<ServiceView>) {
+    pub fn handle_service(&mut self, change: ResourceChange<ServiceView>) {
         match change {
-            ResourceChange::Applied(view) => self.on_service_applied(view),
+            ResourceChange::Applied(view) => self.apply_service(view),
             ResourceChange::Gone(key) => self.forget(&key),
             ResourceChange::Undecodable(key, error) => {
                 tracing::warn!(service = %key, error, "cannot decode the Service");
@@ -111,7 +111,7 @@ impl Reconciler {
         }
     }
 
-    fn on_service_applied(&mut self, view: ServiceView) {
+    fn apply_service(&mut self, view: ServiceView) {
         let key = view.key.clone();
         if let Some(known) = self.services.get(&key) {
             // The answer to our own write can arrive before the watch reports an older version.
@@ -128,7 +128,7 @@ impl Reconciler {
     }
 
     /// Handles a change of a Namespace: its name and its labels.
-    pub fn on_namespace(&mut self, change: ResourceChange<(String, Labels)>) {
+    pub fn handle_namespace(&mut self, change: ResourceChange<(String, Labels)>) {
         match change {
             ResourceChange::Applied((name, labels)) => {
                 if self.namespaces.insert(name.clone(), labels.clone()).as_ref() != Some(&labels) {
@@ -146,7 +146,7 @@ impl Reconciler {
     }
 
     /// Handles a successful write; `view` is the Service that the API server returned.
-    pub fn on_write_succeeded(&mut self, view: ServiceView) {
+    pub fn handle_write_succeeded(&mut self, view: ServiceView) {
         self.in_flight.remove(&view.key);
         self.failures.remove(&view.key);
         let Some(known) = self.services.get(&view.key).filter(|known| known.uid == view.uid) else {
@@ -160,8 +160,8 @@ impl Reconciler {
         self.finish_write(&key, &reference);
     }
 
-    /// Handles a failed write. Returns how long to wait before [`Self::on_retry_due`].
-    pub fn on_write_failed(&mut self, key: &ObjectKey) -> Duration {
+    /// Handles a failed write. Returns how long to wait before [`Self::handle_retry_due`].
+    pub fn handle_write_failed(&mut self, key: &ObjectKey) -> Duration {
         if !self.services.contains_key(key) {
             return WRITE_BACKOFF.first;
         }
@@ -171,13 +171,13 @@ impl Reconciler {
     }
 
     /// Plans a Service again: the wait after its failed write is over.
-    pub fn on_retry_due(&mut self, key: &ObjectKey) {
+    pub fn handle_retry_due(&mut self, key: &ObjectKey) {
         self.in_flight.remove(key);
         self.enqueue(key);
     }
 
-    /// The events to send since the last call.
-    pub fn take_events(&mut self) -> Vec<ObjectNotice> {
+    /// Returns the events to send since the last call.
+    pub fn poll_events(&mut self) -> Vec<ObjectNotice> {
         std::mem::take(&mut self.events)
     }
 

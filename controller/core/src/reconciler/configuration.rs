@@ -13,28 +13,28 @@ use crate::{known::Known, notice::ObjectNotice, resource_change::ResourceChange}
 
 impl Reconciler {
     /// Handles a change of an IPAddressPool.
-    pub fn on_pool(&mut self, change: ResourceChange<IPAddressPool>) {
+    pub fn handle_pool(&mut self, change: ResourceChange<IPAddressPool>) {
         if change == ResourceChange::Synced {
             return self.set_synced(WatchKind::IPAddressPool);
         }
         let kind = ObjectKind::IPAddressPool;
         let stored = store(&mut self.pools, change, |pool| &mut pool.metadata);
-        self.on_configuration_object(kind, stored);
+        self.record_configuration_object(kind, stored);
     }
 
     /// Handles a change of an L2Advertisement. The controller announces nothing, but it reports
     /// what is wrong with advertisements.
-    pub fn on_l2_advertisement(&mut self, change: ResourceChange<L2Advertisement>) {
+    pub fn handle_l2_advertisement(&mut self, change: ResourceChange<L2Advertisement>) {
         if change == ResourceChange::Synced {
             return self.set_synced(WatchKind::L2Advertisement);
         }
         let kind = ObjectKind::L2Advertisement;
         let stored = store(&mut self.l2_advertisements, change, |it| &mut it.metadata);
-        self.on_configuration_object(kind, stored);
+        self.record_configuration_object(kind, stored);
     }
 
     /// Handles a change of the controller's own ConfigurationState.
-    pub fn on_configuration_state(&mut self, change: ResourceChange<ConfigurationState>) {
+    pub fn handle_configuration_state(&mut self, change: ResourceChange<ConfigurationState>) {
         match change {
             ResourceChange::Applied(state) => self.configuration_state = Known::Present(state),
             ResourceChange::Gone(_) | ResourceChange::Undecodable(..) => self.configuration_state = Known::Absent,
@@ -45,7 +45,7 @@ impl Reconciler {
     }
 
     /// Returns whether the status of a configuration object may be out of date, and resets that.
-    pub fn take_statuses_outdated(&mut self) -> bool {
+    pub fn poll_statuses_outdated(&mut self) -> bool {
         self.has_adopted && std::mem::take(&mut self.statuses_outdated)
     }
 
@@ -60,7 +60,7 @@ impl Reconciler {
         self.last_events.insert(place, event.notice.clone()).as_ref() != Some(&event.notice)
     }
 
-    fn on_configuration_object(&mut self, kind: ObjectKind, stored: StoredObject) {
+    fn record_configuration_object(&mut self, kind: ObjectKind, stored: StoredObject) {
         let place = (kind, stored.name);
         match stored.error {
             Some(message) => {

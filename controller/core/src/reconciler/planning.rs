@@ -10,9 +10,9 @@ use crate::{
 };
 
 impl Reconciler {
-    /// The next status to write, if there is one. Nothing is planned before every address in use is
-    /// adopted.
-    pub fn pop_job(&mut self) -> Option<Job> {
+    /// Returns the next status to write, if there is one. Nothing is planned before every address
+    /// in use is adopted.
+    pub fn poll_job(&mut self) -> Option<Job> {
         if !self.has_adopted {
             return None;
         }
