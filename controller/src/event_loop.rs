@@ -21,7 +21,8 @@ use futures::{
 };
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
 use kube::Client;
-use lodestone_controller_core::{Notice, ObjectNotice, Reconciler, ResourceChange, ServiceView};
+use lodestone_controller_core::{Notice, ObjectNotice, Reconciler, ServiceView};
+use lodestone_crds::ResourceChange;
 use lodestone_runtime::{
     admin::Query,
     clock,

@@ -25,7 +25,8 @@
 //! each input.
 //!
 //! ```
-//! use lodestone_controller_core::{OnPoolChange, Reconciler, ResourceChange, ServiceView};
+//! use lodestone_controller_core::{OnPoolChange, Reconciler, ServiceView};
+//! use lodestone_crds::ResourceChange;
 //! use serde_json::json;
 //!
 //! let mut reconciler = Reconciler::new(OnPoolChange::Retain);
@@ -61,12 +62,10 @@ mod known;
 mod notice;
 mod plan;
 mod reconciler;
-mod resource_change;
 pub mod service_view;
 
 pub use known::Known;
 pub use notice::{EventReason, Notice, ObjectNotice};
 pub use plan::{DesiredStatus, OnPoolChange};
 pub use reconciler::{Job, Reconciler};
-pub use resource_change::ResourceChange;
 pub use service_view::ServiceView;

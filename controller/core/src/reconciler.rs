@@ -18,7 +18,8 @@ use std::{
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use lodestone_crds::{
-    Config, ConfigurationState, IPAddressPool, L2Advertisement, Labels, ObjectKey, Refusal, config::ObjectKind,
+    Config, ConfigurationState, IPAddressPool, L2Advertisement, Labels, ObjectKey, Refusal, ResourceChange,
+    config::ObjectKind,
 };
 
 use crate::{
@@ -27,7 +28,6 @@ use crate::{
     known::Known,
     notice::{Notice, ObjectNotice},
     plan::{DesiredStatus, OnPoolChange},
-    resource_change::ResourceChange,
     service_view::ServiceView,
 };
 use watch_kind::{WatchKind, WatchSet};

@@ -1,6 +1,7 @@
 //! Reacts to one event.
 
-use lodestone_controller_core::{ObjectNotice, ResourceChange, ServiceView};
+use lodestone_controller_core::{ObjectNotice, ServiceView};
+use lodestone_crds::ResourceChange;
 use lodestone_runtime::{admin::Query, clock};
 
 use super::{

@@ -1,7 +1,7 @@
 use std::time::Duration;
 
-use lodestone_controller_core::{OnPoolChange, ResourceChange};
-use lodestone_crds::{IPAddressPool, Labels};
+use lodestone_controller_core::OnPoolChange;
+use lodestone_crds::{IPAddressPool, Labels, ResourceChange};
 use serde_json::json;
 
 use super::*;

@@ -4,12 +4,12 @@ use std::collections::BTreeMap;
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use lodestone_crds::{
-    Config, ConfigurationState, IPAddressPool, L2Advertisement, Refusal, Resources,
+    Config, ConfigurationState, IPAddressPool, L2Advertisement, Refusal, ResourceChange, Resources,
     config::{ObjectKind, RefusalReason},
 };
 
 use super::{Reconciler, watch_kind::WatchKind};
-use crate::{known::Known, notice::ObjectNotice, resource_change::ResourceChange};
+use crate::{known::Known, notice::ObjectNotice};
 
 impl Reconciler {
     /// Handles a change of an IPAddressPool.

@@ -1,7 +1,7 @@
 use std::collections::BTreeSet;
 
-use lodestone_controller_core::{EventReason, OnPoolChange, ResourceChange, ServiceView};
-use lodestone_crds::Labels;
+use lodestone_controller_core::{EventReason, OnPoolChange, ServiceView};
+use lodestone_crds::{Labels, ResourceChange};
 use serde_json::json;
 
 use super::*;
