@@ -15,9 +15,9 @@ use lodestone_speaker_core::{NodeName, RecordedOwners};
 use tokio::sync::watch;
 
 use crate::{
-    args::SpeakerArgs,
     channels::{TaskChannels, channels},
     driver::Driver,
+    flags::SpeakerArgs,
     kubernetes::{
         configuration_state::{StateSources, StateWriter},
         events::send_user_events,
