@@ -18,7 +18,7 @@ impl EventLoop {
             LoopEvent::ServiceChanged(change) => self.handle_service_changed(change),
             LoopEvent::WatchReported(report) => self.handle_watch_report(report),
             LoopEvent::Completed(completion) => self.handle_completion(completion),
-            LoopEvent::Asked(question) => self.answer(question),
+            LoopEvent::Queried(query) => self.answer(query),
             // `flush` sends the events.
             LoopEvent::EventsHaveRoom => {}
             LoopEvent::ReviewRequested(ReviewRequest { edit, answer }) => {
@@ -103,9 +103,9 @@ impl EventLoop {
         self.statuses_pending = !is_complete;
     }
 
-    fn answer(&self, question: Query) {
+    fn answer(&self, query: Query) {
         // The client may have closed the connection.
-        match question {
+        match query {
             Query::State(answer) => {
                 let _ = answer.send(debug_state(&self.reconciler));
             }

@@ -116,7 +116,7 @@ impl CertificateRotation {
                 }
                 Err(error) => {
                     let error = format!("{error:#}");
-                    tracing::warn!(error, "failed to set up the webhook; retrying");
+                    tracing::warn!(error, "cannot set up the webhook; retrying");
                     RETRY
                 }
             };
