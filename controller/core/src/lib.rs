@@ -9,8 +9,8 @@
 //!
 //! Everything here is deterministic: it does no I/O and reads no clock. The dependencies contain no
 //! async runtime and no Kubernetes client, and the crate's `clippy.toml` bans sockets, files and
-//! clocks. The shell (`lodestone-controller`) reports what changed, takes [`Job`]s, writes them, and
-//! reports the result.
+//! clocks. The shell (`lodestone-controller`) reports what changed, takes [`Job`]s, writes them,
+//! and reports the result.
 //!
 //! | Module | What it is for |
 //! |---|---|
@@ -21,8 +21,8 @@
 //! | [`service_view`] | the fields of a Service that the controller uses |
 //!
 //! The `handle_*` methods of [`Reconciler`] are its inputs, with [`Reconciler::set_leader`] and
-//! [`Reconciler::begin_relist`]. The `poll_*` methods are its outputs; the caller asks for them after
-//! each input.
+//! [`Reconciler::begin_relist`]. The `poll_*` methods are its outputs; the caller asks for them
+//! after each input.
 //!
 //! ```
 //! use lodestone_controller_core::{OnPoolChange, Reconciler, ServiceView};

@@ -14,9 +14,8 @@ use lodestone_crds::{DEPRECATED_ANNOTATION_PREFIX, Family, Labels, ObjectKey, PO
 use crate::alloc::{AddressHolder, Backend, Port, Protocol};
 pub use request::Request;
 
-/// The condition of a Service whose ports cannot be served (Kubernetes:
-/// `v1.LoadBalancerPortsError`): at the address that it asks for or holds, another Service has one
-/// of its ports.
+/// The condition of a Service whose ports cannot be served: another Service has one of them, at the
+/// address that this one asks for or holds. Kubernetes calls it `v1.LoadBalancerPortsError`.
 pub const PORTS_ERROR: &str = "LoadBalancerPortsError";
 
 /// The reason of [`PORTS_ERROR`] that this controller sets.
