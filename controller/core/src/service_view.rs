@@ -14,8 +14,9 @@ use lodestone_crds::{DEPRECATED_ANNOTATION_PREFIX, Family, Labels, ObjectKey, PO
 use crate::alloc::{AddressHolder, Backend, Port, Protocol};
 pub use request::Request;
 
-/// The condition of a Service whose ports cannot be served: another Service has one of them, at the
-/// address that this one asks for or holds. Kubernetes calls it `v1.LoadBalancerPortsError`.
+/// The condition of a Service whose ports cannot be served: another Service has one of them at the
+/// same address. That is the address asked for or held. Kubernetes calls the condition
+/// `v1.LoadBalancerPortsError`.
 pub const PORTS_ERROR: &str = "LoadBalancerPortsError";
 
 /// The reason of [`PORTS_ERROR`] that this controller sets.

@@ -1,3 +1,4 @@
+use lodestone_crds::IPAddressPool;
 use serde_json::{Value, json};
 
 use super::*;
