@@ -21,7 +21,8 @@ use futures::{
 };
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
 use kube::Client;
-use lodestone_controller_core::{Notice, ObjectNotice, Reconciler, ResourceChange, ServiceView};
+use lodestone_controller_core::{Notice, ObjectNotice, Reconciler, ServiceView};
+use lodestone_crds::ResourceChange;
 use lodestone_runtime::{
     admin::Query,
     clock,
@@ -60,7 +61,7 @@ pub struct Connections {
     /// The sender of Kubernetes events.
     pub events: Events,
     /// Requests for `/debug/state` and `/metrics`.
-    pub questions: mpsc::Receiver<Query>,
+    pub queries: mpsc::Receiver<Query>,
     /// Edits for the webhook to review.
     pub reviews: mpsc::Receiver<ReviewRequest>,
     /// The owner of the ConfigurationState.
@@ -87,7 +88,7 @@ pub struct EventLoop {
     class: String,
     owner: OwnerLookup,
     events: Events,
-    questions: mpsc::Receiver<Query>,
+    queries: mpsc::Receiver<Query>,
     reviews: mpsc::Receiver<ReviewRequest>,
     leadership: watch::Receiver<Option<Instant>>,
     services: BoxStream<'static, ResourceChange<ServiceView>>,
@@ -125,7 +126,7 @@ enum LoopEvent {
     ServiceChanged(ResourceChange<ServiceView>),
     WatchReported(WatchReport),
     Completed(Completion),
-    Asked(Query),
+    Queried(Query),
     EventsHaveRoom,
     ReviewRequested(ReviewRequest),
 }
@@ -139,7 +140,7 @@ impl EventLoop {
             namespace,
             class,
             events,
-            questions,
+            queries,
             reviews,
             owner,
             ready,
@@ -153,7 +154,7 @@ impl EventLoop {
             class,
             owner,
             events,
-            questions,
+            queries,
             reviews,
             leadership: leader_until,
             running: FuturesUnordered::new(),
@@ -171,7 +172,7 @@ impl EventLoop {
     pub async fn run(mut self) {
         loop {
             let event = self.next_event().await;
-            self.handle(event);
+            self.handle_event(event);
             self.flush();
         }
     }
@@ -185,7 +186,7 @@ impl EventLoop {
             Some(change) = self.services.next() => LoopEvent::ServiceChanged(change),
             Some(report) = self.watches.next() => LoopEvent::WatchReported(report),
             Some(completion) = self.running.next() => LoopEvent::Completed(completion),
-            Some(question) = self.questions.recv() => LoopEvent::Asked(question),
+            Some(query) = self.queries.recv() => LoopEvent::Queried(query),
             () = self.events.wait_for_room(), if events_wait => LoopEvent::EventsHaveRoom,
             Some(review) = self.reviews.recv() => LoopEvent::ReviewRequested(review),
         }

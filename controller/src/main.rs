@@ -44,14 +44,14 @@ const API_TIMEOUT: Duration = Duration::from_secs(5);
 async fn main() -> Result<()> {
     let args = ControllerArgs::parse();
     log::start(args.common.log_level, args.common.log_format);
-    tracing::info!(version = env!("CARGO_PKG_VERSION"), "the controller is starting");
+    tracing::info!(version = env!("CARGO_PKG_VERSION"), "controller starting");
     let client = client::connect().await?;
     let readiness = Readiness::default();
     let ready = readiness.gate("Services, Namespaces, IPAddressPools and L2Advertisements");
     let (review, reviews) = mpsc::channel(MAX_REVIEWS);
     let _webhook = start_webhook(&args, &client, &readiness, review).await?;
     let metrics = (args.port != 0).then(|| SocketAddr::new(Ipv6Addr::UNSPECIFIED.into(), args.port));
-    let (_admin, questions) = admin::serve(args.common.admin_address(), metrics, readiness).await?;
+    let (_admin, queries) = admin::serve(args.common.admin_address(), metrics, readiness).await?;
     let (events, _events) = Events::start(client.clone(), "lodestone-controller", args.pod_name.clone());
     let _peer_key = ensure_peer_key(&args, &client);
     let (leadership, leader_until) = watch::channel(None);
@@ -64,7 +64,7 @@ async fn main() -> Result<()> {
         namespace: args.common.namespace,
         class: args.common.lb_class,
         events,
-        questions,
+        queries,
         reviews,
         ready,
         leader_until,
@@ -77,7 +77,7 @@ async fn main() -> Result<()> {
     if let Some(candidate) = candidate {
         candidate.release().await;
     }
-    tracing::info!("the controller is stopping");
+    tracing::info!("controller stopping");
     Ok(())
 }
 

@@ -8,6 +8,7 @@
 //! | [`Config`], [`mod@config`] | all objects as one validated model, and the [`Refusal`]s |
 //! | [`IpRange`], [`Family`] | ranges of addresses, as pools spell them |
 //! | [`ObjectKey`] | the namespace and the name of an object |
+//! | [`ResourceChange`] | what a watch reports about an object |
 //! | [`annotation`], constants | names of annotations, labels and entries that both programs use |
 //!
 //! This crate does no I/O, reads no clock and has no Kubernetes client.
@@ -22,6 +23,7 @@ mod ip_address_pool;
 mod ip_range;
 mod l2_advertisement;
 mod object_key;
+mod resource_change;
 mod selector;
 mod service_l2_status;
 
@@ -40,6 +42,7 @@ pub use l2_advertisement::{
     L2Advertisement, L2AdvertisementFields, L2AdvertisementSpec, L2AdvertisementStatus, PreferredNodeSelector,
 };
 pub use object_key::ObjectKey;
+pub use resource_change::ResourceChange;
 pub use selector::Labels;
 pub use service_l2_status::{
     InterfaceInfo, ServiceL2Status, ServiceL2StatusFields, ServiceL2StatusSpec, ServiceL2StatusStatus,

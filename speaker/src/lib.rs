@@ -12,17 +12,17 @@
 //!              ◄── events ◄────────────────┼─user events────┘
 //! ```
 //!
-//! The crate `lodestone-speaker-core` decides: it takes the time, snapshots, messages and frames,
+//! The crate `lodestone-speaker-core` decides. It takes the time, snapshots, messages and frames,
 //! and returns messages, frames and ownership. This crate is the shell around it. The [`driver`] is
 //! one thread that owns the core and everything urgent. The main thread decodes what comes from
-//! Kubernetes and writes statuses, so that a slow or absent API server never delays an answer on
-//! the LAN.
+//! Kubernetes and writes statuses. So a slow or absent API server never delays an answer on the
+//! LAN.
 //!
 //! | Module | Purpose |
 //! |---|---|
-//! | [`args`] | the flags |
 //! | [`channels`] | the channels between the two threads |
 //! | [`driver`] | the thread that owns the core, the sockets and the timer |
+//! | [`flags`] | the command line |
 //! | [`kubernetes`] | what the speaker reads from the Kubernetes API, and what it writes to it |
 //! | [`metrics`] | the text of `/metrics` |
 //! | [`net`] | sockets; all `unsafe` code is there |
@@ -33,13 +33,13 @@
     reason = "this page is read with --document-private-items"
 )]
 
-mod args;
 mod channels;
 mod driver;
+mod flags;
 pub mod kubernetes;
 mod metrics;
 pub mod net;
 mod process;
 
-pub use args::SpeakerArgs;
+pub use flags::SpeakerArgs;
 pub use process::run;

@@ -15,9 +15,9 @@ use lodestone_speaker_core::{NodeName, RecordedOwners};
 use tokio::sync::watch;
 
 use crate::{
-    args::SpeakerArgs,
     channels::{TaskChannels, channels},
     driver::Driver,
+    flags::SpeakerArgs,
     kubernetes::{
         configuration_state::{StateSources, StateWriter},
         events::send_user_events,
@@ -73,7 +73,7 @@ pub async fn run(args: SpeakerArgs) -> Result<()> {
         outcome = driver.finished() => outcome,
         signal = shutdown::requested() => {
             signal?;
-            tracing::info!("speaker shutting down; other speakers cover its addresses");
+            tracing::info!("speaker shutting down; waiting up to 2 s for other speakers to cover its addresses");
             driver.shut_down().await
         }
     }

@@ -20,21 +20,21 @@ use rangemap::RangeInclusiveSet;
 pub use assignment::Assignment;
 pub use sharing::{AddressHolder, Backend, Port, Protocol};
 
-/// Why a Service cannot have an address.
+/// Why a Service cannot hold an address beside the Service `by`, which holds it already.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum Taken {
-    /// Another Service holds it, and one of the two does not share.
+pub enum AllocationConflict {
+    /// One of the two Services does not share addresses.
     #[error("{address} is in use by Service {by}")]
     InUse {
-        /// The address.
+        /// The address that cannot be held.
         address: IpAddr,
         /// One of the Services that hold it.
         by: ObjectKey,
     },
-    /// The other Service shares it under another key.
+    /// Both Services share addresses, but under different keys.
     #[error("{address} is shared by Service {by} under another value of the annotation metallb.io/allow-shared-ip")]
     OtherKey {
-        /// The address.
+        /// The address that cannot be held.
         address: IpAddr,
         /// One of the Services that hold it.
         by: ObjectKey,
@@ -44,24 +44,24 @@ pub enum Taken {
         "{address} is shared by Service {by}, which has another externalTrafficPolicy (with Local: another namespace or selector)"
     )]
     OtherBackend {
-        /// The address.
+        /// The address that cannot be held.
         address: IpAddr,
         /// One of the Services that hold it.
         by: ObjectKey,
     },
-    /// Both Services have the same port.
+    /// Both Services have the same port, so they would take each other's traffic.
     #[error("port {port} of {address} is in use by Service {by}")]
     Port {
-        /// The address.
+        /// The address that cannot be held.
         address: IpAddr,
-        /// The port.
+        /// The first port that both have.
         port: Port,
-        /// The Service that has it.
+        /// The Service that has it already.
         by: ObjectKey,
     },
 }
 
-impl Taken {
+impl AllocationConflict {
     /// Whether the reason is that another Service has one of the ports.
     #[must_use]
     pub const fn is_for_ports(&self) -> bool {
@@ -127,7 +127,7 @@ impl Allocator {
     ///
     /// # Errors
     /// When it may not; the error names a Service that conflicts.
-    pub fn check(&self, holder: &AddressHolder, key: &ObjectKey, address: IpAddr) -> Result<(), Taken> {
+    pub fn check(&self, holder: &AddressHolder, key: &ObjectKey, address: IpAddr) -> Result<(), AllocationConflict> {
         let holders = self.holders.get(&address).into_iter().flatten();
         for (by, other) in holders.filter(|(by, _)| *by != key) {
             holder.check_beside(other, address, by)?;
@@ -140,7 +140,12 @@ impl Allocator {
     ///
     /// # Errors
     /// When it may not; the error names a Service that conflicts.
-    pub fn check_older(&self, holder: &AddressHolder, key: &ObjectKey, address: IpAddr) -> Result<(), Taken> {
+    pub fn check_older(
+        &self,
+        holder: &AddressHolder,
+        key: &ObjectKey,
+        address: IpAddr,
+    ) -> Result<(), AllocationConflict> {
         let holders = self.holders.get(&address).into_iter().flatten();
         for (by, other) in holders.filter(|(by, other)| (other.since, *by) < (holder.since, key)) {
             holder.check_beside(other, address, by)?;
@@ -158,7 +163,7 @@ impl Allocator {
         key: &ObjectKey,
         addresses: &[IpAddr],
         held: &[IpAddr],
-    ) -> Result<(), Taken> {
+    ) -> Result<(), AllocationConflict> {
         let mut new = addresses.iter().filter(|address| !held.contains(address));
         new.try_for_each(|address| self.check(holder, key, *address))
     }
@@ -167,7 +172,12 @@ impl Allocator {
     ///
     /// # Errors
     /// When the Service may not hold one of them. Then nothing has changed.
-    pub fn take(&mut self, key: &ObjectKey, holder: &AddressHolder, addresses: &[IpAddr]) -> Result<(), Taken> {
+    pub fn take(
+        &mut self,
+        key: &ObjectKey,
+        holder: &AddressHolder,
+        addresses: &[IpAddr],
+    ) -> Result<(), AllocationConflict> {
         self.check_new(holder, key, addresses, self.held(key))?;
         self.hold(key, holder, addresses);
         Ok(())

@@ -7,9 +7,10 @@
 //!  status of the Service ◄── shell ◄── Job (a status to write)
 //! ```
 //!
-//! Everything here is deterministic: no I/O, no async runtime, no clock, no Kubernetes client. The
-//! crate does not depend on one, so the compiler enforces this. The shell (`lodestone-controller`)
-//! reports what changed, takes [`Job`]s, writes them, and reports the result.
+//! Everything here is deterministic: it does no I/O and reads no clock. The dependencies contain no
+//! async runtime and no Kubernetes client, and the crate's `clippy.toml` bans sockets, files and
+//! clocks. The shell (`lodestone-controller`) reports what changed, takes [`Job`]s, writes them,
+//! and reports the result.
 //!
 //! | Module | What it is for |
 //! |---|---|
@@ -19,11 +20,13 @@
 //! | [`admission`] | reviews an edit of the configuration before the API server stores it |
 //! | [`service_view`] | the fields of a Service that the controller uses |
 //!
-//! The `on_*` methods of [`Reconciler`] are its inputs. [`Reconciler::pop_job`] and the `take_*`
-//! methods are its outputs; the caller asks for them after each input.
+//! The `handle_*` methods of [`Reconciler`] are its inputs, with [`Reconciler::set_leader`] and
+//! [`Reconciler::begin_relist`]. The `poll_*` methods are its outputs; the caller asks for them
+//! after each input.
 //!
 //! ```
-//! use lodestone_controller_core::{OnPoolChange, Reconciler, ResourceChange, ServiceView};
+//! use lodestone_controller_core::{OnPoolChange, Reconciler, ServiceView};
+//! use lodestone_crds::ResourceChange;
 //! use serde_json::json;
 //!
 //! let mut reconciler = Reconciler::new(OnPoolChange::Retain);
@@ -37,16 +40,16 @@
 //!     "spec": {"type": "LoadBalancer", "clusterIPs": ["10.0.0.1"]},
 //! });
 //! let service = ServiceView::new(&serde_json::from_value(service)?, "");
-//! reconciler.on_pool(ResourceChange::Applied(serde_json::from_value(pool)?));
-//! reconciler.on_namespace(ResourceChange::Applied(("n".into(), Default::default())));
-//! reconciler.on_service(ResourceChange::Applied(service));
-//! assert_eq!(reconciler.pop_job(), None, "nothing is allocated before the first lists are complete");
+//! reconciler.handle_pool(ResourceChange::Applied(serde_json::from_value(pool)?));
+//! reconciler.handle_namespace(ResourceChange::Applied(("n".into(), Default::default())));
+//! reconciler.handle_service(ResourceChange::Applied(service));
+//! assert_eq!(reconciler.poll_job(), None, "nothing is allocated before the first lists are complete");
 //!
-//! reconciler.on_pool(ResourceChange::Synced);
-//! reconciler.on_l2_advertisement(ResourceChange::Synced);
-//! reconciler.on_namespace(ResourceChange::Synced);
-//! reconciler.on_service(ResourceChange::Synced);
-//! let job = reconciler.pop_job().ok_or("a status to write")?;
+//! reconciler.handle_pool(ResourceChange::Synced);
+//! reconciler.handle_l2_advertisement(ResourceChange::Synced);
+//! reconciler.handle_namespace(ResourceChange::Synced);
+//! reconciler.handle_service(ResourceChange::Synced);
+//! let job = reconciler.poll_job().ok_or("a status to write")?;
 //! assert_eq!(job.status.ingress[0].ip.as_deref(), Some("192.0.2.0"));
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
@@ -59,12 +62,10 @@ mod known;
 mod notice;
 mod plan;
 mod reconciler;
-mod resource_change;
 pub mod service_view;
 
 pub use known::Known;
 pub use notice::{EventReason, Notice, ObjectNotice};
 pub use plan::{DesiredStatus, OnPoolChange};
 pub use reconciler::{Job, Reconciler};
-pub use resource_change::ResourceChange;
 pub use service_view::ServiceView;

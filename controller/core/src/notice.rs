@@ -81,7 +81,7 @@ impl Notice {
 /// A notice, and the object that it is about.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ObjectNotice {
-    /// The object.
+    /// The Service, pool or advertisement that the event is attached to.
     pub object: ObjectReference,
     /// What the event says.
     pub notice: Notice,

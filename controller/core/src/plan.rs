@@ -11,7 +11,7 @@ mod choose;
 mod decide;
 mod keep;
 mod outcome;
-mod refused;
+mod unmet_request;
 
 use std::net::IpAddr;
 

@@ -5,38 +5,30 @@
 //! status is being written stays in the queue until the result of the write is known.
 
 mod configuration;
+mod configuration_objects;
 mod leadership;
 mod planning;
 mod queries;
 mod watch_kind;
+mod work_queue;
 
 use std::{
-    collections::{BTreeMap, BTreeSet, HashMap, HashSet},
+    collections::{BTreeMap, HashMap},
     time::Duration,
 };
 
-use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
-use lodestone_crds::{
-    Config, ConfigurationState, IPAddressPool, L2Advertisement, Labels, ObjectKey, Refusal, config::ObjectKind,
-};
+use lodestone_crds::{Labels, ObjectKey, ResourceChange};
 
 use crate::{
     alloc::Allocator,
-    backoff::Backoff,
-    known::Known,
     notice::{Notice, ObjectNotice},
     plan::{DesiredStatus, OnPoolChange},
-    resource_change::ResourceChange,
     service_view::ServiceView,
 };
+use configuration_objects::ConfigurationObjects;
 use watch_kind::{WatchKind, WatchSet};
-
-/// How long a failed write waits before the next try.
-const WRITE_BACKOFF: Backoff = Backoff {
-    first: Duration::from_millis(100),
-    max: Duration::from_secs(30),
-};
+use work_queue::{WRITE_BACKOFF, WorkQueue};
 
 /// The status of a Service, to be written.
 #[derive(Clone, Debug, PartialEq)]
@@ -57,36 +49,21 @@ pub struct Reconciler {
     on_pool_change: OnPoolChange,
     services: HashMap<ObjectKey, ServiceView>,
     namespaces: HashMap<String, Labels>,
-    pools: BTreeMap<String, IPAddressPool>,
-    l2_advertisements: BTreeMap<String, L2Advertisement>,
-    /// The controller's own ConfigurationState.
-    configuration_state: Known<ConfigurationState>,
-    undecodable: BTreeMap<(ObjectKind, String), Refusal>,
-    config: Config,
+    configuration: ConfigurationObjects,
     allocator: Allocator,
     synced: WatchSet,
     /// Whether this replica is the leader. A standby only watches.
     is_leader: bool,
     /// Whether every address in use is held. Only then are addresses allocated.
     has_adopted: bool,
-    /// Services to plan, the oldest first.
-    queue: BTreeSet<(Option<Timestamp>, ObjectKey)>,
-    /// Services whose status is being written, or waits to be written again.
-    in_flight: HashSet<ObjectKey>,
-    /// Failed writes in a row.
-    failures: HashMap<ObjectKey, u32>,
+    /// The Services to plan, and the writes under way.
+    work: WorkQueue,
     /// What does not work, by Service. These Services wait for an address to be released.
     problems: HashMap<ObjectKey, Notice>,
     /// The Services that retain addresses, with the pool that the addresses are from.
     retained: BTreeMap<ObjectKey, String>,
     /// Events to send.
     events: Vec<ObjectNotice>,
-    /// Events to send once the status of the Service is written.
-    unwritten: HashMap<ObjectKey, Vec<Notice>>,
-    /// Whether the status of a configuration object may be out of date.
-    statuses_outdated: bool,
-    /// The last event sent about each configuration object.
-    last_events: HashMap<(ObjectKind, String), Notice>,
 }
 
 impl Reconciler {
@@ -100,9 +77,9 @@ impl Reconciler {
     }
 
     /// Handles a change of a Service.
-    pub fn on_service(&mut self, change: ResourceChange<ServiceView>) {
+    pub fn handle_service(&mut self, change: ResourceChange<ServiceView>) {
         match change {
-            ResourceChange::Applied(view) => self.on_service_applied(view),
+            ResourceChange::Applied(view) => self.apply_service(view),
             ResourceChange::Gone(key) => self.forget(&key),
             ResourceChange::Undecodable(key, error) => {
                 tracing::warn!(service = %key, error, "cannot decode the Service");
@@ -111,7 +88,7 @@ impl Reconciler {
         }
     }
 
-    fn on_service_applied(&mut self, view: ServiceView) {
+    fn apply_service(&mut self, view: ServiceView) {
         let key = view.key.clone();
         if let Some(known) = self.services.get(&key) {
             // The answer to our own write can arrive before the watch reports an older version.
@@ -128,7 +105,7 @@ impl Reconciler {
     }
 
     /// Handles a change of a Namespace: its name and its labels.
-    pub fn on_namespace(&mut self, change: ResourceChange<(String, Labels)>) {
+    pub fn handle_namespace(&mut self, change: ResourceChange<(String, Labels)>) {
         match change {
             ResourceChange::Applied((name, labels)) => {
                 if self.namespaces.insert(name.clone(), labels.clone()).as_ref() != Some(&labels) {
@@ -146,9 +123,8 @@ impl Reconciler {
     }
 
     /// Handles a successful write; `view` is the Service that the API server returned.
-    pub fn on_write_succeeded(&mut self, view: ServiceView) {
-        self.in_flight.remove(&view.key);
-        self.failures.remove(&view.key);
+    pub fn handle_write_succeeded(&mut self, view: ServiceView) {
+        self.work.end_write(&view.key);
         let Some(known) = self.services.get(&view.key).filter(|known| known.uid == view.uid) else {
             // The Service no longer exists, or a new one has its name.
             return;
@@ -160,63 +136,60 @@ impl Reconciler {
         self.finish_write(&key, &reference);
     }
 
-    /// Handles a failed write. Returns how long to wait before [`Self::on_retry_due`].
-    pub fn on_write_failed(&mut self, key: &ObjectKey) -> Duration {
+    /// Handles a failed write. Returns how long to wait before [`Self::handle_retry_due`].
+    pub fn handle_write_failed(&mut self, key: &ObjectKey) -> Duration {
         if !self.services.contains_key(key) {
             return WRITE_BACKOFF.first;
         }
-        let failures = self.failures.entry(key.clone()).or_default();
-        *failures = failures.saturating_add(1);
-        WRITE_BACKOFF.after(*failures)
+        self.work.count_failure(key)
     }
 
     /// Plans a Service again: the wait after its failed write is over.
-    pub fn on_retry_due(&mut self, key: &ObjectKey) {
-        self.in_flight.remove(key);
+    pub fn handle_retry_due(&mut self, key: &ObjectKey) {
+        self.work.end_wait(key);
         self.enqueue(key);
     }
 
-    /// The events to send since the last call.
-    pub fn take_events(&mut self) -> Vec<ObjectNotice> {
+    /// Returns the events to send since the last call.
+    pub fn poll_events(&mut self) -> Vec<ObjectNotice> {
         std::mem::take(&mut self.events)
     }
 
     fn replace(&mut self, view: ServiceView) {
         let key = view.key.clone();
-        if let Some(old) = self.services.insert(key.clone(), view) {
-            // Its place in the queue depends on its age.
-            if self.queue.remove(&(old.created, key.clone())) {
-                self.enqueue(&key);
-            }
+        // Its place in the queue depends on its age.
+        if let Some(old) = self.services.insert(key.clone(), view)
+            && self.work.dequeue(&old)
+        {
+            self.enqueue(&key);
         }
     }
 
     fn forget(&mut self, key: &ObjectKey) {
         if let Some(old) = self.services.remove(key) {
-            self.queue.remove(&(old.created, key.clone()));
+            self.work.dequeue(&old);
         }
+        self.work.forget(key);
         self.problems.remove(key);
         self.retained.remove(key);
-        self.failures.remove(key);
-        self.unwritten.remove(key);
         let freed = self.allocator.release_all(key);
         if !freed.is_empty() {
             tracing::info!(service = %key, ?freed, "released the addresses of a deleted Service");
-            self.statuses_outdated = true;
+            self.configuration.mark_statuses_outdated();
             self.wake_waiting();
         }
     }
 
     fn enqueue(&mut self, key: &ObjectKey) {
         if let Some(service) = self.services.get(key) {
-            self.queue.insert((service.created, key.clone()));
+            self.work.enqueue(service);
         }
     }
 
     fn enqueue_where(&mut self, is_affected: impl Fn(&ServiceView) -> bool) {
-        let services = self.services.values().filter(|service| is_affected(service));
-        self.queue
-            .extend(services.map(|service| (service.created, service.key.clone())));
+        for service in self.services.values().filter(|service| is_affected(service)) {
+            self.work.enqueue(service);
+        }
     }
 
     /// Plans every Service with a problem again: a released address may be the one that it needs.

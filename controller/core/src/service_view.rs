@@ -14,9 +14,9 @@ use lodestone_crds::{DEPRECATED_ANNOTATION_PREFIX, Family, Labels, ObjectKey, PO
 use crate::alloc::{AddressHolder, Backend, Port, Protocol};
 pub use request::Request;
 
-/// The condition of a Service whose ports cannot be served (Kubernetes:
-/// `v1.LoadBalancerPortsError`): at the address that it asks for or holds, another Service has one
-/// of its ports.
+/// The condition of a Service whose ports cannot be served: another Service has one of them at the
+/// same address. That is the address asked for or held. Kubernetes calls the condition
+/// `v1.LoadBalancerPortsError`.
 pub const PORTS_ERROR: &str = "LoadBalancerPortsError";
 
 /// The reason of [`PORTS_ERROR`] that this controller sets.
@@ -52,7 +52,7 @@ pub struct ServiceView {
     pub families: Vec<Family>,
     /// How many families it wants.
     pub family_policy: FamilyPolicy,
-    /// Its labels.
+    /// The labels of the Service, which the `serviceSelectors` of a pool match.
     pub labels: Labels,
     /// The addresses that it asks for.
     pub request: Request,

@@ -16,14 +16,14 @@ impl EventLoop {
     pub(super) fn flush(&mut self) {
         while self.may_start_write()
             && self.is_leader_now()
-            && let Some(job) = self.reconciler.pop_job()
+            && let Some(job) = self.reconciler.poll_job()
         {
             self.writes += 1;
             let write = writes::write_service(self.client.clone(), self.class.clone(), job);
             self.running.push(write.boxed());
         }
         self.send_events();
-        if !self.statuses_pending && self.reconciler.take_statuses_outdated() {
+        if !self.statuses_pending && self.reconciler.poll_statuses_outdated() {
             self.statuses_pending = true;
             self.run_after(STATUS_DELAY, Completion::StatusesDue);
         }
@@ -35,7 +35,7 @@ impl EventLoop {
     }
 
     fn send_events(&mut self) {
-        self.unsent.extend(self.reconciler.take_events());
+        self.unsent.extend(self.reconciler.poll_events());
         // A flood of events must not fill the memory.
         let too_many = self.unsent.len().saturating_sub(MAX_UNSENT);
         self.unsent.drain(..too_many);

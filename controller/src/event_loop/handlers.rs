@@ -1,6 +1,7 @@
 //! Reacts to one event.
 
-use lodestone_controller_core::{ObjectNotice, ResourceChange, ServiceView};
+use lodestone_controller_core::{ObjectNotice, ServiceView};
+use lodestone_crds::ResourceChange;
 use lodestone_runtime::{admin::Query, clock};
 
 use super::{
@@ -11,13 +12,13 @@ use super::{
 use crate::{debug_state::debug_state, webhook::ReviewRequest};
 
 impl EventLoop {
-    pub(super) fn handle(&mut self, event: LoopEvent) {
+    pub(super) fn handle_event(&mut self, event: LoopEvent) {
         match event {
-            LoopEvent::LeadershipChanged => self.on_leadership_changed(),
-            LoopEvent::ServiceChanged(change) => self.on_service_changed(change),
-            LoopEvent::WatchReported(report) => self.on_watch_report(report),
-            LoopEvent::Completed(completion) => self.on_completion(completion),
-            LoopEvent::Asked(question) => self.answer(question),
+            LoopEvent::LeadershipChanged => self.handle_leadership_changed(),
+            LoopEvent::ServiceChanged(change) => self.handle_service_changed(change),
+            LoopEvent::WatchReported(report) => self.handle_watch_report(report),
+            LoopEvent::Completed(completion) => self.handle_completion(completion),
+            LoopEvent::Queried(query) => self.answer(query),
             // `flush` sends the events.
             LoopEvent::EventsHaveRoom => {}
             LoopEvent::ReviewRequested(ReviewRequest { edit, answer }) => {
@@ -27,7 +28,7 @@ impl EventLoop {
         }
     }
 
-    fn on_leadership_changed(&mut self) {
+    fn handle_leadership_changed(&mut self) {
         let was_leader = self.leader_until.is_some();
         self.leader_until = *self.leadership.borrow_and_update();
         let is_leader = self.leader_until.is_some();
@@ -47,50 +48,50 @@ impl EventLoop {
         }
     }
 
-    fn on_service_changed(&mut self, change: ResourceChange<ServiceView>) {
+    fn handle_service_changed(&mut self, change: ResourceChange<ServiceView>) {
         self.metrics.count_update();
         match &change {
             ResourceChange::Applied(service) => self.metrics.observe_service(service, clock::now()),
             ResourceChange::Gone(key) => self.metrics.forget_service(key),
             ResourceChange::Undecodable(..) | ResourceChange::Synced => {}
         }
-        self.reconciler.on_service(change);
+        self.reconciler.handle_service(change);
     }
 
-    fn on_watch_report(&mut self, report: WatchReport) {
+    fn handle_watch_report(&mut self, report: WatchReport) {
         self.metrics.count_update();
         match report {
-            WatchReport::Namespace(change) => self.reconciler.on_namespace(change),
-            WatchReport::Pool(change) => self.reconciler.on_pool(change),
-            WatchReport::L2Advertisement(change) => self.reconciler.on_l2_advertisement(change),
-            WatchReport::ConfigurationState(change) => self.reconciler.on_configuration_state(change),
+            WatchReport::Namespace(change) => self.reconciler.handle_namespace(change),
+            WatchReport::Pool(change) => self.reconciler.handle_pool(change),
+            WatchReport::L2Advertisement(change) => self.reconciler.handle_l2_advertisement(change),
+            WatchReport::ConfigurationState(change) => self.reconciler.handle_configuration_state(change),
         }
     }
 
-    fn on_completion(&mut self, completion: Completion) {
+    fn handle_completion(&mut self, completion: Completion) {
         match completion {
             Completion::Written(view) => {
                 self.writes -= 1;
                 self.metrics.observe_write(&view, clock::now());
-                self.reconciler.on_write_succeeded(*view);
+                self.reconciler.handle_write_succeeded(*view);
             }
             Completion::WriteFailed(key, error) => {
                 self.writes -= 1;
                 self.metrics.count_write_failure();
-                let wait = self.reconciler.on_write_failed(&key);
+                let wait = self.reconciler.handle_write_failed(&key);
                 writes::log_failure(&key, &error, wait);
                 self.run_after(wait, Completion::RetryDue(key));
             }
-            Completion::RetryDue(key) => self.reconciler.on_retry_due(&key),
+            Completion::RetryDue(key) => self.reconciler.handle_retry_due(&key),
             // The Lease may have run out only for now. The statuses stay due until this replica
             // learns that it is a standby.
             Completion::StatusesDue if !self.is_leader_now() => self.run_after(STATUS_DELAY, Completion::StatusesDue),
             Completion::StatusesDue => self.start_status_writes(),
-            Completion::StatusesWritten { events, is_complete } => self.on_statuses_written(events, is_complete),
+            Completion::StatusesWritten { events, is_complete } => self.handle_statuses_written(events, is_complete),
         }
     }
 
-    fn on_statuses_written(&mut self, events: Vec<ObjectNotice>, is_complete: bool) {
+    fn handle_statuses_written(&mut self, events: Vec<ObjectNotice>, is_complete: bool) {
         for event in events {
             if self.reconciler.note_if_new(&event) {
                 self.events.send(event.object, "Configure", &note(&event.notice));
@@ -102,9 +103,9 @@ impl EventLoop {
         self.statuses_pending = !is_complete;
     }
 
-    fn answer(&self, question: Query) {
+    fn answer(&self, query: Query) {
         // The client may have closed the connection.
-        match question {
+        match query {
             Query::State(answer) => {
                 let _ = answer.send(debug_state(&self.reconciler));
             }

@@ -8,13 +8,9 @@ use futures::{
 };
 use k8s_openapi::api::core::v1::Namespace;
 use kube::{Api, Client, ResourceExt, runtime::watcher};
-use lodestone_controller_core::{ResourceChange, ServiceView};
-use lodestone_crds::{ConfigurationState, IPAddressPool, L2Advertisement, Labels};
-use lodestone_runtime::k8s::{
-    decode_guard::Guarded,
-    service::SlimService,
-    watch::{WatchEvent, changes},
-};
+use lodestone_controller_core::ServiceView;
+use lodestone_crds::{ConfigurationState, IPAddressPool, L2Advertisement, Labels, ResourceChange};
+use lodestone_runtime::k8s::{decode_guard::Guarded, service::SlimService, watch::changes};
 
 use crate::status::{desired::STATE_NAME, service::view};
 
@@ -37,7 +33,7 @@ pub(super) fn services(client: &Client, class: &str) -> BoxStream<'static, Resou
         Api::<Guarded<SlimService>>::all(client.clone()),
         watcher::Config::default(),
     )
-    .map(move |change| resource_change(change.map(|service| view(service, &class))))
+    .map(move |change| change.map(|service| view(service, &class)))
     .boxed()
 }
 
@@ -68,23 +64,9 @@ pub(super) fn others(client: &Client, namespace: &str) -> SelectAll<BoxStream<'s
         config().fields(&format!("metadata.name={STATE_NAME}")),
     );
     let mut all = SelectAll::new();
-    all.push(namespaces.map(resource_change).map(WatchReport::Namespace).boxed());
-    all.push(pools.map(resource_change).map(WatchReport::Pool).boxed());
-    all.push(
-        advertisements
-            .map(resource_change)
-            .map(WatchReport::L2Advertisement)
-            .boxed(),
-    );
-    all.push(states.map(resource_change).map(WatchReport::ConfigurationState).boxed());
+    all.push(namespaces.map(WatchReport::Namespace).boxed());
+    all.push(pools.map(WatchReport::Pool).boxed());
+    all.push(advertisements.map(WatchReport::L2Advertisement).boxed());
+    all.push(states.map(WatchReport::ConfigurationState).boxed());
     all
-}
-
-fn resource_change<K>(change: WatchEvent<K>) -> ResourceChange<K> {
-    match change {
-        WatchEvent::Applied(object) => ResourceChange::Applied(object),
-        WatchEvent::Gone(key) => ResourceChange::Gone(key),
-        WatchEvent::Undecodable(key, error) => ResourceChange::Undecodable(key, error),
-        WatchEvent::Synced => ResourceChange::Synced,
-    }
 }

@@ -51,7 +51,7 @@ pub(super) async fn write_statuses(
             Ok(()) => events.extend(status.event),
             Err(error) => {
                 let (target, name) = (status.target, status.name);
-                tracing::warn!(?target, name, %error, "failed to write the status; retrying");
+                tracing::warn!(?target, name, %error, "cannot write the status; retrying");
                 is_complete = false;
             }
         }
@@ -65,6 +65,6 @@ pub(super) fn log_failure(key: &ObjectKey, error: &kube::Error, wait: Duration) 
         kube::Error::Api(status) if status.is_conflict() || status.is_not_found() => {
             tracing::debug!(service = %key, %error, "the Service changed before its status was written");
         }
-        _ => tracing::warn!(service = %key, %error, ?wait, "failed to write the status; retrying"),
+        _ => tracing::warn!(service = %key, %error, ?wait, "cannot write the status; retrying"),
     }
 }

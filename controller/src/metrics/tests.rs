@@ -1,7 +1,7 @@
 use std::time::Duration;
 
-use lodestone_controller_core::{OnPoolChange, ResourceChange};
-use lodestone_crds::{IPAddressPool, Labels};
+use lodestone_controller_core::OnPoolChange;
+use lodestone_crds::{IPAddressPool, Labels, ResourceChange};
 use serde_json::json;
 
 use super::*;
@@ -32,17 +32,17 @@ fn reconciler(services: Vec<ServiceView>, pools: Vec<IPAddressPool>, leads: bool
     let mut reconciler = Reconciler::new(OnPoolChange::Retain);
     reconciler.set_leader(leads);
     for service in services {
-        reconciler.on_service(ResourceChange::Applied(service));
+        reconciler.handle_service(ResourceChange::Applied(service));
     }
     for pool in pools {
-        reconciler.on_pool(ResourceChange::Applied(pool));
+        reconciler.handle_pool(ResourceChange::Applied(pool));
     }
-    reconciler.on_service(ResourceChange::Synced);
-    reconciler.on_namespace(ResourceChange::Applied(("n".to_owned(), Labels::new())));
-    reconciler.on_namespace(ResourceChange::Synced);
-    reconciler.on_l2_advertisement(ResourceChange::Synced);
-    reconciler.on_pool(ResourceChange::Synced);
-    while reconciler.pop_job().is_some() {}
+    reconciler.handle_service(ResourceChange::Synced);
+    reconciler.handle_namespace(ResourceChange::Applied(("n".to_owned(), Labels::new())));
+    reconciler.handle_namespace(ResourceChange::Synced);
+    reconciler.handle_l2_advertisement(ResourceChange::Synced);
+    reconciler.handle_pool(ResourceChange::Synced);
+    while reconciler.poll_job().is_some() {}
     reconciler
 }
 
@@ -109,7 +109,7 @@ fn a_deleted_pool_has_no_series_and_a_standby_has_none_of_any_pool() {
     let metrics = Metrics::default();
     let mut leading = reconciler(vec![], vec![pool("p", &["192.0.2.0/28"])], true);
     assert!(metrics.encode(&leading).contains(r#"pool="p""#));
-    leading.on_pool(ResourceChange::Gone(ObjectKey::new("", "p")));
+    leading.handle_pool(ResourceChange::Gone(ObjectKey::new("", "p")));
     assert!(!metrics.encode(&leading).contains(r#"pool="p""#));
     let standby = reconciler(
         vec![service("a", Some("192.0.2.1"), "p")],

@@ -195,7 +195,7 @@ fn accepted<K: Resource<DynamicType = ()>>(
     let wanted = DesiredCondition {
         type_: "Accepted",
         holds: refusal.is_none(),
-        reason: refusal.map_or_else(|| "Accepted".to_owned(), |refusal| refusal.reason.to_string()),
+        reason: refusal.map_or("Accepted", |refusal| refusal.reason.as_str()).to_owned(),
         message: refusal.map_or_else(
             || "in use".to_owned(),
             |refusal| format!("not in use: {}", refusal.text()),

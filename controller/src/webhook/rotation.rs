@@ -22,12 +22,10 @@ use kube::{
     api::{ObjectMeta, Patch, PatchParams, PostParams},
     runtime::watcher,
 };
+use lodestone_crds::ResourceChange;
 use lodestone_runtime::{
     clock,
-    k8s::{
-        decode_guard::Guarded,
-        watch::{WatchEvent, changes},
-    },
+    k8s::{decode_guard::Guarded, watch::changes},
     readiness::Gate,
 };
 use rustls::sign::CertifiedKey;
@@ -118,7 +116,7 @@ impl CertificateRotation {
                 }
                 Err(error) => {
                     let error = format!("{error:#}");
-                    tracing::warn!(error, "failed to set up the webhook; retrying");
+                    tracing::warn!(error, "cannot set up the webhook; retrying");
                     RETRY
                 }
             };
@@ -196,10 +194,10 @@ impl CertificateRotation {
     }
 }
 
-fn update<K>(stored: &mut Option<K>, change: WatchEvent<K>) {
+fn update<K>(stored: &mut Option<K>, change: ResourceChange<K>) {
     match change {
-        WatchEvent::Applied(object) => *stored = Some(object),
-        WatchEvent::Gone(_) | WatchEvent::Undecodable(..) => *stored = None,
-        WatchEvent::Synced => {}
+        ResourceChange::Applied(object) => *stored = Some(object),
+        ResourceChange::Gone(_) | ResourceChange::Undecodable(..) => *stored = None,
+        ResourceChange::Synced => {}
     }
 }

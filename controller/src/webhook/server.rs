@@ -57,7 +57,7 @@ const ACCEPT_RETRY: Duration = Duration::from_secs(1);
 /// An edit for the owner of the state to review.
 #[derive(Debug)]
 pub struct ReviewRequest {
-    /// The edit.
+    /// What a user wants to change: the object before and after.
     pub edit: Edit,
     /// Where the answer goes.
     pub answer: oneshot::Sender<AdmissionVerdict>,

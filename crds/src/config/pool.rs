@@ -140,8 +140,8 @@ fn buggy_in(range: &IpRange) -> u128 {
     let (IpAddr::V4(first), IpAddr::V4(last)) = (range.first(), range.last()) else {
         return 0;
     };
-    // Counts them from 0.0.0.0 to `address`: two for each complete /24 before it, one for the .0 of
-    // its own /24, and one more if it ends in .255 itself.
+    // Counts them from 0.0.0.0 to `address`. Each complete /24 before it has two. Its own /24 adds
+    // the .0, and the .255 if that is `address` itself.
     let up_to = |address: Ipv4Addr| {
         let bits = u128::from(address.to_bits());
         (bits >> 8) * 2 + 1 + u128::from(bits & 255 == 255)

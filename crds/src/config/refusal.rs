@@ -15,13 +15,24 @@ pub enum ObjectKind {
     L2Advertisement,
 }
 
-impl fmt::Display for ObjectKind {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Debug::fmt(self, f)
+impl ObjectKind {
+    /// The kind as the API server spells it.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::IPAddressPool => "IPAddressPool",
+            Self::L2Advertisement => "L2Advertisement",
+        }
     }
 }
 
-/// The class of the problem. Its name is the reason of the condition.
+impl fmt::Display for ObjectKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// The class of the problem.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum RefusalReason {
     /// A field is invalid.
@@ -30,9 +41,14 @@ pub enum RefusalReason {
     Overlaps,
 }
 
-impl fmt::Display for RefusalReason {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Debug::fmt(self, f)
+impl RefusalReason {
+    /// The reason of the condition `Accepted`, by which programs tell problems apart.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Invalid => "Invalid",
+            Self::Overlaps => "Overlaps",
+        }
     }
 }
 

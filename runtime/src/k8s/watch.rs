@@ -1,7 +1,8 @@
 //! Watches in which one bad object does not affect the others.
 //!
-//! [`changes`] turns kube's list and watch events into [`WatchEvent`]s. It remembers which objects
-//! exist, so that an object deleted while the watch was down is reported as gone after a new list.
+//! [`changes`] turns kube's list and watch events into [`ResourceChange`]s. It remembers which
+//! objects exist, so that an object deleted while the watch was down is reported as gone after a new
+//! list.
 
 use std::{
     collections::{HashSet, VecDeque},
@@ -14,7 +15,7 @@ use kube::{
     Api, Resource,
     runtime::watcher::{self, Event},
 };
-use lodestone_crds::ObjectKey;
+use lodestone_crds::{ObjectKey, ResourceChange};
 use serde::de::DeserializeOwned;
 
 use super::decode_guard::Guarded;
@@ -30,34 +31,9 @@ const FIRST_BACKOFF: Duration = Duration::from_millis(800);
 /// The longest delay between two retries.
 const LONGEST_BACKOFF: Duration = Duration::from_secs(30);
 
-/// A change of the objects at the API server.
-#[derive(Clone, Debug, PartialEq)]
-pub enum WatchEvent<K> {
-    /// The object was created or changed, or it is part of a new list.
-    Applied(K),
-    /// The object was deleted.
-    Gone(ObjectKey),
-    /// The object was created or changed, and cannot be decoded. The text is the reason.
-    Undecodable(ObjectKey, String),
-    /// The list is complete: the consumer knows every object that exists.
-    Synced,
-}
-
-impl<K> WatchEvent<K> {
-    /// Converts the object of an [`Applied`](Self::Applied) event and keeps all other events.
-    pub fn map<T>(self, convert: impl FnOnce(K) -> T) -> WatchEvent<T> {
-        match self {
-            Self::Applied(object) => WatchEvent::Applied(convert(object)),
-            Self::Gone(key) => WatchEvent::Gone(key),
-            Self::Undecodable(key, error) => WatchEvent::Undecodable(key, error),
-            Self::Synced => WatchEvent::Synced,
-        }
-    }
-}
-
 /// Watches the objects of `api`. The stream does not end: it retries a failed watch with back-off,
 /// and lists all objects again where that is needed. It logs the first failure and the recovery.
-pub fn changes<K>(api: Api<Guarded<K>>, config: watcher::Config) -> impl Stream<Item = WatchEvent<K>> + Send
+pub fn changes<K>(api: Api<Guarded<K>>, config: watcher::Config) -> impl Stream<Item = ResourceChange<K>> + Send
 where
     K: Resource<DynamicType = ()> + Clone + Debug + Send + Sync + DeserializeOwned + 'static,
 {
@@ -82,7 +58,7 @@ where
     )
 }
 
-/// Turns kube's list and watch events into [`WatchEvent`]s.
+/// Turns kube's list and watch events into [`ResourceChange`]s.
 #[derive(Default)]
 struct Translator {
     /// The kind of the objects, for the log.
@@ -99,7 +75,7 @@ impl Translator {
     fn handle_event<K: Resource<DynamicType = ()>>(
         &mut self,
         event: Event<Guarded<K>>,
-        out: &mut VecDeque<WatchEvent<K>>,
+        out: &mut VecDeque<ResourceChange<K>>,
     ) {
         // `Init` precedes the list request, so it does not show that the API server responds.
         if !matches!(event, Event::Init) && std::mem::take(&mut self.failures) > 0 {
@@ -118,9 +94,9 @@ impl Translator {
                     known
                         .into_iter()
                         .filter(|key| !self.known.contains(key))
-                        .map(WatchEvent::Gone),
+                        .map(ResourceChange::Gone),
                 );
-                out.push_back(WatchEvent::Synced);
+                out.push_back(ResourceChange::Synced);
             }
             Event::Apply(object) => {
                 self.known.insert(ObjectKey::of(&object));
@@ -129,7 +105,7 @@ impl Translator {
             Event::Delete(object) => {
                 let key = ObjectKey::of(&object);
                 self.known.remove(&key);
-                out.push_back(WatchEvent::Gone(key));
+                out.push_back(ResourceChange::Gone(key));
             }
         }
     }
@@ -149,15 +125,15 @@ impl Translator {
     }
 }
 
-fn applied<K: Resource<DynamicType = ()>>(object: Guarded<K>) -> WatchEvent<K> {
+fn applied<K: Resource<DynamicType = ()>>(object: Guarded<K>) -> ResourceChange<K> {
     match object.0 {
-        Ok(object) => WatchEvent::Applied(object),
+        Ok(object) => ResourceChange::Applied(object),
         Err(undecodable) => {
             let key = ObjectKey {
                 namespace: undecodable.metadata.namespace.unwrap_or_default(),
                 name: undecodable.metadata.name.unwrap_or_default(),
             };
-            WatchEvent::Undecodable(key, undecodable.error)
+            ResourceChange::Undecodable(key, undecodable.error)
         }
     }
 }
@@ -179,14 +155,14 @@ mod tests {
         .unwrap()
     }
 
-    fn summaries(events: VecDeque<WatchEvent<ConfigMap>>) -> Vec<String> {
+    fn summaries(events: VecDeque<ResourceChange<ConfigMap>>) -> Vec<String> {
         events
             .into_iter()
             .map(|event| match event {
-                WatchEvent::Applied(object) => format!("applied {}", ObjectKey::of(&object)),
-                WatchEvent::Gone(key) => format!("gone {key}"),
-                WatchEvent::Undecodable(key, _) => format!("undecodable {key}"),
-                WatchEvent::Synced => "synced".to_owned(),
+                ResourceChange::Applied(object) => format!("applied {}", ObjectKey::of(&object)),
+                ResourceChange::Gone(key) => format!("gone {key}"),
+                ResourceChange::Undecodable(key, _) => format!("undecodable {key}"),
+                ResourceChange::Synced => "synced".to_owned(),
             })
             .collect()
     }

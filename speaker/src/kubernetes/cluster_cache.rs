@@ -7,8 +7,7 @@ use std::{
 };
 
 use kube::ResourceExt;
-use lodestone_crds::{Config, Family, IPAddressPool, L2Advertisement, ObjectKey, Resources};
-use lodestone_runtime::k8s::watch::WatchEvent;
+use lodestone_crds::{Config, Family, IPAddressPool, L2Advertisement, ObjectKey, ResourceChange, Resources};
 use lodestone_speaker_core::{
     cluster_snapshot::{ClusterSnapshot, Endpoints, Node, RecordedOwners, ServiceOnAddress},
     wire::message::NodeName,
@@ -22,12 +21,12 @@ pub(super) type ServiceWithUid = Option<(AddressedService, String)>;
 /// A change of one of the watched kinds.
 #[derive(Debug)]
 pub(super) enum ClusterChange {
-    Service(WatchEvent<(ObjectKey, ServiceWithUid)>),
+    Service(ResourceChange<(ObjectKey, ServiceWithUid)>),
     /// `None` if the slice belongs to no Service.
-    EndpointSlice(WatchEvent<(ObjectKey, Option<SliceView>)>),
-    Node(WatchEvent<(NodeName, Node)>),
-    Pool(WatchEvent<IPAddressPool>),
-    L2Advertisement(WatchEvent<L2Advertisement>),
+    EndpointSlice(ResourceChange<(ObjectKey, Option<SliceView>)>),
+    Node(ResourceChange<(NodeName, Node)>),
+    Pool(ResourceChange<IPAddressPool>),
+    L2Advertisement(ResourceChange<L2Advertisement>),
 }
 
 impl ClusterChange {
@@ -45,11 +44,11 @@ impl ClusterChange {
     const fn is_synced(&self) -> bool {
         matches!(
             self,
-            Self::Service(WatchEvent::Synced)
-                | Self::EndpointSlice(WatchEvent::Synced)
-                | Self::Node(WatchEvent::Synced)
-                | Self::Pool(WatchEvent::Synced)
-                | Self::L2Advertisement(WatchEvent::Synced)
+            Self::Service(ResourceChange::Synced)
+                | Self::EndpointSlice(ResourceChange::Synced)
+                | Self::Node(ResourceChange::Synced)
+                | Self::Pool(ResourceChange::Synced)
+                | Self::L2Advertisement(ResourceChange::Synced)
         )
     }
 }
@@ -222,9 +221,9 @@ pub(super) fn apply_uid(uids: &mut BTreeMap<ObjectKey, String>, change: &Cluster
         return false;
     };
     match event {
-        WatchEvent::Applied((key, Some((_, uid)))) => uids.insert(key.clone(), uid.clone()).as_ref() != Some(uid),
-        WatchEvent::Applied((key, None)) | WatchEvent::Gone(key) => uids.remove(key).is_some(),
-        WatchEvent::Undecodable(..) | WatchEvent::Synced => false,
+        ResourceChange::Applied((key, Some((_, uid)))) => uids.insert(key.clone(), uid.clone()).as_ref() != Some(uid),
+        ResourceChange::Applied((key, None)) | ResourceChange::Gone(key) => uids.remove(key).is_some(),
+        ResourceChange::Undecodable(..) | ResourceChange::Synced => false,
     }
 }
 
@@ -233,39 +232,43 @@ pub(super) fn apply_uid(uids: &mut BTreeMap<ObjectKey, String>, change: &Cluster
 fn apply_optional<V>(
     known: &mut BTreeMap<ObjectKey, V>,
     watch: SpeakerWatch,
-    event: WatchEvent<(ObjectKey, Option<V>)>,
+    event: ResourceChange<(ObjectKey, Option<V>)>,
 ) {
     match event {
-        WatchEvent::Applied((key, Some(view))) => drop(known.insert(key, view)),
-        WatchEvent::Applied((key, None)) | WatchEvent::Gone(key) => drop(known.remove(&key)),
-        WatchEvent::Undecodable(key, error) => warn_undecodable(watch, &key, &error),
-        WatchEvent::Synced => {}
+        ResourceChange::Applied((key, Some(view))) => drop(known.insert(key, view)),
+        ResourceChange::Applied((key, None)) | ResourceChange::Gone(key) => drop(known.remove(&key)),
+        ResourceChange::Undecodable(key, error) => warn_undecodable(watch, &key, &error),
+        ResourceChange::Synced => {}
     }
 }
 
 /// Applies a change of a Node. A Node that cannot be decoded keeps its last state.
-fn apply_node(known: &mut BTreeMap<NodeName, Node>, event: WatchEvent<(NodeName, Node)>) {
+fn apply_node(known: &mut BTreeMap<NodeName, Node>, event: ResourceChange<(NodeName, Node)>) {
     match event {
-        WatchEvent::Applied((name, node)) => drop(known.insert(name, node)),
-        WatchEvent::Gone(key) => drop(known.remove(&NodeName::from(key.name.as_str()))),
-        WatchEvent::Undecodable(key, error) => warn_undecodable(SpeakerWatch::Node, &key, &error),
-        WatchEvent::Synced => {}
+        ResourceChange::Applied((name, node)) => drop(known.insert(name, node)),
+        ResourceChange::Gone(key) => drop(known.remove(&NodeName::from(key.name.as_str()))),
+        ResourceChange::Undecodable(key, error) => warn_undecodable(SpeakerWatch::Node, &key, &error),
+        ResourceChange::Synced => {}
     }
 }
 
 /// Applies a change of configuration. An object that cannot be decoded is not in use.
-fn apply_configuration<K: kube::Resource>(known: &mut BTreeMap<String, K>, watch: SpeakerWatch, event: WatchEvent<K>) {
+fn apply_configuration<K: kube::Resource>(
+    known: &mut BTreeMap<String, K>,
+    watch: SpeakerWatch,
+    event: ResourceChange<K>,
+) {
     match event {
-        WatchEvent::Applied(mut object) => {
+        ResourceChange::Applied(mut object) => {
             object.meta_mut().managed_fields = None;
             known.insert(object.name_any(), object);
         }
-        WatchEvent::Gone(key) => drop(known.remove(&key.name)),
-        WatchEvent::Undecodable(key, error) => {
+        ResourceChange::Gone(key) => drop(known.remove(&key.name)),
+        ResourceChange::Undecodable(key, error) => {
             warn_undecodable(watch, &key, &error);
             known.remove(&key.name);
         }
-        WatchEvent::Synced => {}
+        ResourceChange::Synced => {}
     }
 }
 

@@ -5,14 +5,14 @@ use std::{collections::BTreeSet, pin::pin, sync::Arc, time::Duration};
 
 use futures::StreamExt;
 use kube::{Api, Client, runtime::watcher};
-use lodestone_crds::{COMPONENT_TYPE_LABEL, ConfigurationState, ConfigurationStateStatus, NODE_LABEL};
+use lodestone_crds::{COMPONENT_TYPE_LABEL, ConfigurationState, ConfigurationStateStatus, NODE_LABEL, ResourceChange};
 use lodestone_runtime::{
     clock,
     k8s::{
         condition::DesiredCondition,
         configuration_state::{self, Component, configuration_condition},
         decode_guard::Guarded,
-        watch::{WatchEvent, changes},
+        watch::changes,
     },
 };
 use lodestone_speaker_core::{ClusterSnapshot, NodeName, node::preflight::Problem};
@@ -59,14 +59,13 @@ enum CurrentStatus {
 
 impl CurrentStatus {
     /// Applies a watch event.
-    fn apply(&mut self, event: WatchEvent<ConfigurationState>) {
+    fn apply(&mut self, event: ResourceChange<ConfigurationState>) {
         *self = match (event, &self) {
-            (WatchEvent::Applied(state), _) => state.status.map_or(Self::Absent, Self::Present),
+            (ResourceChange::Applied(state), _) => state.status.map_or(Self::Absent, Self::Present),
             // An object that cannot be decoded is overwritten.
-            (WatchEvent::Gone(_) | WatchEvent::Undecodable(..), _) | (WatchEvent::Synced, Self::Unknown) => {
-                Self::Absent
-            }
-            (WatchEvent::Synced, _) => return,
+            (ResourceChange::Gone(_) | ResourceChange::Undecodable(..), _)
+            | (ResourceChange::Synced, Self::Unknown) => Self::Absent,
+            (ResourceChange::Synced, _) => return,
         };
     }
 
@@ -186,15 +185,15 @@ mod tests {
         let desired = [configuration_condition("configReconcilerValid", &[])];
         let mut current = CurrentStatus::Unknown;
         assert!(current.updated(&desired).is_none());
-        current.apply(WatchEvent::Synced);
+        current.apply(ResourceChange::Synced);
         let state = ConfigurationState {
             status: Some(current.updated(&desired).unwrap()),
             ..ConfigurationState::default()
         };
-        current.apply(WatchEvent::Applied(state));
-        current.apply(WatchEvent::Synced);
+        current.apply(ResourceChange::Applied(state));
+        current.apply(ResourceChange::Synced);
         assert!(current.updated(&desired).is_none(), "the object is up to date");
-        current.apply(WatchEvent::Gone(ObjectKey::new("n", "a")));
+        current.apply(ResourceChange::Gone(ObjectKey::new("n", "a")));
         assert!(current.updated(&desired).is_some(), "a deleted object is written again");
     }
 }

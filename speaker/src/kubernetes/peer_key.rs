@@ -5,11 +5,8 @@ use std::{collections::BTreeMap, pin::pin};
 use futures::StreamExt;
 use k8s_openapi::{ByteString, api::core::v1::Secret};
 use kube::{Api, Client, runtime::watcher};
-use lodestone_crds::PEER_KEY_ENTRY;
-use lodestone_runtime::k8s::{
-    decode_guard::Guarded,
-    watch::{WatchEvent, changes},
-};
+use lodestone_crds::{PEER_KEY_ENTRY, ResourceChange};
+use lodestone_runtime::k8s::{decode_guard::Guarded, watch::changes};
 use lodestone_speaker_core::wire::envelope::Key;
 use tokio::sync::watch;
 
@@ -22,8 +19,8 @@ pub(crate) async fn follow(client: Client, namespace: String, name: String, keys
     let mut current: Option<Vec<u8>> = None;
     while let Some(event) = secrets.next().await {
         let bytes = match event {
-            WatchEvent::Applied(secret) => key_bytes(secret.data.unwrap_or_default()),
-            WatchEvent::Synced if current.is_none() => {
+            ResourceChange::Applied(secret) => key_bytes(secret.data.unwrap_or_default()),
+            ResourceChange::Synced if current.is_none() => {
                 tracing::info!(secret = name, "waiting for the controller to write the speaker key");
                 continue;
             }

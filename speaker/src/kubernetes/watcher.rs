@@ -9,15 +9,10 @@ use futures::{
 };
 use k8s_openapi::api::discovery::v1::EndpointSlice;
 use kube::{Api, Client, ResourceExt, runtime::watcher};
-use lodestone_crds::{IPAddressPool, L2Advertisement, ObjectKey};
+use lodestone_crds::{IPAddressPool, L2Advertisement, ObjectKey, ResourceChange};
 use lodestone_runtime::{
     clock,
-    k8s::{
-        decode_guard::Guarded,
-        node::SlimNode,
-        service::SlimService,
-        watch::{WatchEvent, changes},
-    },
+    k8s::{decode_guard::Guarded, node::SlimNode, service::SlimService, watch::changes},
     readiness::Gate,
 };
 use lodestone_speaker_core::{ClusterSnapshot, RecordedOwners};
@@ -118,7 +113,7 @@ fn watch_all(client: &Client, namespace: &str, class: &str) -> SelectAll<BoxStre
         }))
     });
     let slices = Api::<Guarded<EndpointSlice>>::all(client.clone());
-    let slices = changes(slices, all()).map(|event: WatchEvent<EndpointSlice>| {
+    let slices = changes(slices, all()).map(|event: ResourceChange<EndpointSlice>| {
         ClusterChange::EndpointSlice(event.map(|slice| (ObjectKey::of(&slice), SliceView::new(&slice))))
     });
     let nodes = Api::<Guarded<SlimNode>>::all(client.clone());

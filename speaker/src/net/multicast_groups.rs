@@ -37,6 +37,10 @@ impl MulticastGroups {
     ///
     /// # Errors
     /// When the thread cannot be started.
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "the second thread of the speaker: it may wait for RTNL, and the driver must not"
+    )]
     pub(crate) fn start() -> io::Result<Self> {
         let (sender, wanted) = channel();
         thread::Builder::new()

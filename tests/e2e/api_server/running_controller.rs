@@ -31,7 +31,7 @@ impl RunningController {
 /// Starts a controller whose Lease lasts until then.
 pub(super) fn start(client: &Client, until: Instant) -> RunningController {
     let (leadership, leader_until) = watch::channel(None);
-    let (questions, questions_received) = mpsc::channel(1);
+    let (queries, queries_received) = mpsc::channel(1);
     let (reviews, reviews_received) = mpsc::channel(1);
     let (events, sender) = Events::start(client.clone(), "lodestone-controller", None);
     let connections = Connections {
@@ -39,15 +39,15 @@ pub(super) fn start(client: &Client, until: Instant) -> RunningController {
         namespace: NAMESPACE.to_owned(),
         class: String::new(),
         events,
-        questions: questions_received,
+        queries: queries_received,
         reviews: reviews_received,
         owner: ready(None).boxed().shared(),
         ready: Readiness::default().gate("everything"),
         leader_until,
     };
     let task = spawn(async move {
-        // Keeps the channel open, on which no question arrives.
-        let _questions = questions;
+        // Keeps the channel open, on which no query arrives.
+        let _queries = queries;
         EventLoop::new(connections, Reconciler::new(OnPoolChange::Retain))
             .run()
             .await;

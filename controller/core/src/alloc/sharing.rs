@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, fmt, net::IpAddr};
 use jiff::Timestamp;
 use lodestone_crds::ObjectKey;
 
-use super::Taken;
+use super::AllocationConflict;
 
 /// A transport protocol, as a Service spells it.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -14,9 +14,9 @@ pub struct Protocol(pub String);
 /// A port of a Service.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Port {
-    /// Its protocol.
+    /// The transport protocol: `TCP`, `UDP` or `SCTP`.
     pub protocol: Protocol,
-    /// Its number.
+    /// The port number, as the Service has it; the API server has checked its range.
     pub number: i32,
 }
 
@@ -48,7 +48,7 @@ pub struct AddressHolder {
     pub sharing_key: Option<String>,
     /// Which nodes can serve it.
     pub backend: Backend,
-    /// Its ports.
+    /// The ports that clients connect to. Two Services share an address only if these differ.
     pub ports: Vec<Port>,
     /// When the Service was created.
     pub since: Option<Timestamp>,
@@ -56,18 +56,18 @@ pub struct AddressHolder {
 
 impl AddressHolder {
     /// Checks whether this Service may hold `address` beside `other`, which is Service `by`.
-    pub(super) fn check_beside(&self, other: &Self, address: IpAddr, by: &ObjectKey) -> Result<(), Taken> {
+    pub(super) fn check_beside(&self, other: &Self, address: IpAddr, by: &ObjectKey) -> Result<(), AllocationConflict> {
         let by = || by.clone();
         match (&self.sharing_key, &other.sharing_key) {
             (Some(mine), Some(theirs)) if mine == theirs => {}
-            (Some(_), Some(_)) => return Err(Taken::OtherKey { address, by: by() }),
-            _ => return Err(Taken::InUse { address, by: by() }),
+            (Some(_), Some(_)) => return Err(AllocationConflict::OtherKey { address, by: by() }),
+            _ => return Err(AllocationConflict::InUse { address, by: by() }),
         }
         if self.backend != other.backend {
-            return Err(Taken::OtherBackend { address, by: by() });
+            return Err(AllocationConflict::OtherBackend { address, by: by() });
         }
         match self.ports.iter().find(|port| other.ports.contains(port)) {
-            Some(port) => Err(Taken::Port {
+            Some(port) => Err(AllocationConflict::Port {
                 address,
                 port: port.clone(),
                 by: by(),

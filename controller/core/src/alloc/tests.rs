@@ -87,7 +87,7 @@ fn sharing_needs_the_same_key_the_same_backend_and_different_ports() {
         allocator.take(&key("a"), &first, &[ip("192.0.2.1")]).unwrap();
         let answer = allocator
             .take(&key("b"), &second, &[ip("192.0.2.1")])
-            .map_or_else(|taken| taken.to_string(), |_| "ok".into());
+            .map_or_else(|conflict| conflict.to_string(), |_| "ok".into());
         assert!(answer.contains(wanted), "{answer}");
     }
 }

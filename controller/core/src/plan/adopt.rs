@@ -1,5 +1,7 @@
-//! Accounts for addresses that this plan did not choose: those found in a status, those of Services
-//! that leave this load balancer, and those of other load balancers.
+//! Accounts for addresses that this plan did not choose.
+//!
+//! Some are found in a status at the start. Others belong to a Service that leaves this load
+//! balancer, or to the Service of another load balancer.
 
 use std::net::IpAddr;
 

@@ -4,7 +4,7 @@ use std::net::IpAddr;
 
 use lodestone_crds::{Family, config::Pool};
 
-use super::{Input, list, list_families, refused::Refused};
+use super::{Input, list, list_families, unmet_request::UnmetRequest};
 use crate::{alloc::Allocator, service_view::FamilyPolicy};
 
 /// The addresses that a Service gets.
@@ -44,12 +44,12 @@ impl Chooser<'_> {
     }
 
     /// The addresses that the Service asks for by name.
-    pub(super) fn requested(&self, addresses: &[IpAddr]) -> Result<Pick, Refused> {
+    pub(super) fn requested(&self, addresses: &[IpAddr]) -> Result<Pick, UnmetRequest> {
         let service = self.input.service;
         let asked: Vec<Family> = addresses.iter().map(|address| Family::of(*address)).collect();
         let fits = asked.iter().all(|family| service.families.contains(family));
         if !fits || (service.family_policy == FamilyPolicy::RequireDual && asked.len() < 2) {
-            return Err(Refused::Families {
+            return Err(UnmetRequest::Families {
                 asked: list_families(&asked),
                 has: list_families(&service.families),
             });
@@ -60,9 +60,9 @@ impl Chooser<'_> {
                 .input
                 .config
                 .pool_of(*address)
-                .ok_or(Refused::NotInPools(*address))?;
+                .ok_or(UnmetRequest::NotInPools(*address))?;
             if from.is_some_and(|from| from.name != pool.name) {
-                return Err(Refused::TwoPools(list(addresses)));
+                return Err(UnmetRequest::TwoPools(list(addresses)));
             }
             if let Some(requested) = service
                 .requested_pool
@@ -70,14 +70,14 @@ impl Chooser<'_> {
                 .filter(|requested| **requested != pool.name)
             {
                 let (pool, requested) = (pool.name.clone(), requested.clone());
-                return Err(Refused::OtherPool {
+                return Err(UnmetRequest::OtherPool {
                     address: *address,
                     pool,
                     requested,
                 });
             }
             if !self.serves(pool) {
-                return Err(Refused::Closed(pool.name.clone()));
+                return Err(UnmetRequest::Closed(pool.name.clone()));
             }
             self.allocator.check(&service.holder, &service.key, *address)?;
             from = Some(pool);
@@ -91,11 +91,11 @@ impl Chooser<'_> {
 
     /// Any addresses: from the pool that the Service names, else from the first pool in rank that
     /// has some.
-    pub(super) fn any(&self, held: &[IpAddr]) -> Result<Pick, Refused> {
+    pub(super) fn any(&self, held: &[IpAddr]) -> Result<Pick, UnmetRequest> {
         let service = self.input.service;
         let require = service.family_policy == FamilyPolicy::RequireDual;
         if require && service.families.len() < 2 {
-            return Err(Refused::OneClusterAddress);
+            return Err(UnmetRequest::OneClusterAddress);
         }
         let pools = self.candidate_pools()?;
         if require && let Some(pick) = self.with_second(held, &pools) {
@@ -119,7 +119,7 @@ impl Chooser<'_> {
                 (false, _) => one(),
             }
         });
-        pick.ok_or_else(|| Refused::Exhausted(self.why_none(&pools)))
+        pick.ok_or_else(|| UnmetRequest::Exhausted(self.why_none(&pools)))
     }
 
     /// The one address that a Service holds, with one of the other family from the same pool.
@@ -162,13 +162,13 @@ impl Chooser<'_> {
     }
 
     /// The pools to choose from: the one that the Service asks for, else the automatic ones.
-    fn candidate_pools(&self) -> Result<Vec<&Pool>, Refused> {
+    fn candidate_pools(&self) -> Result<Vec<&Pool>, UnmetRequest> {
         let Some(name) = &self.input.service.requested_pool else {
             return Ok(self.automatic_pools());
         };
         match self.input.config.pools.get(name) {
-            None => Err(Refused::UnknownPool(name.clone())),
-            Some(pool) if !self.serves(pool) => Err(Refused::Closed(name.clone())),
+            None => Err(UnmetRequest::UnknownPool(name.clone())),
+            Some(pool) if !self.serves(pool) => Err(UnmetRequest::Closed(name.clone())),
             Some(pool) => Ok(vec![pool]),
         }
     }

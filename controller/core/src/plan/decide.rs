@@ -7,9 +7,8 @@ use lodestone_crds::Family;
 use super::{
     choose::{Chooser, Pick},
     keep::Keep,
-    list,
-    refused::Refused,
-    same_set,
+    list, same_set,
+    unmet_request::UnmetRequest,
 };
 use crate::{
     notice::{EventReason, Notice},
@@ -74,12 +73,12 @@ impl<'a> Situation<'a> {
             {
                 Ok(self.unchanged(pool))
             }
-            (Request::Addresses(wanted), _) => self.chooser.requested(wanted).map_err(|why| self.refused(&why)),
+            (Request::Addresses(wanted), _) => self.chooser.requested(wanted).map_err(|why| self.unmet(&why)),
             (Request::Any, Keep::Yes(pool)) if fits(pool) => {
                 Ok(self.chooser.topped_up(&self.held, self.unchanged(pool)))
             }
             (Request::Any, Keep::Retained { pool, .. }) if fits(pool) => Ok(self.unchanged(pool)),
-            (Request::Any, _) => self.chooser.any(&self.held).map_err(|why| self.refused(&why)),
+            (Request::Any, _) => self.chooser.any(&self.held).map_err(|why| self.unmet(&why)),
         }
     }
 
@@ -108,13 +107,13 @@ impl<'a> Situation<'a> {
         }
     }
 
-    fn refused(&self, refused: &Refused) -> Failure {
+    fn unmet(&self, unmet: &UnmetRequest) -> Failure {
         let (why, is_for_ports) = match &self.keep {
             Keep::No(why) => (Some(why.clone()), false),
-            Keep::Clash(taken) => (Some(taken.to_string()), taken.is_for_ports()),
-            Keep::Nothing | Keep::Yes(_) | Keep::Retained { .. } => (None, refused.is_for_ports()),
+            Keep::Clash(conflict) => (Some(conflict.to_string()), conflict.is_for_ports()),
+            Keep::Nothing | Keep::Yes(_) | Keep::Retained { .. } => (None, unmet.is_for_ports()),
         };
-        let mut text = refused.to_string();
+        let mut text = unmet.to_string();
         // For an address that the Service both asks for and holds, the two texts are the same.
         if let Some(why) = why.filter(|why| *why != text) {
             text = format!("{why}, and {text}");

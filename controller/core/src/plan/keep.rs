@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use lodestone_crds::Family;
 
 use super::{OnPoolChange, choose::Chooser, list};
-use crate::{alloc::Taken, service_view::FamilyPolicy};
+use crate::{alloc::AllocationConflict, service_view::FamilyPolicy};
 
 /// Whether a Service may keep the addresses that it has.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -25,7 +25,7 @@ pub(super) enum Keep {
     No(String),
     /// No, and it loses them at once: another Service has one of them, and the two must not share
     /// it. Two Services on one port would take each other's traffic.
-    Clash(Taken),
+    Clash(AllocationConflict),
 }
 
 impl Keep {
@@ -53,14 +53,14 @@ impl Chooser<'_> {
             return Keep::No("the Service requires two address families".to_owned());
         }
         match self.clash(held) {
-            Some(taken) => Keep::Clash(taken),
+            Some(conflict) => Keep::Clash(conflict),
             None => self.keep_from_pool(held),
         }
     }
 
     /// The conflict with another holder of one of the addresses. A Service that changed its ports
     /// or its key has to fit in with all others; otherwise only the younger one has to give way.
-    fn clash(&self, held: &[IpAddr]) -> Option<Taken> {
+    fn clash(&self, held: &[IpAddr]) -> Option<AllocationConflict> {
         let service = self.input.service;
         held.iter().find_map(|address| {
             let checked = if self.holder_changed {

@@ -40,13 +40,13 @@ impl Situation<'_> {
     fn after_pick(&self, pick: Pick) -> PlanOutcome {
         let service = self.chooser.input.service;
         let allocator = self.chooser.allocator;
-        if let Err(taken) = allocator.check_new(&service.holder, &service.key, &pick.addresses, &self.all) {
+        if let Err(conflict) = allocator.check_new(&service.holder, &service.key, &pick.addresses, &self.all) {
             // Every pick was checked before, so this would be a defect. The Service stays as it
             // was.
             return PlanOutcome {
                 addresses: self.all.clone(),
                 pool: pick.pool,
-                problem: Some(Notice::new(EventReason::InternalError, taken.to_string())),
+                problem: Some(Notice::new(EventReason::InternalError, conflict.to_string())),
                 ..PlanOutcome::default()
             };
         }
@@ -94,7 +94,7 @@ impl Situation<'_> {
         lost.retain(|address| !addresses.contains(address));
         let why = match &self.keep {
             Keep::No(why) => Some(why.clone()),
-            Keep::Clash(taken) => Some(taken.to_string()),
+            Keep::Clash(conflict) => Some(conflict.to_string()),
             Keep::Nothing | Keep::Yes(_) | Keep::Retained { .. } => None,
         };
         if let Some(why) = why.filter(|_| !lost.is_empty()) {

@@ -1,6 +1,6 @@
 //! Starts and stops the allocation of addresses with leadership.
 
-use super::{Reconciler, watch_kind::WatchKind};
+use super::{Reconciler, WorkQueue, watch_kind::WatchKind};
 use crate::{alloc::Allocator, plan::adopt, service_view::ServiceView};
 
 impl Reconciler {
@@ -19,12 +19,9 @@ impl Reconciler {
         } else {
             self.has_adopted = false;
             self.allocator = Allocator::default();
-            self.queue.clear();
-            self.in_flight.clear();
-            self.failures.clear();
+            self.work = WorkQueue::default();
             self.problems.clear();
             self.retained.clear();
-            self.unwritten.clear();
         }
     }
 
@@ -37,14 +34,14 @@ impl Reconciler {
         services.sort_by(|a, b| (a.created, &a.key).cmp(&(b.created, &b.key)));
         let mut adopted = 0_usize;
         for service in &services {
-            if let Some(assignment) = adopt(service, &self.config, &self.allocator) {
+            if let Some(assignment) = adopt(service, self.configuration.config(), &self.allocator) {
                 self.allocator.apply(&service.key, &assignment);
                 adopted += usize::from(service.is_ours);
             }
         }
         tracing::info!(services = services.len(), adopted, "adopted all addresses in use");
         self.has_adopted = true;
-        self.statuses_outdated = true;
+        self.configuration.mark_statuses_outdated();
         self.enqueue_where(|_| true);
     }
 }

@@ -10,21 +10,16 @@ use crate::{
 };
 
 impl Reconciler {
-    /// The next status to write, if there is one. Nothing is planned before every address in use is
-    /// adopted.
-    pub fn pop_job(&mut self) -> Option<Job> {
+    /// Returns the next status to write, if there is one. Nothing is planned before every address
+    /// in use is adopted.
+    pub fn poll_job(&mut self) -> Option<Job> {
         if !self.has_adopted {
             return None;
         }
         loop {
-            let entry = self
-                .queue
-                .iter()
-                .find(|(_, key)| !self.in_flight.contains(key))
-                .cloned()?;
-            self.queue.remove(&entry);
-            if let Some(job) = self.plan_service(&entry.1) {
-                self.in_flight.insert(job.key.clone());
+            let key = self.work.pop()?;
+            if let Some(job) = self.plan_service(&key) {
+                self.work.begin_write(&key);
                 return Some(job);
             }
         }
@@ -37,7 +32,7 @@ impl Reconciler {
         let input = Input {
             service,
             namespace_labels,
-            config: &self.config,
+            config: self.configuration.config(),
             on_pool_change: self.on_pool_change,
         };
         let plan = plan(input, &self.allocator);
@@ -51,12 +46,14 @@ impl Reconciler {
         for event in &plan.events {
             tracing::info!(service = %key, reason = event.reason.as_str(), "{}", event.text);
         }
-        self.unwritten.entry(key.clone()).or_default().extend(plan.events);
+        self.work.hold_back(key, plan.events);
         self.set_problem(key, &reference, plan.problem);
         self.set_retained(key, plan.retained);
         if let Some(assignment) = plan.allocate {
             let before = self.allocator.holder(key).cloned();
-            self.statuses_outdated |= self.allocator.held(key) != assignment.addresses;
+            if self.allocator.held(key) != assignment.addresses {
+                self.configuration.mark_statuses_outdated();
+            }
             self.allocator.apply(key, &assignment);
             // With its new key, policy or ports, other Services may be able to share now.
             if before.is_some() && before.as_ref() != self.allocator.holder(key) {
@@ -64,7 +61,7 @@ impl Reconciler {
             }
         }
         if job.is_some() {
-            self.statuses_outdated = true;
+            self.configuration.mark_statuses_outdated();
         } else {
             self.finish_write(key, &reference);
         }
@@ -88,22 +85,24 @@ impl Reconciler {
     }
 
     fn set_retained(&mut self, key: &ObjectKey, pool: Option<String>) {
-        self.statuses_outdated |= match pool {
+        let is_changed = match pool {
             Some(pool) => self.retained.insert(key.clone(), pool.clone()) != Some(pool),
             None => self.retained.remove(key).is_some(),
         };
+        if is_changed {
+            self.configuration.mark_statuses_outdated();
+        }
     }
 
     /// Sends the events of a Service and frees what it released: its status is up to date.
     pub(super) fn finish_write(&mut self, key: &ObjectKey, reference: &ObjectReference) {
-        self.failures.remove(key);
-        let notices = self.unwritten.remove(key).unwrap_or_default();
+        let notices = self.work.finish(key);
         self.events.extend(notices.into_iter().map(|notice| ObjectNotice {
             object: reference.clone(),
             notice,
         }));
         if !self.allocator.finish_release(key).is_empty() {
-            self.statuses_outdated = true;
+            self.configuration.mark_statuses_outdated();
             self.wake_waiting();
         }
     }

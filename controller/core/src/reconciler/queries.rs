@@ -16,13 +16,13 @@ impl Reconciler {
     /// The controller's own ConfigurationState.
     #[must_use]
     pub const fn configuration_state(&self) -> Known<&ConfigurationState> {
-        self.configuration_state.as_ref()
+        self.configuration.configuration_state()
     }
 
     /// The configuration in force.
     #[must_use]
     pub const fn config(&self) -> &Config {
-        &self.config
+        self.configuration.config()
     }
 
     /// The addresses in use, and the Services that hold them.
@@ -33,12 +33,12 @@ impl Reconciler {
 
     /// All pools as the API server has them.
     pub fn pools(&self) -> impl Iterator<Item = &IPAddressPool> {
-        self.pools.values()
+        self.configuration.pools()
     }
 
     /// All advertisements as the API server has them.
     pub fn l2_advertisements(&self) -> impl Iterator<Item = &L2Advertisement> {
-        self.l2_advertisements.values()
+        self.configuration.l2_advertisements()
     }
 
     /// What does not work, by Service.
@@ -67,10 +67,10 @@ impl Reconciler {
         if !self.is_synced() {
             return AdmissionVerdict::default();
         }
-        let resources = self.resources();
+        let resources = self.configuration.resources();
         let cluster = ClusterView {
             resources: &resources,
-            config: &self.config,
+            config: self.configuration.config(),
             services: &self.services,
             namespaces: &self.namespaces,
             on_pool_change: self.on_pool_change,
@@ -81,7 +81,7 @@ impl Reconciler {
     /// How many Services wait to be planned.
     #[must_use]
     pub fn queue_length(&self) -> usize {
-        self.queue.len()
+        self.work.len()
     }
 
     /// Whether this replica allocates addresses: it is leader and has adopted all addresses in use.

@@ -1,3 +1,4 @@
+use lodestone_crds::IPAddressPool;
 use serde_json::{Value, json};
 
 use super::*;
@@ -33,29 +34,29 @@ fn started(services: Vec<ServiceView>) -> Reconciler {
     let mut reconciler = Reconciler::new(OnPoolChange::Retain);
     reconciler.set_leader(true);
     for service in services {
-        reconciler.on_service(ResourceChange::Applied(service));
+        reconciler.handle_service(ResourceChange::Applied(service));
     }
-    reconciler.on_pool(ResourceChange::Applied(pool("p", "192.0.2.0/31")));
-    reconciler.on_service(ResourceChange::Synced);
-    reconciler.on_namespace(ResourceChange::Applied(("n".to_owned(), Labels::new())));
-    reconciler.on_namespace(ResourceChange::Synced);
-    reconciler.on_l2_advertisement(ResourceChange::Synced);
+    reconciler.handle_pool(ResourceChange::Applied(pool("p", "192.0.2.0/31")));
+    reconciler.handle_service(ResourceChange::Synced);
+    reconciler.handle_namespace(ResourceChange::Applied(("n".to_owned(), Labels::new())));
+    reconciler.handle_namespace(ResourceChange::Synced);
+    reconciler.handle_l2_advertisement(ResourceChange::Synced);
     assert_eq!(
-        reconciler.pop_job(),
+        reconciler.poll_job(),
         None,
         "nothing is planned before the last watch has synced"
     );
-    reconciler.on_pool(ResourceChange::Synced);
+    reconciler.handle_pool(ResourceChange::Synced);
     reconciler
 }
 
 /// Does every job as the API server would. Returns the addresses written.
 fn settle(reconciler: &mut Reconciler) -> Vec<(String, String)> {
     let mut written = Vec::new();
-    while let Some(job) = reconciler.pop_job() {
+    while let Some(job) = reconciler.poll_job() {
         let ip = job.status.ingress[0].ip.clone().unwrap();
         let version = job.resource_version.parse::<u64>().unwrap() + 100;
-        reconciler.on_write_succeeded(service(&job.key.name, version, 0, json!({"has": ip})));
+        reconciler.handle_write_succeeded(service(&job.key.name, version, 0, json!({"has": ip})));
         written.push((job.key.name, ip));
     }
     written
@@ -84,7 +85,7 @@ fn a_waiting_service_gets_an_address_when_one_is_released() {
         service("waits", 3, 3, json!({})),
     ]);
     assert_eq!(settle(&mut reconciler), []);
-    reconciler.on_service(ResourceChange::Gone(key("a")));
+    reconciler.handle_service(ResourceChange::Gone(key("a")));
     assert_eq!(settle(&mut reconciler), pairs(&[("waits", "192.0.2.0")]));
     assert!(reconciler.problems().is_empty());
 }
@@ -95,48 +96,48 @@ fn a_problem_is_reported_once() {
         service("a", 1, 1, json!({"has": "192.0.2.0"})),
         service("b", 1, 2, json!({"has": "192.0.2.1"})),
     ]);
-    reconciler.on_service(ResourceChange::Applied(service("c", 3, 3, json!({}))));
+    reconciler.handle_service(ResourceChange::Applied(service("c", 3, 3, json!({}))));
     assert_eq!(settle(&mut reconciler), []);
-    let events = reconciler.take_events();
+    let events = reconciler.poll_events();
     assert_eq!(
         events.iter().map(|event| event.notice.reason).collect::<Vec<_>>(),
         [EventReason::AllocationFailed]
     );
-    reconciler.on_service(ResourceChange::Applied(service("c", 4, 3, json!({}))));
-    assert_eq!((settle(&mut reconciler).len(), reconciler.take_events().len()), (0, 0));
+    reconciler.handle_service(ResourceChange::Applied(service("c", 4, 3, json!({}))));
+    assert_eq!((settle(&mut reconciler).len(), reconciler.poll_events().len()), (0, 0));
 }
 
 #[test]
 fn a_service_is_not_planned_while_its_status_is_being_written() {
     let mut reconciler = started(vec![service("a", 1, 1, json!({}))]);
-    let job = reconciler.pop_job().unwrap();
-    reconciler.on_service(ResourceChange::Applied(service("a", 2, 1, json!({}))));
-    assert_eq!(reconciler.pop_job(), None);
-    reconciler.on_write_succeeded(service("a", 3, 1, json!({"has": "192.0.2.0"})));
-    assert_eq!((reconciler.pop_job(), job.resource_version.as_str()), (None, "1"));
+    let job = reconciler.poll_job().unwrap();
+    reconciler.handle_service(ResourceChange::Applied(service("a", 2, 1, json!({}))));
+    assert_eq!(reconciler.poll_job(), None);
+    reconciler.handle_write_succeeded(service("a", 3, 1, json!({"has": "192.0.2.0"})));
+    assert_eq!((reconciler.poll_job(), job.resource_version.as_str()), (None, "1"));
     // A late report of the watch is older than the answer to the write.
-    reconciler.on_service(ResourceChange::Applied(service("a", 2, 1, json!({}))));
-    assert_eq!(reconciler.pop_job(), None);
+    reconciler.handle_service(ResourceChange::Applied(service("a", 2, 1, json!({}))));
+    assert_eq!(reconciler.poll_job(), None);
 }
 
 #[test]
 fn a_failed_write_is_planned_again_after_a_growing_wait() {
     let mut reconciler = started(vec![service("a", 1, 1, json!({}))]);
-    let first = reconciler.pop_job().unwrap();
+    let first = reconciler.poll_job().unwrap();
     let waits = [
-        reconciler.on_write_failed(&key("a")),
-        reconciler.on_write_failed(&key("a")),
-        reconciler.on_write_failed(&key("a")),
+        reconciler.handle_write_failed(&key("a")),
+        reconciler.handle_write_failed(&key("a")),
+        reconciler.handle_write_failed(&key("a")),
     ];
     assert_eq!(waits, [100, 200, 400].map(Duration::from_millis));
     assert!(
         (0..40)
-            .map(|_| reconciler.on_write_failed(&key("a")))
+            .map(|_| reconciler.handle_write_failed(&key("a")))
             .all(|wait| wait <= WRITE_BACKOFF.max)
     );
-    reconciler.on_service(ResourceChange::Applied(service("a", 7, 1, json!({}))));
-    reconciler.on_retry_due(&key("a"));
-    let second = reconciler.pop_job().unwrap();
+    reconciler.handle_service(ResourceChange::Applied(service("a", 7, 1, json!({}))));
+    reconciler.handle_retry_due(&key("a"));
+    let second = reconciler.poll_job().unwrap();
     assert_eq!((second.resource_version.as_str(), &second.status), ("7", &first.status));
 }
 
@@ -148,25 +149,25 @@ fn a_new_pool_serves_waiting_services_and_a_refused_one_does_nothing() {
         service("c", 1, 3, json!({})),
     ]);
     assert_eq!(settle(&mut reconciler), []);
-    reconciler.on_pool(ResourceChange::Applied(pool("broken", "nonsense")));
+    reconciler.handle_pool(ResourceChange::Applied(pool("broken", "nonsense")));
     assert_eq!(
         (settle(&mut reconciler), reconciler.config().refused.len()),
         (vec![], 1)
     );
-    reconciler.on_pool(ResourceChange::Applied(pool("q", "198.51.100.0/32")));
+    reconciler.handle_pool(ResourceChange::Applied(pool("q", "198.51.100.0/32")));
     assert_eq!(settle(&mut reconciler), pairs(&[("c", "198.51.100.0")]));
 }
 
 #[test]
 fn an_undecodable_pool_takes_no_address_away() {
     let mut reconciler = started(vec![service("a", 1, 1, json!({"has": "192.0.2.0"}))]);
-    reconciler.on_pool(ResourceChange::Undecodable(key("p"), "not a pool".to_owned()));
+    reconciler.handle_pool(ResourceChange::Undecodable(key("p"), "not a pool".to_owned()));
     assert_eq!(
         (settle(&mut reconciler).len(), reconciler.problems()[&key("a")].reason),
         (0, EventReason::AddressRetained)
     );
     assert_eq!(reconciler.config().refused[0].message, "not a pool");
-    reconciler.on_pool(ResourceChange::Applied(pool("p", "192.0.2.0/31")));
+    reconciler.handle_pool(ResourceChange::Applied(pool("p", "192.0.2.0/31")));
     assert_eq!((settle(&mut reconciler).len(), reconciler.problems().len()), (0, 0));
 }
 
@@ -179,27 +180,27 @@ fn an_address_is_free_only_after_the_status_no_longer_lists_it() {
     ]);
     assert_eq!(settle(&mut reconciler), []);
     // A second pool appears, and Service a asks for an address of it.
-    reconciler.on_pool(ResourceChange::Applied(pool("q", "198.51.100.1/32")));
+    reconciler.handle_pool(ResourceChange::Applied(pool("q", "198.51.100.1/32")));
     let asks = |version: u64, has: &str| {
         let mut view = service("a", version, 1, json!({"has": has}));
         view.request = crate::service_view::Request::Addresses(vec!["198.51.100.1".parse().unwrap()]);
         view
     };
-    reconciler.on_service(ResourceChange::Applied(asks(5, "192.0.2.0")));
+    reconciler.handle_service(ResourceChange::Applied(asks(5, "192.0.2.0")));
     let mut jobs = Vec::new();
-    while let Some(job) = reconciler.pop_job() {
+    while let Some(job) = reconciler.poll_job() {
         jobs.push((job.key.name.clone(), job.status.ingress[0].ip.clone().unwrap()));
     }
     assert_eq!(jobs, pairs(&[("a", "198.51.100.1")]), "192.0.2.0 is not free yet");
-    reconciler.take_events();
-    reconciler.on_write_failed(&key("a"));
-    reconciler.on_retry_due(&key("a"));
-    assert_eq!(reconciler.pop_job().unwrap().key, key("a"));
-    assert_eq!(reconciler.take_events(), [], "no event is sent before the write");
-    reconciler.on_write_succeeded(asks(6, "198.51.100.1"));
+    reconciler.poll_events();
+    reconciler.handle_write_failed(&key("a"));
+    reconciler.handle_retry_due(&key("a"));
+    assert_eq!(reconciler.poll_job().unwrap().key, key("a"));
+    assert_eq!(reconciler.poll_events(), [], "no event is sent before the write");
+    reconciler.handle_write_succeeded(asks(6, "198.51.100.1"));
     assert_eq!(
         reconciler
-            .take_events()
+            .poll_events()
             .iter()
             .filter(|event| event.notice.reason == EventReason::IpAllocated)
             .count(),
@@ -213,10 +214,10 @@ fn a_service_waits_for_its_namespace_to_be_known() {
     let mut reconciler = started(vec![]);
     let mut early = service("a", 1, 1, json!({}));
     early.key.namespace = "late".to_owned();
-    reconciler.on_service(ResourceChange::Applied(early));
-    assert_eq!(reconciler.pop_job(), None);
-    reconciler.on_namespace(ResourceChange::Applied(("late".to_owned(), Labels::new())));
-    assert_eq!(reconciler.pop_job().unwrap().key.namespace, "late");
+    reconciler.handle_service(ResourceChange::Applied(early));
+    assert_eq!(reconciler.poll_job(), None);
+    reconciler.handle_namespace(ResourceChange::Applied(("late".to_owned(), Labels::new())));
+    assert_eq!(reconciler.poll_job().unwrap().key.namespace, "late");
 }
 
 #[test]
@@ -225,8 +226,8 @@ fn a_new_object_of_the_same_name_inherits_nothing() {
     assert_eq!(settle(&mut reconciler), []);
     let mut another = service("a", 9, 2, json!({}));
     another.uid = "another".to_owned();
-    reconciler.on_service(ResourceChange::Applied(another));
-    let job = reconciler.pop_job().unwrap();
+    reconciler.handle_service(ResourceChange::Applied(another));
+    let job = reconciler.poll_job().unwrap();
     assert_eq!(job.status.ingress[0].ip.as_deref(), Some("192.0.2.0"));
 }
 
@@ -242,28 +243,28 @@ fn a_service_gets_a_shared_address_when_its_holder_begins_to_share() {
     };
     let mut asks = sharing("b", 2, 2, 443, json!({}));
     asks.request = crate::service_view::Request::Addresses(vec!["192.0.2.0".parse().unwrap()]);
-    reconciler.on_service(ResourceChange::Applied(asks));
-    assert_eq!(reconciler.pop_job(), None);
-    reconciler.on_service(ResourceChange::Applied(sharing(
+    reconciler.handle_service(ResourceChange::Applied(asks));
+    assert_eq!(reconciler.poll_job(), None);
+    reconciler.handle_service(ResourceChange::Applied(sharing(
         "a",
         3,
         1,
         80,
         json!({"has": "192.0.2.0"}),
     )));
-    assert_eq!(reconciler.pop_job().unwrap().key, key("b"));
+    assert_eq!(reconciler.poll_job().unwrap().key, key("b"));
 }
 
 #[test]
 fn a_standby_allocates_nothing_and_continues_where_the_leader_stopped() {
     let mut reconciler = started(vec![service("a", 1, 1, json!({})), service("b", 1, 2, json!({}))]);
     reconciler.set_leader(false);
-    assert_eq!((reconciler.pop_job(), reconciler.is_synced()), (None, true));
+    assert_eq!((reconciler.poll_job(), reconciler.is_synced()), (None, true));
     // The other leader has allocated the first address to Service a. This replica no longer knows
     // what it had planned.
-    reconciler.on_service(ResourceChange::Applied(service("a", 5, 1, json!({"has": "192.0.2.0"}))));
-    reconciler.on_service(ResourceChange::Applied(service("c", 6, 3, json!({"has": "192.0.2.1"}))));
-    reconciler.on_service(ResourceChange::Gone(key("c")));
+    reconciler.handle_service(ResourceChange::Applied(service("a", 5, 1, json!({"has": "192.0.2.0"}))));
+    reconciler.handle_service(ResourceChange::Applied(service("c", 6, 3, json!({"has": "192.0.2.1"}))));
+    reconciler.handle_service(ResourceChange::Gone(key("c")));
     reconciler.set_leader(true);
     assert_eq!(settle(&mut reconciler), pairs(&[("b", "192.0.2.1")]));
 }
@@ -284,7 +285,7 @@ fn a_waiting_service_gets_an_address_that_a_foreign_service_releases() {
         service("b", 3, 2, json!({})),
     ]);
     assert_eq!(settle(&mut reconciler), []);
-    reconciler.on_service(ResourceChange::Applied(foreign(9, "203.0.113.1")));
+    reconciler.handle_service(ResourceChange::Applied(foreign(9, "203.0.113.1")));
     assert_eq!(settle(&mut reconciler), pairs(&[("b", "192.0.2.0")]));
 }
 
@@ -299,13 +300,13 @@ fn a_new_leader_starts_from_a_list_made_after_it_became_leader() {
     reconciler.begin_relist();
     reconciler.set_leader(true);
     // In the meantime one of the two was deleted, and a new Service was created.
-    reconciler.on_service(ResourceChange::Applied(service("a", 1, 1, json!({"has": "192.0.2.0"}))));
-    reconciler.on_service(ResourceChange::Applied(service("new", 7, 3, json!({}))));
+    reconciler.handle_service(ResourceChange::Applied(service("a", 1, 1, json!({"has": "192.0.2.0"}))));
+    reconciler.handle_service(ResourceChange::Applied(service("new", 7, 3, json!({}))));
     assert_eq!(
-        reconciler.pop_job(),
+        reconciler.poll_job(),
         None,
         "nothing is planned before the new list is complete"
     );
-    reconciler.on_service(ResourceChange::Synced);
+    reconciler.handle_service(ResourceChange::Synced);
     assert_eq!(settle(&mut reconciler), pairs(&[("new", "192.0.2.1")]));
 }

@@ -1,7 +1,7 @@
 use std::collections::BTreeSet;
 
-use lodestone_controller_core::{EventReason, OnPoolChange, ResourceChange, ServiceView};
-use lodestone_crds::Labels;
+use lodestone_controller_core::{EventReason, OnPoolChange, ServiceView};
+use lodestone_crds::{Labels, ResourceChange};
 use serde_json::json;
 
 use super::*;
@@ -30,23 +30,23 @@ fn reconciler(services: &[(&str, &str)], pools: Vec<IPAddressPool>, state: Optio
     let mut reconciler = Reconciler::new(OnPoolChange::Retain);
     reconciler.set_leader(true);
     for (name, ip) in services {
-        reconciler.on_service(ResourceChange::Applied(service(name, ip)));
+        reconciler.handle_service(ResourceChange::Applied(service(name, ip)));
     }
     for pool in pools {
-        reconciler.on_pool(ResourceChange::Applied(pool));
+        reconciler.handle_pool(ResourceChange::Applied(pool));
     }
     if let Some(status) = state {
         let object =
             json!({"apiVersion": "metallb.io/v1beta1", "kind": "ConfigurationState", "metadata": {}, "status": status});
-        reconciler.on_configuration_state(ResourceChange::Applied(serde_json::from_value(object).unwrap()));
+        reconciler.handle_configuration_state(ResourceChange::Applied(serde_json::from_value(object).unwrap()));
     }
-    reconciler.on_service(ResourceChange::Synced);
-    reconciler.on_namespace(ResourceChange::Applied(("n".to_owned(), Labels::new())));
-    reconciler.on_namespace(ResourceChange::Synced);
-    reconciler.on_l2_advertisement(ResourceChange::Synced);
-    reconciler.on_pool(ResourceChange::Synced);
-    reconciler.on_configuration_state(ResourceChange::Synced);
-    while reconciler.pop_job().is_some() {}
+    reconciler.handle_service(ResourceChange::Synced);
+    reconciler.handle_namespace(ResourceChange::Applied(("n".to_owned(), Labels::new())));
+    reconciler.handle_namespace(ResourceChange::Synced);
+    reconciler.handle_l2_advertisement(ResourceChange::Synced);
+    reconciler.handle_pool(ResourceChange::Synced);
+    reconciler.handle_configuration_state(ResourceChange::Synced);
+    while reconciler.poll_job().is_some() {}
     reconciler
 }
 

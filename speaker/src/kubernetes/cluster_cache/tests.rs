@@ -39,16 +39,16 @@ fn an_address_is_served_by_endpoints_of_its_family() {
 fn the_cache_is_synced_after_the_first_list_of_every_watch() {
     let mut cache = ClusterCache::default();
     for change in [
-        ClusterChange::Service(WatchEvent::Synced),
-        ClusterChange::EndpointSlice(WatchEvent::Synced),
-        ClusterChange::Node(WatchEvent::Synced),
-        ClusterChange::Pool(WatchEvent::Synced),
-        ClusterChange::Pool(WatchEvent::Synced),
+        ClusterChange::Service(ResourceChange::Synced),
+        ClusterChange::EndpointSlice(ResourceChange::Synced),
+        ClusterChange::Node(ResourceChange::Synced),
+        ClusterChange::Pool(ResourceChange::Synced),
+        ClusterChange::Pool(ResourceChange::Synced),
     ] {
         cache.apply(change);
         assert!(!cache.is_synced());
     }
-    cache.apply(ClusterChange::L2Advertisement(WatchEvent::Synced));
+    cache.apply(ClusterChange::L2Advertisement(ResourceChange::Synced));
     assert!(cache.is_synced());
 }
 
@@ -68,7 +68,7 @@ fn uids_follow_the_services_of_this_load_balancer() {
     let key = ObjectKey::new("n", "a");
     let applied = |uid: Option<&str>| {
         let service = uid.map(|uid| (service(&["192.0.2.1"]), uid.to_owned()));
-        ClusterChange::Service(WatchEvent::Applied((key.clone(), service)))
+        ClusterChange::Service(ResourceChange::Applied((key.clone(), service)))
     };
     let mut uids = BTreeMap::new();
     for (change, changed) in [
@@ -77,7 +77,7 @@ fn uids_follow_the_services_of_this_load_balancer() {
         (applied(Some("2")), true),
         (applied(None), true),
         (applied(None), false),
-        (ClusterChange::Node(WatchEvent::Synced), false),
+        (ClusterChange::Node(ResourceChange::Synced), false),
     ] {
         assert_eq!(apply_uid(&mut uids, &change), changed, "{change:?}");
     }

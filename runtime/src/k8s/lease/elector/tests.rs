@@ -116,9 +116,13 @@ impl Server {
     }
 }
 
-/// A step of one process: its index, the time before the step (ms), the latency of a read (ms), the
-/// latency of a write (ms), and whether the response to a write is lost. A process alternates
-/// between a read and the action that follows from it.
+/// A step of one process. A process alternates between a read and the action that follows from it.
+/// The fields, with times in milliseconds:
+/// - the index of the process;
+/// - the pause before the step;
+/// - the latency of a read;
+/// - the latency of a write;
+/// - whether the response to a write is lost.
 type Step = (usize, u64, u64, u64, bool);
 
 proptest! {

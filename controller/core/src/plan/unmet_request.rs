@@ -1,12 +1,12 @@
-//! Why a Service cannot get the addresses that it needs.
+//! Why a Service cannot get the addresses that it asks for.
 
 use std::net::IpAddr;
 
-use crate::alloc::Taken;
+use crate::alloc::AllocationConflict;
 
-/// Why no addresses can be picked.
+/// A request that cannot be met, and what stands in its way. The text goes into an event.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub(super) enum Refused {
+pub(super) enum UnmetRequest {
     #[error("{0} is in no IPAddressPool")]
     NotInPools(IpAddr),
     #[error("{0} are in different IPAddressPools; both addresses of a Service must be from one")]
@@ -24,16 +24,16 @@ pub(super) enum Refused {
     #[error("the Service asks for {asked} and its cluster addresses are {has}")]
     Families { asked: String, has: String },
     #[error(transparent)]
-    Taken(#[from] Taken),
+    Conflict(#[from] AllocationConflict),
     #[error("no available IPs: {0}")]
     Exhausted(String),
     #[error("the Service requires two address families and has one cluster address")]
     OneClusterAddress,
 }
 
-impl Refused {
+impl UnmetRequest {
     /// Whether the reason is that another Service has one of the ports.
     pub(super) const fn is_for_ports(&self) -> bool {
-        matches!(self, Self::Taken(taken) if taken.is_for_ports())
+        matches!(self, Self::Conflict(conflict) if conflict.is_for_ports())
     }
 }
