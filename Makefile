@@ -32,6 +32,7 @@ CLUSTER := target/debug/cluster
 
 .PHONY: test
 test: deps lint unit doc images
+	shellcheck --severity=warning .ci/run tests/*.sh tests/*/*.sh
 	gofmt -l tests/kubernetes | (! grep .)
 	tests/kubernetes/build.sh >/dev/null
 	tests/run.sh
@@ -143,8 +144,8 @@ sandbox-down:
 	@tests/sandbox.sh down
 
 # Installs what is missing on this machine: everything, or only what one part needs.
-.PHONY: deps deps-rust deps-lint deps-cluster
-deps: deps-cluster deps-lint
+.PHONY: deps deps-rust deps-lint deps-cluster deps-tools
+deps: deps-cluster deps-lint deps-tools
 
-deps-rust deps-lint deps-cluster:
+deps-rust deps-lint deps-cluster deps-tools:
 	@tests/deps.sh $(@:deps-%=%)
