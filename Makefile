@@ -1,9 +1,10 @@
-# `make lint unit doc` needs Rust and nothing else, and runs as an ordinary user.
+# `make lint unit doc` needs Rust, a C linker and, once, the network (for cargo-deny). It runs as an
+# ordinary user.
 # `make test` runs everything that CI runs. Its cluster tests need root, Go and some Debian
 # packages (tests/deps.sh).
 #
 #   test           everything
-#   lint           format, lints, licences, walls between crates
+#   lint           format, lints, licences, walls between crates, width of comments
 #   unit           unit tests, doc tests and the simulator
 #   doc            rustdoc; broken links are errors
 #   e2e            the cluster tests
@@ -31,6 +32,7 @@ CLUSTER := target/debug/cluster
 
 .PHONY: test
 test: deps lint unit doc images
+	shellcheck --severity=warning .ci/run tests/*.sh tests/*/*.sh
 	gofmt -l tests/kubernetes | (! grep .)
 	tests/kubernetes/build.sh >/dev/null
 	tests/run.sh
@@ -38,6 +40,7 @@ test: deps lint unit doc images
 .PHONY: lint
 lint: deps-lint version-check
 	cargo fmt --all --check
+	tests/lint/comment-width.sh
 	tests/lint/forbidden-crates.sh
 	tests/lint/promises.sh check
 	cargo clippy --locked --workspace --all-targets -- -D warnings
@@ -141,8 +144,8 @@ sandbox-down:
 	@tests/sandbox.sh down
 
 # Installs what is missing on this machine: everything, or only what one part needs.
-.PHONY: deps deps-rust deps-lint deps-cluster
-deps: deps-cluster deps-lint
+.PHONY: deps deps-rust deps-lint deps-cluster deps-tools
+deps: deps-cluster deps-lint deps-tools
 
-deps-rust deps-lint deps-cluster:
+deps-rust deps-lint deps-cluster deps-tools:
 	@tests/deps.sh $(@:deps-%=%)

@@ -4,6 +4,8 @@
 #   deps.sh lint      also cargo-deny, built into the user's own ~/.cargo. No root.
 #   deps.sh cluster   Rust, Go, and the Debian packages of the cluster tests and the sandbox. Needs
 #                     root if a package is missing.
+#   deps.sh tools     shellcheck for `make test`, and python3 for `make sim-mutations`. Needs root if
+#                     one is missing.
 set -euo pipefail
 
 rust() {
@@ -26,6 +28,23 @@ need() { # PROGRAM PACKAGE
   PATH=$PATH:/usr/sbin:/sbin command -v "$1" >/dev/null || packages+=("$2")
 }
 
+install_missing() {
+  ((${#packages[@]})) || return 0
+  if [ "$(id -u)" != 0 ]; then
+    echo "These packages are missing: ${packages[*]}. Install them, or run this as root." >&2
+    exit 1
+  fi
+  echo "installing ${packages[*]} ..." >&2
+  apt-get update -qq >&2
+  DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "${packages[@]}" >&2
+}
+
+tools() {
+  need python3 python3
+  need shellcheck shellcheck
+  install_missing
+}
+
 cluster() {
   need arping iputils-arping
   need cc gcc
@@ -39,20 +58,12 @@ cluster() {
   need runc runc
   need sysctl procps
   need tcpdump tcpdump
-  if ((${#packages[@]})); then
-    if [ "$(id -u)" != 0 ]; then
-      echo "These packages are missing: ${packages[*]}. Install them, or run this as root." >&2
-      exit 1
-    fi
-    echo "installing ${packages[*]} ..." >&2
-    apt-get update -qq >&2
-    DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "${packages[@]}" >&2
-  fi
+  install_missing
   rust
   command -v go >/dev/null || { echo "Go is missing: install Go 1.26 or newer. It builds the Kubernetes of the tests." >&2; exit 1; }
 }
 
 case ${1:-} in
-  rust | lint | cluster) "$1" ;;
-  *) echo "usage: $0 rust|lint|cluster" >&2; exit 2 ;;
+  rust | lint | cluster | tools) "$1" ;;
+  *) echo "usage: $0 rust|lint|cluster|tools" >&2; exit 2 ;;
 esac

@@ -22,7 +22,7 @@ up() {
   fi
   say "Packages that this machine needs"
   tests/deps.sh cluster
-  say "Kubernetes (the first build from its sources takes about 10 minutes)"
+  say "Kubernetes (the first build from its sources takes about 7 minutes)"
   tests/kubernetes/build.sh >/dev/null
   say "Lodestone (the first build takes 3 to 5 minutes)"
   make --no-print-directory images >&2

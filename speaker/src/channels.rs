@@ -12,7 +12,7 @@
 
 use std::{collections::BTreeSet, sync::Arc};
 
-use lodestone_speaker_core::{ClusterSnapshot, Event, OwnedAddress, node::preflight::Problem, wire::envelope::Key};
+use lodestone_speaker_core::{ClusterSnapshot, Event, OwnedAddress, Problem, wire::envelope::Key};
 use tokio::sync::{
     mpsc::{self, error::TrySendError},
     watch,

@@ -13,8 +13,8 @@ use clap::{
 use lodestone_runtime::flags::CommonFlags;
 use lodestone_speaker_core::{
     Settings,
-    node::interface_filter::{self, InterfacePattern},
-    settings::{DeputyMode, OwnershipMode},
+    DEFAULT_PATTERNS, InterfacePattern,
+    DeputyMode, OwnershipMode,
 };
 
 use crate::kubernetes::owner_pod::OwnerPod;
@@ -63,7 +63,7 @@ pub struct SpeakerArgs {
 
     /// Never announce on interfaces whose names match this regular expression; may be repeated, and
     /// replaces MetalLB's list
-    #[arg(long, value_name = "REGEX", default_values = interface_filter::DEFAULT_PATTERNS)]
+    #[arg(long, value_name = "REGEX", default_values = DEFAULT_PATTERNS)]
     pub(crate) exclude: Vec<InterfacePattern>,
 
     /// Port of the HTTP server for /metrics, on all addresses of the node; 0 disables it
@@ -87,7 +87,7 @@ impl SpeakerArgs {
         Settings {
             deputy: self.deputy,
             ownership: self.ownership,
-            refresh: Duration::from_secs(self.announce_interval),
+            announce_interval: Duration::from_secs(self.announce_interval),
         }
     }
 

@@ -128,7 +128,7 @@ fn register_traffic(registry: &mut Registry, speaker: &Speaker) {
 fn register_labelled_counters(registry: &mut Registry, speaker: &Speaker) {
     let stats = speaker.stats();
     let taken = Family::<CauseLabels, Counter>::default();
-    for (cause, times) in &stats.taken {
+    for (cause, times) in &stats.takeovers {
         taken.get_or_create(&CauseLabels { cause }).inc_by(*times);
     }
     registry.register(

@@ -7,7 +7,7 @@ use lodestone_runtime::task::spawn;
 use lodestone_speaker::net::netlink::{Links, follow};
 use lodestone_speaker_core::{
     Interface,
-    node::interface_filter::{DEFAULT_PATTERNS, InterfacePattern},
+    DEFAULT_PATTERNS, InterfacePattern,
 };
 use lodestone_tests::{Netns, run};
 use tokio::{sync::watch, time::timeout};

@@ -30,8 +30,8 @@
 //! | [`wire`] | nothing: frames and messages, encoded and decoded |
 //!
 //! # Contract
-//! - A [`Speaker`] is driven by one thread. `handle_*` methods take the time and one input; the time must
-//!   not go backwards.
+//! - A [`Speaker`] is driven by one thread. `handle_*` methods take the time and one input. The
+//!   time must not go backwards.
 //! - After each call, take everything from [`Speaker::poll_output`]. The order matters.
 //! - [`Speaker::handle_frame`] returns its reply directly. Send it before you poll the outputs.
 //! - Call [`Speaker::handle_timeout`] no later than [`Speaker::next_timeout`], which any call may change.

@@ -42,7 +42,7 @@ pub(crate) struct Parts {
 }
 
 impl Parts {
-    /// A cluster of these nodes, of which none but `a` was heard yet, and one Service for each address.
+    /// A cluster of these nodes, with one Service for each address. Only `a` was heard so far.
     ///
     /// Node number n, counted from 1, has the InternalIP 10.0.0.n. It announces on `eth0`, with the
     /// MAC 02:00:00:00:00:n and the address 192.0.2.(200 + n).
@@ -142,8 +142,8 @@ impl Parts {
             .handle_heartbeat(turn!(self, self.now), &node.into(), path);
     }
 
-    /// The Hello of `node` arrives, with all its claims: it is eligible, and nothing is awaited from it.
-    /// This node does not watch it.
+    /// The Hello of `node` arrives, with all its claims. So the node is eligible, and this node
+    /// waits for nothing more from it. This node does not watch it.
     pub(crate) fn join(&mut self, node: &str) {
         self.hear(node, Path::Node);
         let network = self.network(node);

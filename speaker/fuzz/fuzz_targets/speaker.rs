@@ -52,7 +52,7 @@ fuzz_target!(|bytes: &[u8]| {
                 speaker.handle_frame(now, LAN, FrameKind::Ndp, &frame);
             }
             4 => {
-                if let Ok(datagram) = Datagram::read(piece) {
+                if let Ok(datagram) = Datagram::decode(piece) {
                     speaker.handle_datagram(now, [192, 0, 2, 251].into(), datagram);
                 }
             }

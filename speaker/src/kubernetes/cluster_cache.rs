@@ -10,7 +10,7 @@ use kube::ResourceExt;
 use lodestone_crds::{Config, Family, IPAddressPool, L2Advertisement, ObjectKey, ResourceChange, Resources};
 use lodestone_speaker_core::{
     cluster_snapshot::{ClusterSnapshot, Endpoints, Node, RecordedOwners, ServiceOnAddress},
-    wire::message::NodeName,
+    NodeName,
 };
 
 use super::views::{AddressedService, SliceView};

@@ -15,7 +15,7 @@ use lodestone_runtime::{
         watch::changes,
     },
 };
-use lodestone_speaker_core::{ClusterSnapshot, NodeName, node::preflight::Problem};
+use lodestone_speaker_core::{ClusterSnapshot, NodeName, Problem};
 use tokio::sync::watch;
 
 use super::owner_pod::OwnerPod;

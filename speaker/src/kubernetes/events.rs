@@ -73,8 +73,8 @@ pub(crate) async fn send_user_events(events: Events, uids: Uids, mut user_events
 fn services_and_reason(event: &Event) -> Option<(&[ObjectKey], ServiceEventReason)> {
     let (services, reason) = match event {
         // The first announcement of a Service has the event nodeAssigned.
-        Event::Taken { from: None, .. } | Event::Peer { .. } | Event::Deputy { .. } => return None,
-        Event::Taken { services, .. } => (services, ServiceEventReason::OwnerMoved),
+        Event::OwnershipTaken { from: None, .. } | Event::Peer { .. } | Event::Deputy { .. } => return None,
+        Event::OwnershipTaken { services, .. } => (services, ServiceEventReason::OwnerMoved),
         Event::Conflict { services, .. } => (services, ServiceEventReason::AddressConflict),
         Event::NoEligibleNode { services, .. } => (services, ServiceEventReason::AnnounceFailed),
     };
@@ -96,7 +96,7 @@ pub(super) fn reference(service: &ObjectKey, uids: &Uids) -> ObjectReference {
 
 #[cfg(test)]
 mod tests {
-    use lodestone_speaker_core::{Cause, ownership::eligibility::Reason};
+    use lodestone_speaker_core::{Cause, Reason};
 
     use super::*;
 
@@ -104,7 +104,7 @@ mod tests {
     fn only_moves_conflicts_and_missing_nodes_become_events() {
         let services = vec![ObjectKey::new("n", "a")];
         let address = "192.0.2.1".parse().unwrap();
-        let taken = |from: Option<&str>| Event::Taken {
+        let taken = |from: Option<&str>| Event::OwnershipTaken {
             address,
             services: services.clone(),
             from: from.map(Into::into),

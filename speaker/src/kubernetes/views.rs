@@ -11,7 +11,7 @@ use lodestone_runtime::{
 };
 use lodestone_speaker_core::{
     cluster_snapshot::{Endpoints, Node},
-    wire::message::NodeName,
+    NodeName,
 };
 
 /// The label of an EndpointSlice that names its Service.

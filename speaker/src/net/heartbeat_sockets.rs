@@ -11,7 +11,7 @@ use std::{
 };
 
 use futures::future::select_all;
-use lodestone_speaker_core::wire::message::NodeName;
+use lodestone_speaker_core::NodeName;
 use tokio::io::{Interest, unix::AsyncFd};
 
 use super::reactor::register;

@@ -11,10 +11,7 @@ use ipnet::IpNet;
 use lodestone_runtime::task::spawn;
 use lodestone_speaker_core::{
     Interface, InterfaceIndex,
-    node::{
-        interface_filter::{InterfacePattern, is_excluded},
-        preflight::KernelSettings,
-    },
+    InterfacePattern, KernelSettings, is_excluded,
 };
 use pnet_base::MacAddr;
 use rtnetlink::{
@@ -133,7 +130,7 @@ fn interface(link: &LinkMessage, addresses: Vec<IpNet>, exclude: &[InterfacePatt
         name: String::new(),
         mac: None,
         running: flags.contains(LinkFlags::Up | LinkFlags::LowerUp),
-        asks: flags.contains(LinkFlags::Broadcast) && !flags.contains(LinkFlags::Noarp),
+        can_arp: flags.contains(LinkFlags::Broadcast) && !flags.contains(LinkFlags::Noarp),
         enslaved: false,
         excluded: false,
         addresses,

@@ -139,7 +139,7 @@ impl PeerSocket {
             sequence: self.sequence,
             message,
         };
-        self.sealer.seal(key, &datagram.write().ok()?)
+        self.sealer.seal(key, &datagram.encode()?)
     }
 
     fn send_sealed(&self, to: IpAddr, sealed: &[u8]) {
@@ -157,7 +157,7 @@ impl PeerSocket {
         let bytes = self.buffer.get(..length).unwrap_or_default();
         let now = clock::now();
         let (message, key) = self.keys.open(now, bytes)?;
-        let datagram = Datagram::read(&message).map_err(|_| OpenError::Malformed)?;
+        let datagram = Datagram::decode(&message).map_err(|_| OpenError::Malformed)?;
         self.keys.note_used_by(now, &datagram.from, key);
         Ok(Received::Datagram(from.ip().to_canonical(), datagram))
     }

@@ -7,7 +7,7 @@ use std::{collections::BTreeSet, fs};
 
 use lodestone_speaker_core::{
     Interface,
-    node::preflight::{InterfaceParameters, KernelSettings},
+    InterfaceParameters, KernelSettings,
 };
 
 /// Reads the settings of the interfaces on which the node announces.

@@ -19,7 +19,7 @@ pub fn open_sockets(mac: MacAddr) -> Result<(FrameSockets, InterfaceIndex)> {
         name: INTERFACE.to_owned(),
         mac: Some(mac),
         running: true,
-        asks: true,
+        can_arp: true,
         enslaved: false,
         excluded: false,
         addresses: vec![],

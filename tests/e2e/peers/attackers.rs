@@ -77,7 +77,7 @@ fn forged_messages(to: &str, address: &str, secret: &[u8]) -> Vec<Vec<u8>> {
             sequence,
             message,
         };
-        sealer.seal(&key, &datagram.write().unwrap()).unwrap()
+        sealer.seal(&key, &datagram.encode().unwrap()).unwrap()
     });
     sealed.collect()
 }

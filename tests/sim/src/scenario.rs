@@ -7,7 +7,7 @@ use std::{fmt, io::Write, time::Duration};
 
 use lodestone_speaker_core::{
     Settings,
-    settings::{DeputyMode, OwnershipMode},
+    DeputyMode, OwnershipMode,
 };
 use rand::{RngExt, SeedableRng, rngs::StdRng, seq::IndexedRandom};
 

@@ -9,7 +9,7 @@ use lodestone_crds::{
     InterfaceInfo, NODE_LABEL, ObjectKey, SERVICE_NAME_LABEL, SERVICE_NAMESPACE_LABEL, ServiceL2Status,
     ServiceL2StatusFields, ServiceL2StatusStatus,
 };
-use lodestone_speaker_core::wire::message::NodeName;
+use lodestone_speaker_core::NodeName;
 use sha2::{Digest, Sha256};
 
 use super::{Reporter, announcement::ServiceAnnouncement};

@@ -87,7 +87,7 @@ impl World {
                 name: segment.interface_name().to_owned(),
                 mac: Some(mac(index, segment)),
                 running: segment != SimSegment::Lan || self.nodes[index].carrier,
-                asks: true,
+                can_arp: true,
                 enslaved: false,
                 excluded: false,
                 addresses: addresses.iter().filter_map(|text| text.parse().ok()).collect(),

@@ -33,7 +33,7 @@ impl Observed {
     #[must_use]
     pub const fn takeover(&self) -> Option<Takeover<'_>> {
         match &self.event {
-            Event::Taken {
+            Event::OwnershipTaken {
                 address, from, cause, ..
             } => Some(Takeover {
                 address: *address,

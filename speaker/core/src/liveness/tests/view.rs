@@ -1,8 +1,8 @@
 use super::*;
 use crate::{test_support::network, testing::ethernet, types::InterfaceIndex};
 
-/// This node has the node network on `eth0` and a LAN on `lan0`. The networks of `b` are given by the
-/// names of their interfaces and one prefix each.
+/// This node has the node network on `eth0` and a LAN on `lan0`. Each network of `b` is the name of
+/// an interface and one prefix.
 fn facing(networks: &[(&str, &str)]) -> Parts {
     let mut parts = Parts::new(&["a", "b"], &[]);
     let interfaces = vec![
