@@ -18,7 +18,7 @@ use std::thread;
 
 use anyhow::{Context, Result};
 use lodestone_runtime::admin::Query;
-use lodestone_speaker_core::{NodeName, Settings, InterfacePattern};
+use lodestone_speaker_core::{InterfacePattern, NodeName, Settings};
 use tokio::sync::{mpsc, oneshot};
 
 use crate::channels::DriverChannels;

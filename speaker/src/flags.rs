@@ -11,11 +11,7 @@ use clap::{
     builder::{PossibleValuesParser, TypedValueParser},
 };
 use lodestone_runtime::flags::CommonFlags;
-use lodestone_speaker_core::{
-    Settings,
-    DEFAULT_PATTERNS, InterfacePattern,
-    DeputyMode, OwnershipMode,
-};
+use lodestone_speaker_core::{DEFAULT_PATTERNS, DeputyMode, InterfacePattern, OwnershipMode, Settings};
 
 use crate::kubernetes::owner_pod::OwnerPod;
 
@@ -121,7 +117,7 @@ mod tests {
         let settings = args.settings();
         assert_eq!(settings.deputy, DeputyMode::Always);
         assert_eq!(settings.ownership, OwnershipMode::Hash);
-        assert_eq!(settings.refresh, Duration::from_secs(5));
+        assert_eq!(settings.announce_interval, Duration::from_secs(5));
         let error = parse(&["--deputy=doubt"]).unwrap_err().to_string();
         assert!(error.contains("on-suspect, always, off"), "{error}");
     }

@@ -180,16 +180,22 @@ fn register_counters(registry: &mut Registry, speaker: &Speaker, rejected: u64) 
 }
 
 fn register_peers(registry: &mut Registry, speaker: &Speaker, now: Instant) {
-    let silent = Family::<NodeLabels, Gauge>::default();
+    let heard = Family::<NodeLabels, Gauge>::default();
     let loss = Family::<NodeLabels, Gauge<f64, AtomicU64>>::default();
-    for (node, is_silent, lost) in speaker.peers(now) {
-        let labels = NodeLabels { node: node.to_string() };
-        silent.get_or_create(&labels).set(is_silent.into());
-        if let Some(lost) = lost {
+    for peer in speaker.peers(now) {
+        let labels = NodeLabels {
+            node: peer.node.to_string(),
+        };
+        heard.get_or_create(&labels).set(peer.is_heard.into());
+        if let Some(lost) = peer.loss {
             loss.get_or_create(&labels).set(lost);
         }
     }
-    registry.register("lodestone_speaker_peer_silent", "1 while the peer is failed", silent);
+    registry.register(
+        "lodestone_speaker_peer_heard",
+        "1 while the peer is heard on any path",
+        heard,
+    );
     registry.register(
         "lodestone_speaker_peer_loss",
         "Share of a watched peer's messages that is lost, from 0 to 1",

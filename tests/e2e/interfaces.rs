@@ -5,10 +5,7 @@ use std::time::Duration;
 
 use lodestone_runtime::task::spawn;
 use lodestone_speaker::net::netlink::{Links, follow};
-use lodestone_speaker_core::{
-    Interface,
-    DEFAULT_PATTERNS, InterfacePattern,
-};
+use lodestone_speaker_core::{DEFAULT_PATTERNS, Interface, InterfacePattern};
 use lodestone_tests::{Netns, run};
 use tokio::{sync::watch, time::timeout};
 

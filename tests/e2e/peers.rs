@@ -60,7 +60,7 @@ fn wait_until_all_are_heard(cluster: &Cluster) {
                 return false;
             };
             let heard = |other: &String| {
-                let line = format!("lodestone_speaker_peer_silent{{node=\"{other}\"}} 0");
+                let line = format!("lodestone_speaker_peer_heard{{node=\"{other}\"}} 1");
                 metrics.lines().any(|found| found == line)
             };
             nodes.iter().filter(|other| *other != node).all(heard)

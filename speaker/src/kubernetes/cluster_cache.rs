@@ -9,8 +9,8 @@ use std::{
 use kube::ResourceExt;
 use lodestone_crds::{Config, Family, IPAddressPool, L2Advertisement, ObjectKey, ResourceChange, Resources};
 use lodestone_speaker_core::{
-    cluster_snapshot::{ClusterSnapshot, Endpoints, Node, RecordedOwners, ServiceOnAddress},
     NodeName,
+    cluster_snapshot::{ClusterSnapshot, Endpoints, Node, RecordedOwners, ServiceOnAddress},
 };
 
 use super::views::{AddressedService, SliceView};

@@ -10,8 +10,8 @@ use lodestone_runtime::{
     k8s::{node::SlimNode, service::SlimService},
 };
 use lodestone_speaker_core::{
-    cluster_snapshot::{Endpoints, Node},
     NodeName,
+    cluster_snapshot::{Endpoints, Node},
 };
 
 /// The label of an EndpointSlice that names its Service.

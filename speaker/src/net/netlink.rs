@@ -9,10 +9,7 @@ use anyhow::{Context, Result};
 use futures::{StreamExt, TryStreamExt};
 use ipnet::IpNet;
 use lodestone_runtime::task::spawn;
-use lodestone_speaker_core::{
-    Interface, InterfaceIndex,
-    InterfacePattern, KernelSettings, is_excluded,
-};
+use lodestone_speaker_core::{Interface, InterfaceIndex, InterfacePattern, KernelSettings, is_excluded};
 use pnet_base::MacAddr;
 use rtnetlink::{
     Handle, MulticastGroup, new_multicast_connection,

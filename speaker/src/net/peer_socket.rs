@@ -4,10 +4,13 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
 
 use anyhow::{Context as _, Result};
 use lodestone_runtime::clock;
-use lodestone_speaker_core::wire::{
-    envelope::{Key, OpenError, Sealer},
-    key_ring::KeyRing,
-    message::{BootId, Datagram, Message, NodeName},
+use lodestone_speaker_core::{
+    BootId, NodeName,
+    wire::{
+        envelope::{Key, OpenError, Sealer},
+        key_ring::KeyRing,
+        message::{Datagram, Message},
+    },
 };
 use rand::{TryRng, rngs::SysRng};
 use tokio::io::{Interest, unix::AsyncFd};

@@ -5,10 +5,7 @@
 
 use std::{collections::BTreeSet, fs};
 
-use lodestone_speaker_core::{
-    Interface,
-    InterfaceParameters, KernelSettings,
-};
+use lodestone_speaker_core::{Interface, InterfaceParameters, KernelSettings};
 
 /// Reads the settings of the interfaces on which the node announces.
 pub(super) fn read(interfaces: &[Interface]) -> KernelSettings {

@@ -84,7 +84,7 @@ fn forged_messages(to: &str, address: &str, secret: &[u8]) -> Vec<Vec<u8>> {
 
 /// Whether the speaker of `node` has accepted a message of the node that does not exist.
 fn knows_stranger(cluster: &Cluster, node: &str) -> bool {
-    metric(cluster, node, "lodestone_speaker_peer_silent{node=\"stranger\"}").is_some()
+    metric(cluster, node, "lodestone_speaker_peer_heard{node=\"stranger\"}").is_some()
 }
 
 #[test]

@@ -5,10 +5,7 @@ mod fault;
 
 use std::{fmt, io::Write, time::Duration};
 
-use lodestone_speaker_core::{
-    Settings,
-    DeputyMode, OwnershipMode,
-};
+use lodestone_speaker_core::{DeputyMode, OwnershipMode, Settings};
 use rand::{RngExt, SeedableRng, rngs::StdRng, seq::IndexedRandom};
 
 use crate::{

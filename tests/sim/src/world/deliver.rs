@@ -3,8 +3,8 @@
 use std::{net::IpAddr, time::Duration};
 
 use lodestone_speaker_core::{
-    Output,
-    wire::message::{Datagram, Message, NodeName},
+    NodeName, Output,
+    wire::message::{Datagram, Message},
 };
 use rand::RngExt;
 use serde_json::json;

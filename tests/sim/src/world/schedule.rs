@@ -8,10 +8,7 @@ use std::{
     time::Instant,
 };
 
-use lodestone_speaker_core::{
-    ClusterSnapshot, InterfaceIndex,
-    wire::message::{Datagram, NodeName},
-};
+use lodestone_speaker_core::{ClusterSnapshot, InterfaceIndex, NodeName, wire::message::Datagram};
 
 /// Something for a node or for the client.
 #[derive(Clone, Debug)]
