@@ -34,8 +34,8 @@ fn play_all(seeds: u64) -> Vec<Report> {
     failed.into_inner().unwrap()
 }
 
-/// Whatever fails: an address has no outage above half a second while a node could serve it (P1),
-/// it moves only for a reason and does not move back (P3), and two owners are brief (P5).
+/// An address has no outage above half a second while a node could serve it (P1). It moves only for
+/// a reason, and does not move back (P3). Two owners remain only for a moment (P5).
 #[test]
 fn p1_p3_p5_invariants_hold_in_random_fault_scenarios() {
     let failed = play_all(seeds(1000));
