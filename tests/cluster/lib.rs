@@ -23,7 +23,7 @@
 //! | start a cluster and talk to its API server | [`Cluster`] |
 //! | install Lodestone | [`Cluster::install_lodestone`], [`Cluster::apply_quickstart`] |
 //! | see what a client on the LAN sees | [`Netns`], [`Cluster::owner_of`], [`AnnouncedService`] |
-//! | break something | [`Loss`], [`PodProcess`], [`Cluster::power_off`], [`Cluster::partition`] |
+//! | break something | [`LossRule`], [`PodProcess`], [`Cluster::power_off`], [`Cluster::partition`] |
 #![forbid(unsafe_code)]
 #![expect(
     clippy::disallowed_methods,
@@ -63,7 +63,7 @@ pub use capture::RecordedDatagram;
 pub use client::ServerAnswer;
 pub use cluster::Cluster;
 pub use image::{Image, LODESTONE_VERSION};
-pub use link_faults::Loss;
+pub use link_faults::LossRule;
 pub use lodestone::{NAMESPACE, checkout, images};
 pub use netns::Netns;
 pub use network::{LAN_POOL, LAN_POOL_IPV6, NodeAddresses};

@@ -16,7 +16,7 @@ const PARTITION_BRIDGE: &str = "other-side";
 
 /// The share of packets that a link drops, in each direction independently.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Loss {
+pub enum LossRule {
     /// Every packet. The hosts keep their carrier and do not notice.
     All,
     /// This percentage of the packets, chosen at random.
@@ -28,7 +28,7 @@ impl Cluster {
     ///
     /// # Errors
     /// When the packet filter refuses the rules.
-    pub fn set_lan_loss(&self, host: &str, loss: Loss) -> Result<()> {
+    pub fn set_lan_loss(&self, host: &str, loss: LossRule) -> Result<()> {
         self.set_loss(&lan_port(host), loss)
     }
 
@@ -37,7 +37,7 @@ impl Cluster {
     ///
     /// # Errors
     /// When the packet filter refuses the rules.
-    pub fn set_node_network_loss(&self, node: &str, loss: Loss) -> Result<()> {
+    pub fn set_node_network_loss(&self, node: &str, loss: LossRule) -> Result<()> {
         self.set_loss(&node_port(self.layout(), node), loss)
     }
 
@@ -116,11 +116,11 @@ impl Cluster {
         ports
     }
 
-    pub(crate) fn set_loss(&self, port: &str, loss: Loss) -> Result<()> {
+    pub(crate) fn set_loss(&self, port: &str, loss: LossRule) -> Result<()> {
         self.clear_filter(port)?;
         let verdict = match loss {
-            Loss::All => "drop".to_owned(),
-            Loss::Percent(percent) => format!("numgen random mod 100 < {percent} drop"),
+            LossRule::All => "drop".to_owned(),
+            LossRule::Percent(percent) => format!("numgen random mod 100 < {percent} drop"),
         };
         let mut script = format!("add table netdev {port}\n");
         for hook in ["ingress", "egress"] {

@@ -7,7 +7,7 @@ use anyhow::Result;
 use crate::{
     cluster::Cluster,
     control_plane::{API_SERVER_PARTS, ControlPlane},
-    link_faults::Loss,
+    link_faults::LossRule,
     node::NODE_PARTS,
     teardown::kill_processes,
     wait::wait_until,
@@ -46,7 +46,7 @@ impl Cluster {
     /// When the packet filter refuses a rule, or a process survives.
     pub fn power_off(&self, node: &str) -> Result<()> {
         for port in self.ports(node) {
-            self.set_loss(&port, Loss::All)?;
+            self.set_loss(&port, LossRule::All)?;
         }
         let daemons: Vec<_> = NODE_PARTS
             .iter()

@@ -200,7 +200,7 @@ fn wait_for_rollout(cluster: &Cluster) {
 
 /// Runs `work` with one setting of the chart changed.
 fn with_setting(cluster: &Cluster, setting: &str, work: impl FnOnce()) {
-    /// RestoreSettingss the defaults, even if `work` panics: the other tests use the cluster, too.
+    /// Restores the defaults, even if `work` panics: the other tests use the cluster, too.
     struct RestoreSettings<'a>(&'a Cluster);
     impl Drop for RestoreSettings<'_> {
         fn drop(&mut self) {

@@ -9,7 +9,7 @@ use std::{
     process::{Command, Stdio},
 };
 
-use lodestone_tests::{Cluster, Layout, Loss, NAMESPACE, Netns, Spec, StateDir, images, run, wait_until};
+use lodestone_tests::{Cluster, Layout, LossRule, NAMESPACE, Netns, Spec, StateDir, images, run, wait_until};
 
 use crate::support::{LIMIT, client, cluster_program};
 
@@ -180,9 +180,9 @@ fn links_lose_packets_and_carrier(cluster: &Cluster) {
         answered.unwrap_or_else(|| panic!("{text}"))
     };
     assert_eq!(pings_answered("20"), 20);
-    cluster.set_lan_loss("w1", Loss::All).unwrap();
+    cluster.set_lan_loss("w1", LossRule::All).unwrap();
     assert_eq!(pings_answered("3"), 0);
-    cluster.set_lan_loss("w1", Loss::Percent(50)).unwrap();
+    cluster.set_lan_loss("w1", LossRule::Percent(50)).unwrap();
     let some = pings_answered("200");
     // Each ping is lost with probability 3/4: all or none of 200 has a chance below 10^-10.
     assert!((1..200).contains(&some), "{some}");

@@ -54,7 +54,7 @@ mutate() { # NAME OLD NEW
 }
 
 failed=0
-# Two claims of one epoch are not settled by the election order.
+# Two claims of one epoch are not settled by rank.
 mutate equal-epochs-not-settled \
   'claim.epoch == known.epoch && ranks_before(claim.address, node, &known.node)' 'false' || failed=1
 # A new owner does not raise the epoch.

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use lodestone_tests::{AnnouncedService, Cluster, Loss, wait_for};
+use lodestone_tests::{AnnouncedService, Cluster, LossRule, wait_for};
 use serde_json::{Value, json};
 
 use super::{exclude, include};
@@ -32,7 +32,7 @@ pub(crate) fn p1_a_node_cut_off_from_the_lan_loses_its_address(cluster: &Cluster
     for (name, more) in [("lan-cut", json!({})), ("lan-cut-six", ipv6_only())] {
         let service = announced(cluster, name, &more);
         let (address, node) = (&service.address, &service.owner);
-        cluster.set_lan_loss(node, Loss::All).unwrap();
+        cluster.set_lan_loss(node, LossRule::All).unwrap();
         let moved = service.wait_for_move();
         let event = cluster.wait_for_event("default", name, "OwnerMoved");
         cluster.restore_links(node).unwrap();
@@ -50,7 +50,7 @@ pub(crate) fn p6_a_node_cut_off_from_the_other_nodes_keeps_its_address(cluster: 
     let service = announced(cluster, "nodes-cut", &json!({}));
     // Cutting the control-plane node off would cut the API server off, too.
     let node = leave_control_plane(cluster, &service);
-    cluster.set_node_network_loss(&node, Loss::All).unwrap();
+    cluster.set_node_network_loss(&node, LossRule::All).unwrap();
     assert_owners_stay(cluster, &[(&service, &node)], WINDOW);
     cluster.restore_links(&node).unwrap();
     cluster.wait_for_lodestone().unwrap();
@@ -112,8 +112,8 @@ pub(crate) fn p6_packet_loss_moves_nothing(cluster: &Cluster) {
     let (address, node) = (service.address.clone(), service.owner.clone());
     let all = cluster.spec().nodes();
     for host in &all {
-        cluster.set_lan_loss(host, Loss::Percent(30)).unwrap();
-        cluster.set_node_network_loss(host, Loss::Percent(10)).unwrap();
+        cluster.set_lan_loss(host, LossRule::Percent(30)).unwrap();
+        cluster.set_node_network_loss(host, LossRule::Percent(10)).unwrap();
     }
     let seen: Vec<_> = (0..LOOKS).map(|_| client(cluster).who_has(&address).unwrap()).collect();
     all.iter().for_each(|host| cluster.restore_links(host).unwrap());

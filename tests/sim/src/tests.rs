@@ -2,6 +2,7 @@
 
 mod interruptions;
 mod loss;
+mod regressions;
 mod restarts;
 mod seeds;
 mod traffic;

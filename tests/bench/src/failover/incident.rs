@@ -3,7 +3,7 @@
 use std::{net::IpAddr, thread, time::Duration};
 
 use anyhow::Result;
-use lodestone_tests::{Cluster, Loss, NAMESPACE, wait_until};
+use lodestone_tests::{Cluster, LossRule, NAMESPACE, wait_until};
 
 use crate::{
     READY_TIMEOUT,
@@ -148,7 +148,7 @@ impl<'a> Round<'a> {
     fn lose_packets(&self) -> Result<()> {
         let nodes = self.cluster.spec().nodes();
         for node in &nodes {
-            self.cluster.set_lan_loss(node, Loss::Percent(30))?;
+            self.cluster.set_lan_loss(node, LossRule::Percent(30))?;
         }
         thread::sleep(Duration::from_secs(60));
         nodes.iter().try_for_each(|node| self.cluster.restore_links(node))

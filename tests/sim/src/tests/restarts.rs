@@ -5,9 +5,9 @@ use std::{net::IpAddr, time::Duration};
 use super::{SETTLED, any_node, spec};
 use crate::{Invariants, World};
 
-fn may_exit(world: &World, node: usize) -> bool {
+fn may_stop(world: &World, node: usize) -> bool {
     let speaker = world.nodes[node].speaker.as_ref();
-    speaker.is_some_and(|speaker| speaker.may_exit())
+    speaker.is_some_and(|speaker| speaker.may_stop())
 }
 
 /// While a speaker is away and its node lives, deputies answer with the node's MAC.
@@ -21,7 +21,7 @@ fn p2_speaker_restart_moves_no_address() {
         for node in 0..3 {
             world.begin_shutdown(node);
             world.run(Duration::from_millis(50));
-            assert!(may_exit(&world, node), "seed {seed}");
+            assert!(may_stop(&world, node), "seed {seed}");
             world.kill(node);
             invariants.watch(&mut world, Duration::from_secs(3));
             // A client with an empty neighbour table finds the same owner.
@@ -66,7 +66,7 @@ fn p2_speaker_shutdown_leaves_no_request_unanswered() {
             world.begin_shutdown(node);
             // The process may live on for a while, and answer too.
             assert_every_request_answered(&mut world, Duration::from_millis(10 + seed * 10));
-            assert!(may_exit(&world, node), "seed {seed}");
+            assert!(may_stop(&world, node), "seed {seed}");
             world.kill(node);
             assert_every_request_answered(&mut world, Duration::from_millis(1500));
             world.start(node);

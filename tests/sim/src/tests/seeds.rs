@@ -34,8 +34,8 @@ fn play_all(seeds: u64) -> Vec<Report> {
     failed.into_inner().unwrap()
 }
 
-/// Whatever fails: an address has no outage above half a second while a node could serve it (P1),
-/// it moves only for a reason and does not move back (P3), and two owners are brief (P5).
+/// An address has no outage above half a second while a node could serve it (P1). It moves only for
+/// a reason, and does not move back (P3). Two owners remain only for a moment (P5).
 #[test]
 fn p1_p3_p5_invariants_hold_in_random_fault_scenarios() {
     let failed = play_all(seeds(1000));
@@ -46,20 +46,6 @@ fn p1_p3_p5_invariants_hold_in_random_fault_scenarios() {
         failed.len(),
         examples.join("\n")
     );
-}
-
-/// Regressions that only many seeds find.
-///
-/// - 66200: when two halves of a cluster joined, an always-on deputy did not learn that the owner
-///   had yielded.
-/// - 66481: a claim to another node's address was lost. Both announced it until the next
-///   anti-entropy resync.
-#[test]
-fn p5_seeds_that_once_failed_pass() {
-    for seed in [66_200, 66_481, 75_364] {
-        let report = play(seed, PlayOptions::default());
-        assert!(report.violations.is_empty(), "{report:#?}");
-    }
 }
 
 /// Failures are analysed by replaying their seed.

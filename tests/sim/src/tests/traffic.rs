@@ -5,7 +5,8 @@ use std::time::Duration;
 use super::spec;
 use crate::World;
 
-/// Packets that a speaker sends and receives per second.
+/// Packets per second that a speaker sends and receives: the mean over all nodes, and the most.
+#[derive(Debug)]
 struct PacketRate {
     mean: u64,
     max: u64,
@@ -30,21 +31,24 @@ fn packet_rate(nodes: usize, warm_up: Duration, time: Duration) -> PacketRate {
     }
 }
 
-fn assert_constant_traffic(nodes: usize, warm_up: Duration, time: Duration) {
-    let PacketRate { mean, max } = packet_rate(nodes, warm_up, time);
-    println!("{nodes} nodes: {mean} packets per node and second, at most {max}");
-    assert!(mean <= 200, "{nodes} nodes: {mean} packets per node and second");
-}
+/// The limit of promise P1, in packets per second.
+const LIMIT: u64 = 200;
 
 #[test]
-fn p1_traffic_stays_below_200_packets_per_second_at_any_size() {
+fn p1_each_node_stays_below_200_packets_per_second_up_to_100_nodes() {
     for (nodes, seconds) in [(3, 20), (100, 10)] {
-        assert_constant_traffic(nodes, Duration::from_secs(5), Duration::from_secs(seconds));
+        let rate = packet_rate(nodes, Duration::from_secs(5), Duration::from_secs(seconds));
+        println!("{nodes} nodes: {rate:?}");
+        assert!(rate.max <= LIMIT, "{nodes} nodes: {rate:?}");
     }
 }
 
+/// The mean only. The busiest node has over 1000 packets per second in the two seconds that this
+/// test observes, which begin three seconds after the start.
 #[test]
 #[ignore = "takes minutes: make sim-long"]
-fn p1_traffic_stays_below_200_packets_per_second_with_1000_nodes() {
-    assert_constant_traffic(1000, Duration::from_secs(3), Duration::from_secs(2));
+fn p1_mean_traffic_stays_below_200_packets_per_second_with_1000_nodes() {
+    let rate = packet_rate(1000, Duration::from_secs(3), Duration::from_secs(2));
+    println!("1000 nodes: {rate:?}");
+    assert!(rate.mean <= LIMIT, "{rate:?}");
 }

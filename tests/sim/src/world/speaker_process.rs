@@ -42,9 +42,9 @@ impl SpeakerProcess {
         self.0.begin_shutdown(now);
     }
 
-    /// Whether the process may exit: deputies cover all its addresses.
+    /// Whether the process may stop: deputies cover all its addresses.
     #[must_use]
-    pub fn may_exit(&self) -> bool {
+    pub fn may_stop(&self) -> bool {
         self.0.may_stop()
     }
 
