@@ -1,8 +1,8 @@
 //! Watches in which one bad object does not affect the others.
 //!
 //! [`changes`] turns kube's list and watch events into [`ResourceChange`]s. It remembers which
-//! objects exist, so that an object deleted while the watch was down is reported as gone after a new
-//! list.
+//! objects exist, so that an object deleted while the watch was down is reported as gone after a
+//! new list.
 
 use std::{
     collections::{HashSet, VecDeque},

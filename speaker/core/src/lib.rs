@@ -2,8 +2,8 @@
 //!
 //! A speaker runs on each node of a Kubernetes cluster. All speakers together choose one owner for
 //! each address of a Service, and the owner answers ARP and NDP for it on the LAN. This crate
-//! decides; it reads no clock, opens no socket and starts no task. Its dependencies contain no async
-//! runtime and no Kubernetes client, and its clippy.toml bans sockets, files and clocks.
+//! decides; it reads no clock, opens no socket and starts no task. Its dependencies contain no
+//! async runtime and no Kubernetes client, and its clippy.toml bans sockets, files and clocks.
 //!
 //! ```text
 //!   ClusterSnapshot   Interface, KernelSettings   frames      Datagram      time

@@ -1,9 +1,9 @@
 //! Liveness: which peers are alive, and whether those that are not heard answer on the LAN.
 //!
 //! A heartbeat arrives every 50 ms from each node that this one watches ([`watch_ring`]). How long
-//! it may be late is learned for each path ([`adaptive_timeout`]). A suspect gets requests on the LAN
-//! (`reachability_requests`, [`reachability`]) before anybody takes over from it. The states of a peer are in
-//! `peers`.
+//! it may be late is learned for each path ([`adaptive_timeout`]). A suspect gets requests on the
+//! LAN (`reachability_requests`, [`reachability`]) before anybody takes over from it. The states of
+//! a peer are in `peers`.
 
 pub(crate) mod adaptive_timeout;
 mod failure_detector;

@@ -80,7 +80,8 @@ impl Ownership {
 
     /// Forgets what is about addresses that the snapshot no longer has.
     pub(crate) fn retain(&mut self, turn: &mut Turn<'_>, cycle: Duration, snapshot: &ClusterSnapshot) {
-        // Other nodes may know an address before this one: their claims stay while they repeat them.
+        // Other nodes may know an address before this one: their claims stay while they repeat
+        // them.
         let used = |address| snapshot.addresses.contains_key(&address);
         self.claims.retain(turn.now, &turn.context.me, cycle, used);
         self.addresses.retain(|address, _| used(*address));

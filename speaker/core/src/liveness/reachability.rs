@@ -40,8 +40,8 @@ const FAST_FOR: Duration = Duration::from_secs(1);
 /// Minimum number of unanswered rounds before silence counts, on a path without loss. Together they
 /// last longer than the usual stall of a node, which is up to 150 ms.
 const MIN_ROUNDS: u32 = 8;
-/// Unanswered rounds that are still needed when isolation ends. Four rounds take longer than a heartbeat
-/// interval, so live peers are heard first.
+/// Unanswered rounds that are still needed when isolation ends. Four rounds take longer than a
+/// heartbeat interval, so live peers are heard first.
 const ROUNDS_AFTER_ISOLATION: u32 = 4;
 /// Accepted probability that all rounds were lost although the other side is alive.
 const FALSE_ALARM: f64 = 1e-4;

@@ -95,9 +95,9 @@ impl Ownership {
     /// When this node takes an address without an owner, given its place among the candidates.
     fn claim_due(&self, case: Case<'_>, since: Instant, position: usize) -> Instant {
         let due = since + CLAIM_DELAY * u32::try_from(position).unwrap_or(u32::MAX);
-        // Another node claims it, is heard, and is not eligible as far as this node knows. If it took
-        // the address from this one before, it knows otherwise. One of the two is behind, so each
-        // waits longer each time.
+        // Another node claims it, is heard, and is not eligible as far as this node knows. If it
+        // took the address from this one before, it knows otherwise. One of the two is behind, so
+        // each waits longer each time.
         let is_contended = self.claims.get(case.address).is_some_and(|record| {
             record.node != *case.me() && (record.relayed || case.view.peers().is_heard(&record.node, case.now()))
         });

@@ -111,8 +111,8 @@ impl Peers {
     }
 
     /// Records whether all watchers of `node` have failed, so that its failure would go unreported.
-    /// A peer that was heard directly within [`SPARED_FOR`] is exempt. Otherwise each of its messages
-    /// would flip its state and trigger a reply.
+    /// A peer that was heard directly within [`SPARED_FOR`] is exempt. Otherwise each of its
+    /// messages would flip its state and trigger a reply.
     pub(crate) fn set_unwatched(&mut self, now: Instant, node: &NodeName, unwatched: bool) {
         if let Some(session) = self.session_mut(node) {
             // mutation: unwatched-peer-not-spared
