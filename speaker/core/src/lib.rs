@@ -34,10 +34,12 @@
 //!   time must not go backwards.
 //! - After each call, take everything from [`Speaker::poll_output`]. The order matters.
 //! - [`Speaker::handle_frame`] returns its reply directly. Send it before you poll the outputs.
-//! - Call [`Speaker::handle_timeout`] no later than [`Speaker::next_timeout`], which any call may change.
-//!   A call that comes early, late or for nothing does no harm.
-//! - The same inputs at the same times give the same outputs. The simulator in `tests/sim` relies on it.
-//! - Inputs from outside may be hostile: any bytes in a frame or a message, in any order, at any rate.
+//! - Call [`Speaker::handle_timeout`] no later than [`Speaker::next_timeout`], which any call may
+//!   change. A call that comes early, late or for nothing does no harm.
+//! - The same inputs at the same times give the same outputs. The simulator in `tests/sim` relies
+//!   on it.
+//! - Inputs from outside may be hostile: any bytes in a frame or a message, in any order, at any
+//!   rate.
 //!
 //! # Example
 //! A speaker that is alone in its cluster listens for a second, and then owns the address:
