@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # Fails if a crate that must stay deterministic depends on something that can reach a socket, an
-# async runtime or an API server. The compiler then keeps the wall: code that is not there cannot be
-# called. (clippy.toml bans what the standard library still offers, such as clocks.)
+# async runtime or an API server. The compiler then keeps that wall: code that is not there cannot be
+# called. clippy.toml in the same directory bans what the standard library still offers: clocks,
+# files, sockets and threads.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 

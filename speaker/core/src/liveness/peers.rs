@@ -73,15 +73,15 @@ pub(crate) struct FailureNotice {
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Conclusion {
     /// The phase when it was last reviewed.
-    pub(crate) phase: Option<Phase>,
+    pub(in crate::liveness) phase: Option<Phase>,
     /// Whether no path hears it.
-    pub(crate) unheard: bool,
+    pub(in crate::liveness) unheard: bool,
     /// Whether its MAC has answered on the wire: only then silence there means anything.
-    pub(crate) has_answered_requests: bool,
-    pub(crate) check: Option<ReachabilityCheck>,
-    pub(crate) notice: Option<FailureNotice>,
+    pub(in crate::liveness) has_answered_requests: bool,
+    pub(in crate::liveness) check: Option<ReachabilityCheck>,
+    pub(in crate::liveness) notice: Option<FailureNotice>,
     /// Whether it was sent heartbeats as a watcher of this node.
-    pub(crate) watches_us: bool,
+    pub(in crate::liveness) watches_us: bool,
 }
 
 /// One other node.

@@ -81,8 +81,8 @@ pub(crate) struct Session {
     /// All networks of its last Hello, and those of them that have carrier.
     pub(super) networks: Option<Vec<Network>>,
     pub(super) connected: Vec<Network>,
-    pub(crate) node: WatchedPath,
-    pub(crate) lan: WatchedPath,
+    pub(in crate::liveness) node: WatchedPath,
+    pub(in crate::liveness) lan: WatchedPath,
     reports: BTreeMap<NodeName, FailureReport>,
     /// When a watcher last warned that it is suspect.
     pub(super) suspected_at: Option<Instant>,
@@ -97,8 +97,8 @@ pub(crate) struct Session {
 /// A path that this node watches, if it expects heartbeats there.
 #[derive(Clone, Debug)]
 pub(crate) struct WatchedPath {
-    pub(crate) timeout: AdaptiveTimeout,
-    pub(crate) expected: bool,
+    pub(super) timeout: AdaptiveTimeout,
+    pub(in crate::liveness) expected: bool,
 }
 
 impl WatchedPath {
