@@ -1,9 +1,9 @@
 #!/usr/bin/env bash
 # Keeps docs/promises.md and the tests together. A test that proves promise N starts its name with
 # pN_ (or p1_p3_ for two). Each promise has a section that ends with a generated list of its tests.
-# Usage: promises.sh check   fails if the lists are out of date, or if a promise has no test
-#                            although its section does not say "Not kept yet"
-#        promises.sh sync    regenerates the lists
+# Usage: promises.sh check   fails if a list is out of date. Also fails if a promise has no test,
+#                            unless its section says "Not kept yet".
+#        promises.sh sync    regenerates the lists.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 
