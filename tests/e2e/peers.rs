@@ -14,8 +14,8 @@ use crate::support::{LIMIT, SharedCluster, assert_owners_stay, speaker_metrics};
 /// a node has failed.
 const WINDOW: Duration = Duration::from_secs(8);
 
-/// How often a test looks who has an IPv4 address during that time; each look takes a second.
-const LOOKS: usize = 8;
+/// How often a test asks for an IPv4 address during that time. Each request takes a second.
+const REQUESTS: usize = 8;
 
 fn cluster() -> SharedCluster {
     let spec = Spec::unique("p").workers(5).clients(2).images(images().unwrap());

@@ -22,7 +22,7 @@ pub(crate) const LIMIT: Duration = Duration::from_secs(60);
 ///
 /// `cluster_tests! { cluster, path::to; module::{test_a, test_b} }` defines the tests `test_a` and
 /// `test_b`. They call `path::to::module::test_a(&cluster())` and so on. A function that the list
-/// misses is dead code, which the compiler reports.
+/// misses is dead code, which this crate denies.
 macro_rules! cluster_tests {
     ($cluster:path, $suite:path; $($module:ident::{$($test:ident),* $(,)?})*) => {
         use $suite as suite;

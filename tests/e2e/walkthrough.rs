@@ -1,6 +1,8 @@
-//! The main job of the project, sentence by sentence: installation, the quickstart, Services of all
-//! kinds, bad input, restarts and failures, IPv6. kube-proxy runs in nftables mode here. The tests
-//! that send packets through it run in [`crate::walkthrough_iptables`], too.
+//! Installation, the quickstart, and Services of every kind, in the order a new user meets them.
+//! Then bad input, restarts and failures, and IPv6.
+//!
+//! kube-proxy runs in nftables mode here. The tests that send packets through it also run in
+//! iptables mode, in [`crate::walkthrough_iptables`].
 //!
 //! Each test has its own namespace. All leave Lodestone installed and the quickstart applied.
 

@@ -16,10 +16,10 @@ use tokio::time::sleep;
 
 use super::{block_on, cluster, config, running_controller::start};
 
-/// How long two looks at the objects are apart.
+/// The pause between two reads of the objects.
 const PAUSE: Duration = Duration::from_millis(250);
 
-/// How many looks a test waits for a change.
+/// How many reads a test waits for a change.
 const PATIENCE: usize = 240;
 
 #[test]

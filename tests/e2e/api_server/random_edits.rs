@@ -25,16 +25,16 @@ use self::{
 };
 use super::{block_on, cluster, config, fault_injection::Faults, running_controller::start};
 
-/// The number of sequences, unless the environment sets it.
+/// The number of sequences, unless `LODESTONE_SEEDS` sets it.
 const SEEDS: u64 = 12;
 
 /// The number of steps of each sequence.
 const STEPS: usize = 80;
 
-/// How long two looks at the quiet cluster are apart.
+/// The pause between two reads of the quiet cluster.
 const PAUSE: Duration = Duration::from_millis(250);
 
-/// How many looks a fault may survive before it is a defect: longer than any retry waits.
+/// How many reads a violation may last before the test fails: longer than any retry waits.
 const PATIENCE: usize = 400;
 
 /// Runs one sequence and asserts that it ends without violations.

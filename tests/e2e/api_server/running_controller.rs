@@ -22,13 +22,13 @@ pub(super) struct RunningController {
 }
 
 impl RunningController {
-    /// Makes its Lease last until then.
+    /// Makes its Lease last until this time.
     pub(super) fn lead_until(&self, until: Instant) {
         self.leader_until.send_replace(Some(until));
     }
 }
 
-/// Starts a controller whose Lease lasts until then.
+/// Starts a controller whose Lease lasts until this time.
 pub(super) fn start(client: &Client, until: Instant) -> RunningController {
     let (leadership, leader_until) = watch::channel(None);
     let (queries, queries_received) = mpsc::channel(1);

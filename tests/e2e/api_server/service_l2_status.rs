@@ -32,10 +32,10 @@ use tower::{Layer, Service};
 
 use super::{block_on, cluster, config};
 
-/// How long two looks at the objects are apart.
+/// The pause between two reads of the objects.
 const PAUSE: Duration = Duration::from_millis(250);
 
-/// How many looks a test waits for a change.
+/// How many reads a test waits for a change.
 const PATIENCE: usize = 240;
 
 /// Deletes an object between the two writes that create it (the object, then its status), a limited

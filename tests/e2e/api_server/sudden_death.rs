@@ -26,10 +26,13 @@ use tokio::time::sleep;
 
 use super::{block_on, cluster, config};
 
+/// How often the controller is killed.
 const KILLS: usize = 100;
+
+/// How many tasks create and delete Services at the same time.
 const WRITERS: u64 = 4;
 
-/// How many Services of a writer exist at a time.
+/// How many Services of one writer exist at a time.
 const ALIVE: usize = 12;
 
 /// The addresses of the Services, and every violation, in the order of the watch.
@@ -37,6 +40,7 @@ const ALIVE: usize = 12;
 struct Ledger {
     /// The address of each Service.
     addresses: BTreeMap<String, String>,
+    /// How many addresses were assigned.
     assigned: usize,
     violations: Vec<String>,
 }
@@ -67,6 +71,7 @@ impl Ledger {
     }
 }
 
+/// Starts the controller that `make images` has built.
 fn start(cluster: &Cluster) -> Child {
     let binary: PathBuf = checkout().join(format!(
         "target/{}-unknown-linux-gnu/release/controller",
@@ -103,10 +108,10 @@ fn p7_a_hundred_kills_under_load_neither_lose_nor_double_an_address() {
         let client = Client::try_from(config(&cluster).await).unwrap();
         let api: Api<Service> = Api::namespaced(client, "death");
         let ledger = Arc::new(Mutex::new(Ledger::default()));
-        let _watch = spawn(keep(api.clone(), Arc::clone(&ledger)));
+        let _watch = spawn(keep_ledger(api.clone(), Arc::clone(&ledger)));
         let stop = Arc::new(AtomicBool::new(false));
         let mut writers: Vec<_> = (0..WRITERS)
-            .map(|index| spawn(write(api.clone(), index, Arc::clone(&stop))))
+            .map(|index| spawn(write_services(api.clone(), index, Arc::clone(&stop))))
             .collect();
         let mut random = StdRng::seed_from_u64(7);
         let mut process = start(&cluster);
@@ -121,14 +126,7 @@ fn p7_a_hundred_kills_under_load_neither_lose_nor_double_an_address() {
             writer.join().await;
         }
         let mut rounds = 0;
-        while api
-            .list(&ListParams::default())
-            .await
-            .unwrap()
-            .items
-            .iter()
-            .any(|service| address(service).is_none())
-        {
+        while any_waits(&api).await {
             rounds += 1;
             assert!(rounds < 240, "a Service waits although addresses are free");
             sleep(Duration::from_millis(250)).await;
@@ -152,8 +150,14 @@ fn p7_a_hundred_kills_under_load_neither_lose_nor_double_an_address() {
         .unwrap();
 }
 
+/// Whether some Service has no address.
+async fn any_waits(api: &Api<Service>) -> bool {
+    let services = api.list(&ListParams::default()).await.unwrap();
+    services.items.iter().any(|service| address(service).is_none())
+}
+
 /// Keeps the ledger by a watch of the Services.
-async fn keep(api: Api<Service>, ledger: Arc<Mutex<Ledger>>) {
+async fn keep_ledger(api: Api<Service>, ledger: Arc<Mutex<Ledger>>) {
     let mut events = watcher(api, watcher::Config::default()).boxed();
     while let Some(event) = events.next().await {
         let mut ledger = ledger.lock().unwrap();
@@ -167,8 +171,8 @@ async fn keep(api: Api<Service>, ledger: Arc<Mutex<Ledger>>) {
     }
 }
 
-/// Creates Services and deletes the oldest ones, until told to stop.
-async fn write(api: Api<Service>, index: u64, stop: Arc<AtomicBool>) {
+/// Creates Services and deletes the oldest ones, until `stop` is set.
+async fn write_services(api: Api<Service>, index: u64, stop: Arc<AtomicBool>) {
     let mut random = StdRng::seed_from_u64(index);
     for number in 0_usize.. {
         if stop.load(Ordering::Relaxed) {

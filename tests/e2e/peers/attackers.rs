@@ -22,7 +22,7 @@ use rand::RngExt;
 use serde_json::json;
 use socket2::{Domain, Protocol, Socket, Type};
 
-use super::{LOOKS, assert_owner, cluster, metric, wait_until_all_are_heard};
+use super::{REQUESTS, assert_owner, cluster, metric, wait_until_all_are_heard};
 use crate::support::{LIMIT, announced, client};
 
 /// The UDP port of the speakers.
@@ -192,7 +192,9 @@ fn p6_a_flood_of_garbage_moves_nothing() {
     let stop = AtomicBool::new(false);
     let sent = thread::scope(|scope| {
         let sending = scope.spawn(|| send_garbage(&cluster, &stop));
-        let seen: Vec<_> = (0..LOOKS).map(|_| client(&cluster).who_has(&service.address)).collect();
+        let seen: Vec<_> = (0..REQUESTS)
+            .map(|_| client(&cluster).who_has(&service.address))
+            .collect();
         stop.store(true, Ordering::Relaxed);
         let mac = cluster.host(&service.owner).mac("eth0").unwrap();
         let seen: Vec<_> = seen.into_iter().map(Result::unwrap).collect();
@@ -247,7 +249,9 @@ fn p6_forged_icmp_errors_raise_suspicion_and_move_nothing() {
                 Ok(())
             })
         });
-        let seen: Vec<_> = (0..LOOKS).map(|_| client(&cluster).who_has(&service.address)).collect();
+        let seen: Vec<_> = (0..REQUESTS)
+            .map(|_| client(&cluster).who_has(&service.address))
+            .collect();
         stop.store(true, Ordering::Relaxed);
         sending.join().unwrap().unwrap();
         let mac = cluster.host(&service.owner).mac("eth0").unwrap();

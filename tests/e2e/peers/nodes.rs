@@ -28,7 +28,7 @@ fn p2_a_deputy_answers_for_a_killed_speaker_in_both_families() {
     for node in [&service.owner, &six.owner] {
         let pod = cluster.pod_of("speaker", Some(node)).unwrap();
         let process = cluster.process_of_pod(NAMESPACE, &pod).unwrap();
-        // Kubernetes does not restart a frozen speaker, so it stays away during both looks.
+        // Kubernetes does not restart a frozen speaker, so it stays away while both owners are read.
         process.freeze();
         let owners = [&service, &six].map(AnnouncedService::current_owner);
         process.kill();

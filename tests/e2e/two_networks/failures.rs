@@ -12,9 +12,9 @@ use crate::support::{LIMIT, announced, assert_owners_stay, client, ipv6_only, me
 /// move to a better owner (10 s).
 const WINDOW: Duration = Duration::from_secs(12);
 
-/// How often the test of packet loss looks who has an address; each look takes a second. Unlikely
+/// How often the test of packet loss asks for an address. Each request takes a second. Unlikely
 /// coincidences of losses need time to show.
-const LOOKS: usize = 20;
+const REQUESTS: usize = 20;
 
 /// Moves the Service away from the node with the API server if that is the owner. Returns the
 /// owner.
@@ -115,7 +115,9 @@ pub(crate) fn p6_packet_loss_moves_nothing(cluster: &Cluster) {
         cluster.set_lan_loss(host, LossRule::Percent(30)).unwrap();
         cluster.set_node_network_loss(host, LossRule::Percent(10)).unwrap();
     }
-    let seen: Vec<_> = (0..LOOKS).map(|_| client(cluster).who_has(&address).unwrap()).collect();
+    let seen: Vec<_> = (0..REQUESTS)
+        .map(|_| client(cluster).who_has(&address).unwrap())
+        .collect();
     all.iter().for_each(|host| cluster.restore_links(host).unwrap());
     let mac = cluster.host(&node).mac(cluster.lan_interface()).unwrap();
     assert!(

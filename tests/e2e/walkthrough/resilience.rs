@@ -40,7 +40,7 @@ pub(crate) fn p2_a_deputy_answers_with_the_mac_of_a_frozen_speaker(cluster: &Clu
 }
 
 #[test]
-fn a_node_that_loses_power_is_replaced_and_takes_nothing_back() {
+fn p1_p3_a_node_that_loses_power_is_replaced_and_takes_nothing_back() {
     let cluster = cluster();
     let ns = TestNamespace::create(&cluster, "power");
     ns.deploy("web", 3);

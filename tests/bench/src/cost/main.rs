@@ -1,5 +1,5 @@
-//! `cost`: memory and CPU of the speakers on a real cluster where the chart installed them, and
-//! their CPU per ARP answer beside a bare responder in the same run.
+//! `cost`: memory and CPU of the speakers on a real cluster, where the chart installed them. The
+//! CPU per ARP answer stands beside that of a bare responder in the same run.
 #![forbid(unsafe_code)]
 #![expect(clippy::disallowed_methods, reason = "this program measures time")]
 
