@@ -27,7 +27,7 @@ use crate::{
     },
 };
 
-/// How often reading the recorded owners is tried.
+/// How many times reading the recorded owners is tried.
 const RECORDED_TRIES: u32 = 5;
 
 /// The pause between two of these tries.
@@ -137,12 +137,17 @@ async fn open_when_some<T>(mut receiver: watch::Receiver<Option<T>>, gate: Gate)
 /// Reads which node announced each Service before this speaker started. The core can do without it,
 /// so the speaker starts even if all tries fail.
 async fn read_recorded(client: &Client, namespace: &str) -> RecordedOwners {
-    for _ in 0..RECORDED_TRIES {
+    for tries_left in (0..RECORDED_TRIES).rev() {
         match Reporter::recorded(client, namespace).await {
             Ok(recorded) => return recorded,
-            Err(error) => tracing::warn!(%error, "cannot read ServiceL2Status objects; retrying"),
+            Err(error) if tries_left > 0 => {
+                tracing::warn!(%error, "cannot read ServiceL2Status objects; retrying");
+                tokio::time::sleep(RECORDED_RETRY).await;
+            }
+            Err(error) => {
+                tracing::warn!(%error, "cannot read ServiceL2Status objects; starting without the recorded owners");
+            }
         }
-        tokio::time::sleep(RECORDED_RETRY).await;
     }
     BTreeMap::new()
 }

@@ -1,8 +1,8 @@
 //! A complete Kubernetes cluster in network namespaces of one machine, for the end-to-end tests.
 //!
 //! Every component is real. The control-plane node runs etcd, the API server, the controller
-//! manager and the scheduler. Each node runs kubelet, containerd, a CNI bridge and kube-proxy. Hosts
-//! on the LAN outside the cluster act as clients.
+//! manager and the scheduler. Each node runs kubelet, containerd, a CNI bridge and kube-proxy.
+//! Hosts on the LAN outside the cluster act as clients.
 //!
 //! ```text
 //!   this machine          NAME-cp               NAME-w1 …            NAME-client1

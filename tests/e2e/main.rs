@@ -9,9 +9,9 @@
 //! write its file and its `mod` line here. `tests/run.sh` finds both without further changes.
 //!
 //! Most tests of [`walkthrough`] and [`two_networks`] run on more than one kind of cluster. Such a
-//! test is a plain function that takes the cluster, without `#[test]`. A macro in its suite lists it
-//! once for all clusters (see [`support::cluster_tests`]). A function that the list misses is dead
-//! code, and does not compile.
+//! test is a plain function that takes the cluster, without `#[test]`. A macro in its suite lists
+//! it once for all clusters (see [`support::cluster_tests`]). A function that the list misses is
+//! dead code, and does not compile.
 #![deny(dead_code, reason = "a test that `cluster_tests` does not list would never run")]
 #![allow(
     clippy::unwrap_used,

@@ -14,7 +14,7 @@ use crate::support::{LIMIT, SharedCluster, assert_owners_stay, speaker_metrics};
 /// a node has failed.
 const WINDOW: Duration = Duration::from_secs(8);
 
-/// How often a test asks for an IPv4 address during that time. Each request takes a second.
+/// How many times a test asks for an IPv4 address during that time. Each request takes a second.
 const REQUESTS: usize = 8;
 
 fn cluster() -> SharedCluster {

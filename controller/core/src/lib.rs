@@ -7,10 +7,10 @@
 //!  status of the Service ◄── shell ◄── Job (a status to write)
 //! ```
 //!
-//! Everything here is deterministic: it does no I/O and reads no clock. The dependencies contain no
-//! async runtime and no Kubernetes client, and the crate's `clippy.toml` bans sockets, files and
-//! clocks. The shell (`lodestone-controller`) reports what changed, takes [`Job`]s, writes them,
-//! and reports the result.
+//! Everything here is deterministic: it does no I/O but log lines, and reads no clock. The
+//! dependencies contain no async runtime and no Kubernetes client, and the crate's `clippy.toml`
+//! bans sockets, files and clocks. The shell (`lodestone-controller`) reports what changed, takes
+//! [`Job`]s, writes them, and reports the result.
 //!
 //! | Module | What it is for |
 //! |---|---|

@@ -36,7 +36,7 @@ fn labels(pairs: &[(&str, &str)]) -> Labels {
 }
 
 #[test]
-fn invalid_pool_is_refused_alone_and_names_the_field() {
+fn p8_invalid_pool_is_refused_alone_and_names_the_field() {
     let config = build(
         vec![
             pool("good", 0, json!({"addresses": ["192.0.2.0/24"]})),
@@ -108,7 +108,7 @@ fn ranges_of_different_families_do_not_overlap() {
 }
 
 #[test]
-fn invalid_selector_or_weight_refuses_only_its_advertisement() {
+fn p8_invalid_selector_or_weight_refuses_only_its_advertisement() {
     let like = json!({"matchExpressions": [{"key": "a", "operator": "Like"}]});
     let config = build(
         vec![],

@@ -18,6 +18,8 @@ pub enum Event {
         address: IpAddr,
         /// The Services on the address.
         services: Vec<ObjectKey>,
+        /// The new owner.
+        to: NodeName,
         /// The former owner.
         from: Option<NodeName>,
         /// Why.
@@ -29,6 +31,8 @@ pub enum Event {
         address: IpAddr,
         /// The Services on the address.
         services: Vec<ObjectKey>,
+        /// The node that owns the address.
+        node: NodeName,
         /// The MAC of the foreign host.
         mac: MacAddr,
         /// Whether this node goes on announcing the address, because it did before.
@@ -52,6 +56,8 @@ pub enum Event {
     },
     /// This node answers as the deputy of an owner, or no longer does.
     Deputy {
+        /// The node that answers.
+        deputy: NodeName,
         /// The owner.
         owner: NodeName,
         /// The number of addresses of the owner that this node answers for.
@@ -63,26 +69,28 @@ impl fmt::Display for Event {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::OwnershipTaken {
-                address, from, cause, ..
+                address,
+                to,
+                from,
+                cause,
+                ..
             } => match from {
-                Some(from) => write!(f, "took ownership of {address} from node {from}: {cause}"),
-                None => write!(f, "took ownership of {address}: {cause}"),
+                Some(from) => write!(f, "node {to} took ownership of {address} from node {from}: {cause}"),
+                None => write!(f, "node {to} took ownership of {address}: {cause}"),
             },
             Self::Conflict {
                 address,
+                node,
                 mac,
                 announced,
                 ..
             } => {
-                let action = if *announced {
-                    "this node defends it"
+                write!(f, "{address} is used by {mac}, which is no node of the cluster; ")?;
+                if *announced {
+                    write!(f, "node {node} defends it")
                 } else {
-                    "it is not announced"
-                };
-                write!(
-                    f,
-                    "{address} is used by {mac}, which is no node of the cluster; {action}"
-                )
+                    write!(f, "it is not announced")
+                }
             }
             Self::NoEligibleNode { address, reasons, .. } => {
                 write!(f, "no node is eligible to announce {address}:")?;
@@ -95,10 +103,19 @@ impl fmt::Display for Event {
                 let state = if *failed { "failed" } else { "alive again" };
                 write!(f, "the speaker of node {node} is {state}")
             }
-            Self::Deputy { owner, addresses: 0 } => write!(f, "no longer the deputy of node {owner}"),
-            Self::Deputy { owner, addresses } => {
-                write!(f, "answering as the deputy of node {owner} for {addresses} addresses")
-            }
+            Self::Deputy {
+                deputy,
+                owner,
+                addresses: 0,
+            } => write!(f, "node {deputy} is no longer the deputy of node {owner}"),
+            Self::Deputy {
+                deputy,
+                owner,
+                addresses,
+            } => write!(
+                f,
+                "node {deputy} answers as the deputy of node {owner} for {addresses} addresses"
+            ),
         }
     }
 }
@@ -153,6 +170,43 @@ impl fmt::Display for Cause {
             Self::Unclaimed => f.write_str("the former owner no longer claimed it"),
             Self::Preferred => f.write_str("the L2Advertisement prefers the new owner"),
             Self::Hash => f.write_str("the new owner ranks first with --ownership=hash"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_cause_has_its_label_and_its_text() {
+        for (cause, label, text) in [
+            (Cause::New, "new", "no node owned it before"),
+            (
+                Cause::NodeDown,
+                "node-down",
+                "the former owner does not answer on the LAN",
+            ),
+            (
+                Cause::SpeakerDown,
+                "speaker-down",
+                "the speaker of the former owner is down",
+            ),
+            (Cause::HandedOver, "handed-over", "the former owner handed it over"),
+            (
+                Cause::Ineligible(Reason::NoSpeaker),
+                "ineligible",
+                "no speaker is heard from it",
+            ),
+            (Cause::Unclaimed, "unclaimed", "the former owner no longer claimed it"),
+            (
+                Cause::Preferred,
+                "preferred",
+                "the L2Advertisement prefers the new owner",
+            ),
+            (Cause::Hash, "hash", "the new owner ranks first with --ownership=hash"),
+        ] {
+            assert_eq!((cause.label(), cause.to_string().as_str()), (label, text));
         }
     }
 }

@@ -17,7 +17,7 @@ pub enum Reason {
     SharesAndIsSelected,
     /// No interface is up, has carrier, is allowed, and has IPv6 for an IPv6 address.
     NoInterface,
-    /// Other nodes have the address in a prefix of theirs, this one has not.
+    /// The address is in a prefix of other nodes, but not of this one.
     NoPrefix,
     /// The address is in no node's prefix, and this node lacks carrier on an interface where others
     /// have it.

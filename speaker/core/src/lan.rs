@@ -38,7 +38,7 @@ use crate::{
     wire::message::Message,
 };
 
-/// The addresses in one [`Message::DeputyFor`] at most.
+/// The maximum number of addresses in one [`Message::DeputyFor`].
 const ADDRESSES_PER_MESSAGE: usize = 64;
 
 /// A frame that says that a host uses an address.
@@ -173,6 +173,7 @@ impl Lan {
     }
 
     /// Switches to these deputy duties. Returns the former and new owners to notify.
+    /// [`Self::set_owned`] joins the groups of the addresses: call it next.
     pub(crate) fn set_duties(
         &mut self,
         turn: &mut Turn<'_>,
@@ -191,7 +192,12 @@ impl Lan {
             let addresses = after.get(owner).copied().unwrap_or_default();
             if before.get(owner).copied().unwrap_or_default() != addresses {
                 let owner = owner.clone();
-                turn.outbox.push_event(Event::Deputy { owner, addresses });
+                let deputy = turn.context.me.clone();
+                turn.outbox.push_event(Event::Deputy {
+                    deputy,
+                    owner,
+                    addresses,
+                });
             }
         }
         owners

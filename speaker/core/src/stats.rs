@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, net::IpAddr};
 
 use crate::wire::FrameKind;
 
-/// How often each thing has happened since the start.
+/// How many times each thing has happened since the start.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Stats {
     /// Takeovers by this node, by [`Cause::label`](crate::Cause::label).

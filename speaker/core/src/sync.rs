@@ -29,7 +29,7 @@ use crate::{
 /// before.
 pub(crate) const LISTEN: Duration = Duration::from_secs(1);
 
-/// Claims of other nodes in one message at most: each comes with the name of its node.
+/// The maximum number of other nodes' claims in one message. Each carries the name of its node.
 const RELAYED_CLAIMS_PER_MESSAGE: usize = 12;
 
 /// The shortest time between two resyncs.
@@ -56,7 +56,7 @@ pub(crate) struct FullState<'a> {
 }
 
 impl StateSync {
-    /// Begins to listen, unless this node does already. Returns until when it listens at most.
+    /// Starts listening, unless this node already does. Returns when it stops at the latest.
     pub(crate) fn begin_listening(&mut self, now: Instant) -> Instant {
         *self.listen_until.get_or_insert(now + LISTEN)
     }

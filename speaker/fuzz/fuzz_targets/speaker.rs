@@ -14,7 +14,7 @@ use lodestone_speaker_core::{
 };
 use lodestone_speaker_fuzz::{complete_arp, complete_ndp};
 
-/// Outputs that one input may cause at most.
+/// The maximum number of outputs that one input may cause.
 const MAX_OUTPUTS: usize = 1000;
 
 /// The interface of the speaker.

@@ -106,12 +106,14 @@ mod tests {
         let address = "192.0.2.1".parse().unwrap();
         let taken = |from: Option<&str>| Event::OwnershipTaken {
             address,
+            to: "w1".into(),
             services: services.clone(),
             from: from.map(Into::into),
             cause: Cause::NodeDown,
         };
         let conflict = Event::Conflict {
             address,
+            node: "w1".into(),
             services: services.clone(),
             mac: pnet_base::MacAddr(2, 0, 0, 0, 0, 9),
             announced: false,

@@ -26,7 +26,7 @@ use tokio::time::sleep;
 
 use super::{block_on, cluster, config};
 
-/// How often the controller is killed.
+/// How many times the controller is killed.
 const KILLS: usize = 100;
 
 /// How many tasks create and delete Services at the same time.

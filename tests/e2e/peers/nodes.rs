@@ -28,7 +28,8 @@ fn p2_a_deputy_answers_for_a_killed_speaker_in_both_families() {
     for node in [&service.owner, &six.owner] {
         let pod = cluster.pod_of("speaker", Some(node)).unwrap();
         let process = cluster.process_of_pod(NAMESPACE, &pod).unwrap();
-        // Kubernetes does not restart a frozen speaker, so it stays away while both owners are read.
+        // Kubernetes does not restart a frozen speaker, so it stays away while both owners are
+        // read.
         process.freeze();
         let owners = [&service, &six].map(AnnouncedService::current_owner);
         process.kill();
@@ -65,14 +66,14 @@ fn p4_a_drained_node_hands_its_addresses_over_when_its_speaker_ends() {
     assert_eq!(during, node, "draining alone moves no address");
     let event = cluster.wait_for_event("default", "drained", "OwnerMoved").unwrap();
     assert!(
-        event.contains(&format!("from node {node}: the node was drained")),
+        event.contains(&format!("from node {node}: the former owner handed it over")),
         "{event}"
     );
     assert_owner(&cluster, &service, &other);
 }
 
 #[test]
-fn p4_a_local_address_leaves_a_drained_node_before_its_endpoints_end() {
+fn p4_a_local_address_leaves_a_drained_node_and_is_served() {
     let cluster = cluster();
     let service = announced(&cluster, "local", &json!({"externalTrafficPolicy": "Local"}));
     let node = service.owner.clone();

@@ -12,8 +12,8 @@ use crate::support::{LIMIT, announced, assert_owners_stay, client, ipv6_only, me
 /// move to a better owner (10 s).
 const WINDOW: Duration = Duration::from_secs(12);
 
-/// How often the test of packet loss asks for an address. Each request takes a second. Unlikely
-/// coincidences of losses need time to show.
+/// How many times the test of packet loss asks for an address. Each request takes a second.
+/// Unlikely coincidences of losses need time to show.
 const REQUESTS: usize = 20;
 
 /// Moves the Service away from the node with the API server if that is the owner. Returns the
@@ -37,7 +37,8 @@ pub(crate) fn p1_a_node_cut_off_from_the_lan_loses_its_address(cluster: &Cluster
         let event = cluster.wait_for_event("default", name, "OwnerMoved");
         cluster.restore_links(node).unwrap();
         let (other, event) = (moved.unwrap(), event.unwrap());
-        let taken = format!("took ownership of {address} from node {node}: the node does not answer on the LAN");
+        let taken =
+            format!("took ownership of {address} from node {node}: the former owner does not answer on the LAN");
         assert!(event.contains(&taken), "{event}");
         // P3, P5: when the node is back, the new owner is the only owner.
         cluster.wait_for_lodestone().unwrap();

@@ -33,7 +33,7 @@ const CHECK_INTERVAL: Duration = Duration::from_millis(10);
 /// Interval between two requests of the client for each address.
 const REQUEST_INTERVAL: Duration = Duration::from_millis(50);
 
-/// How often the client repeats its request at the end, until exactly one MAC answers.
+/// How many times the client repeats its request at the end, until exactly one MAC answers.
 const FINAL_REQUESTS: usize = 20;
 
 /// Time for the answers to a request at the end.

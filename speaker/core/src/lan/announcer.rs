@@ -15,7 +15,9 @@ use crate::{
 };
 
 impl Lan {
-    /// Stops announcing the owned addresses that are not in `wanted`, and returns them.
+    /// Ends the gratuitous announcements and conflict detection of owned addresses that are not in
+    /// `wanted`, and returns them. Call [`Self::set_owned`] next: until then this node still
+    /// answers.
     pub(crate) fn withdraw_except(
         &mut self,
         turn: &mut Turn<'_>,

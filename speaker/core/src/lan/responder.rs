@@ -162,9 +162,11 @@ impl Lan {
         }
         let is_new = !was_known && self.conflicts.foreign_owner(address).is_some();
         if defend || is_new {
+            let node = turn.context.me.clone();
             turn.outbox.push_event(Event::Conflict {
                 address,
                 services,
+                node,
                 mac,
                 announced: defend,
             });

@@ -13,17 +13,17 @@ use super::{
 };
 use crate::{context::Turn, event::Event, stats::increment, timers::Timer, types::NodeName, wire::message::Message};
 
-/// How often a failure is broadcast at first, and the time between: a message may be lost.
+/// How many times a failure is broadcast at first, and the interval: a message may be lost.
 const NOTICES: u32 = 3;
 const NOTICE_INTERVAL: Duration = Duration::from_millis(100);
 /// The time between later broadcasts, about a peer that is silent on its LAN only.
 const LAN_NOTICE_INTERVAL: Duration = Duration::from_secs(1);
 
-/// The time between two refutations at least, beyond one millisecond for each node.
+/// The minimum time between two refutations. One millisecond for each node is added.
 const REFUTATION_INTERVAL: Duration = Duration::from_millis(100);
 
-/// How often an `Unwatch` is sent: if all are lost, the former watcher declares this node failed,
-/// and this node refutes.
+/// How many times an `Unwatch` is sent: if all are lost, the former watcher declares this node
+/// failed, and this node refutes.
 const UNWATCH_COPIES: usize = 3;
 
 /// What follows from the review of a peer.

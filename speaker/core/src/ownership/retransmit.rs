@@ -16,7 +16,7 @@ use crate::{
     wire::message::{CLAIMS_PER_MESSAGE, Claim, Message},
 };
 
-/// How often a claim is retransmitted, and the time between. At 30 % loss all copies are lost once
+/// How many times a claim is retransmitted, and the interval. At 30 % loss all copies are lost once
 /// in a thousand times; then anti-entropy repeats the claim.
 const COPIES: u32 = 5;
 const INTERVAL: Duration = Duration::from_millis(100);

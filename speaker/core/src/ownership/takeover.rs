@@ -32,7 +32,7 @@ const REPORT_DELAY: Duration = Duration::from_secs(2);
 const LONGEST_BACKOFF: u32 = 8;
 
 impl Case<'_> {
-    /// The eligible nodes for the address, the best first; without a node that is down.
+    /// The eligible nodes for the address, the best first. `without` is left out.
     pub(super) fn ranked(&self, load: &Load, without: Option<&NodeName>) -> Vec<&NodeName> {
         // A node that shuts down keeps what nobody else has taken, and takes nothing.
         let shuts_down = self.view.context.shutdown.is_some();

@@ -127,6 +127,7 @@ impl Ownership {
             turn.outbox.push_event(Event::OwnershipTaken {
                 address: claim.address,
                 services: services.unwrap_or_default(),
+                to: turn.context.me.clone(),
                 from: taken.from,
                 cause: taken.cause,
             });

@@ -152,7 +152,7 @@ impl Speaker {
             }
             Message::RelayedClaims(claims) => {
                 for (node, claim) in claims {
-                    // Of this node nobody knows better.
+                    // This node knows best what it owns.
                     if node != self.context.me {
                         self.handle_claim(now, from, &node, claim);
                     }

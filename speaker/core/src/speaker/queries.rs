@@ -41,7 +41,7 @@ impl Speaker {
         snapshot.is_some_and(|snapshot| !snapshot.config.refused.is_empty())
     }
 
-    /// How often a foreign host used an address of this node.
+    /// The number of conflicts with foreign hosts.
     #[must_use]
     pub const fn conflict_count(&self) -> u64 {
         self.lan.conflicts().conflict_count()

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::types::{BootId, Epoch, MacAddr, NodeName, mac_bytes};
 
-/// The claims in one message at most, so that it fits into one packet of 1500 bytes.
+/// The maximum number of claims in one message, so that it fits into one packet of 1500 bytes.
 pub const CLAIMS_PER_MESSAGE: usize = 44;
 
 /// A statement that a node owns an address.
@@ -139,7 +139,7 @@ mod tests {
             tentative: false,
         };
         let message = Message::Claims {
-            claims: (0..44).map(claim).collect(),
+            claims: (0..).map(claim).take(CLAIMS_PER_MESSAGE).collect(),
             last: true,
         };
         let datagram = Datagram {

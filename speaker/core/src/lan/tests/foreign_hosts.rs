@@ -11,6 +11,7 @@ fn foreign_claim_is_defended_and_reported_at_most_every_ten_seconds() {
         let drained = parts.drain();
         let event = Event::Conflict {
             address: ip(ADDRESS),
+            node: "a".into(),
             services: parts.announcement(ADDRESS).owned.services,
             mac: CLIENT,
             announced: true,

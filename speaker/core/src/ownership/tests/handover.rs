@@ -201,6 +201,7 @@ fn takeover_is_reported_with_its_cause_and_the_former_owner() {
         .report_taken(turn!(parts, parts.now), &gained, &parts.lan);
     let event = Event::OwnershipTaken {
         address: ip(ADDRESS),
+        to: "a".into(),
         services: parts.announcement(ADDRESS).owned.services,
         from: Some("b".into()),
         cause: Cause::NodeDown,

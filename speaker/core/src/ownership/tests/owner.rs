@@ -4,7 +4,7 @@ use super::{super::case::Owner, *};
 use crate::{ineligibility::Reason, liveness::reachability::ReachabilityCheck};
 
 /// What is known of `b`, which claims the address, in each row of the tables.
-type Situation = fn(&mut Parts);
+type Setup = fn(&mut Parts);
 
 fn owner(parts: &mut Parts) -> Owner {
     let view = view!(parts, parts.now);
@@ -16,7 +16,7 @@ fn owner(parts: &mut Parts) -> Owner {
 }
 
 /// The owner in a situation, after `b` has claimed the address.
-fn owner_when(situations: &[Situation]) -> Owner {
+fn owner_when(situations: &[Setup]) -> Owner {
     let mut parts = cluster();
     parts.claim("b", ADDRESS, 1);
     for situation in situations {
@@ -129,14 +129,14 @@ fn owner_follows_from_the_claim() {
 
 #[test]
 fn owner_follows_from_phase_and_reachability() {
-    let wire: [Option<Situation>; 4] = [
+    let wire: [Option<Setup>; 4] = [
         None,
         Some(speaker_answers),
         Some(only_the_node_answers),
         Some(nothing_answers),
     ];
     let node_down = Owner::Unowned(Cause::NodeDown);
-    let phases: [(&[Situation], [Owner; 4]); 5] = [
+    let phases: [(&[Setup], [Owner; 4]); 5] = [
         (&[], [present(), present(), present(), present()]),
         (&[suspect], [away(), away(), away(), away()]),
         (&[failed], [away(), present(), away(), node_down]),
@@ -145,7 +145,7 @@ fn owner_follows_from_phase_and_reachability() {
     ];
     for (number, (phase, owners)) in phases.into_iter().enumerate() {
         for (wire, wanted) in wire.into_iter().zip(owners) {
-            let situations: Vec<Situation> = phase.iter().copied().chain(wire).collect();
+            let situations: Vec<Setup> = phase.iter().copied().chain(wire).collect();
             assert_eq!(owner_when(&situations), wanted, "phase {number}, {wire:?}");
         }
     }
@@ -154,7 +154,7 @@ fn owner_follows_from_phase_and_reachability() {
 #[test]
 fn speaker_that_is_down_keeps_its_addresses_for_a_minute() {
     let down = Owner::Unowned(Cause::SpeakerDown);
-    for cause in [failed as Situation, leaving] {
+    for cause in [failed as Setup, leaving] {
         assert_eq!(owner_when(&[cause, almost_a_minute_later]), away());
         assert_eq!(owner_when(&[cause, almost_a_minute_later, a_moment_later]), down);
     }
@@ -171,12 +171,8 @@ fn without_deputies_a_speaker_that_is_down_loses_its_addresses_at_once() {
 #[test]
 fn owner_that_hands_over_owns_nothing_in_any_phase() {
     let handed_over = Owner::Unowned(Cause::HandedOver);
-    for phase in [&[][..], &[suspect as Situation], &[failed], &[failed, speaker_answers]] {
-        let situations: Vec<Situation> = phase
-            .iter()
-            .copied()
-            .chain([leaving_with_handover as Situation])
-            .collect();
+    for phase in [&[][..], &[suspect as Setup], &[failed], &[failed, speaker_answers]] {
+        let situations: Vec<Setup> = phase.iter().copied().chain([leaving_with_handover as Setup]).collect();
         assert_eq!(owner_when(&situations), handed_over);
     }
 }
