@@ -76,6 +76,8 @@ pub mod settings;
 mod speaker;
 mod stats;
 mod sync;
+#[cfg(test)]
+mod test_support;
 #[cfg(any(test, feature = "testing"))]
 pub mod testing;
 mod timers;

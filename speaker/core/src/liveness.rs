@@ -169,6 +169,14 @@ impl Liveness {
         self.arm_checks(turn);
     }
 
+    /// Replaces the reachability check of a node by one that has got further.
+    #[cfg(test)]
+    pub(crate) fn replace_check(&mut self, node: &NodeName, check: ReachabilityCheck) {
+        let conclusion = self.peers.conclusion_mut(node);
+        conclusion.answers_on_wire = true;
+        conclusion.check = Some(check);
+    }
+
     /// The way to every other node: its InternalIP, and its address on a common LAN.
     pub(crate) fn destinations(&self, context: &Context) -> BTreeMap<NodeName, Option<IpAddr>> {
         let snapshot = context.snapshot.as_deref();
@@ -179,3 +187,6 @@ impl Liveness {
             .collect()
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -125,3 +125,85 @@ impl NodeState {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{speaker::turn, test_support::Parts, testing::ethernet};
+
+    fn state(interfaces: Vec<Interface>) -> NodeState {
+        let mut state = NodeState::default();
+        state.set_interfaces(interfaces);
+        state
+    }
+
+    #[test]
+    fn interfaces_are_known_even_if_there_are_none() {
+        let mut state = NodeState::default();
+        assert!(!state.is_known());
+        assert!(state.set_interfaces(vec![]) && state.is_known());
+        assert!(!state.set_interfaces(vec![]), "nothing has changed");
+        assert!(state.set_interfaces(vec![ethernet(1, "eth0", &[])]));
+    }
+
+    #[test]
+    fn hello_names_interfaces_without_carrier_and_no_excluded_ones() {
+        let without_carrier = Interface {
+            running: false,
+            ..ethernet(2, "eth1", &["172.16.0.1/24"])
+        };
+        let unused = Interface {
+            running: false,
+            ..ethernet(3, "eth2", &[])
+        };
+        let excluded = Interface {
+            excluded: true,
+            ..ethernet(4, "docker0", &["172.17.0.1/24"])
+        };
+        let state = state(vec![ethernet(1, "eth0", &[]), without_carrier, unused, excluded]);
+        let networks = state.networks();
+        let networks: Vec<_> = networks
+            .iter()
+            .map(|network| (&*network.interface, network.carrier))
+            .collect();
+        assert_eq!(networks, [("eth0", true), ("eth1", false)]);
+        assert_eq!(state.ports().count(), 1);
+        assert_eq!(state.port(InterfaceIndex(2)), None);
+        assert_eq!(state.macs().len(), 4);
+    }
+
+    #[test]
+    fn questions_come_from_an_address_in_the_prefix_of_the_target() {
+        let state = state(vec![
+            ethernet(1, "eth0", &["10.0.0.1/24", "192.0.2.250/24"]),
+            ethernet(2, "eth1", &["172.16.0.1/24"]),
+        ]);
+        for (index, target, source) in [
+            (1, [192, 0, 2, 1], [192, 0, 2, 250]),
+            (1, [10, 0, 0, 9], [10, 0, 0, 1]),
+            (2, [10, 0, 0, 9], [0; 4]),
+            (1, [203, 0, 113, 1], [0; 4]),
+        ] {
+            let found = state.source_address(InterfaceIndex(index), target.into());
+            assert_eq!(found, Ipv4Addr::from(source), "{target:?}");
+        }
+    }
+
+    #[test]
+    fn problems_are_reported_only_when_they_change() {
+        let mut parts = Parts::new(&["a"], &[]);
+        let deaf = BTreeSet::from([InterfaceIndex(1)]);
+        let interface = "eth0".to_owned();
+        let problem = BTreeSet::from([Problem::HearsNoBroadcast { interface }]);
+        for (deaf, report) in [
+            (BTreeSet::new(), Some(BTreeSet::new())),
+            (deaf.clone(), Some(problem)),
+            (deaf, None),
+            (BTreeSet::new(), Some(BTreeSet::new())),
+        ] {
+            parts.node.run_preflight(turn!(parts, parts.now), &deaf);
+            let outputs = parts.drain().others;
+            assert_eq!(outputs, Vec::from_iter(report.map(Output::Problems)));
+        }
+    }
+}

@@ -176,3 +176,81 @@ impl Outbox {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// An outbox that knows the InternalIP of `b`.
+    fn outbox() -> Outbox {
+        let mut outbox = Outbox::default();
+        outbox.set_destinations([("b".into(), Some([10, 0, 0, 2].into())), ("c".into(), None)].into());
+        outbox
+    }
+
+    /// The addresses that a message to a node goes to.
+    fn addresses(outbox: &mut Outbox, node: &str) -> Vec<String> {
+        outbox.send(&node.into(), Message::Listening);
+        sent(outbox)
+    }
+
+    /// The addresses that a heartbeat to a node goes to.
+    fn heartbeat_addresses(outbox: &mut Outbox, node: &str) -> Vec<String> {
+        outbox.send_heartbeat(&node.into());
+        sent(outbox)
+    }
+
+    fn sent(outbox: &mut Outbox) -> Vec<String> {
+        let outputs = std::iter::from_fn(|| outbox.pop());
+        let address = |output| match output {
+            Output::Send { address, .. } | Output::SendHeartbeat { address, .. } => address.to_string(),
+            other => panic!("{other:?}"),
+        };
+        outputs.map(address).collect()
+    }
+
+    #[test]
+    fn internal_ip_comes_before_the_address_that_a_peer_was_heard_from() {
+        let mut outbox = outbox();
+        assert_eq!(addresses(&mut outbox, "c"), [""; 0], "nothing is known of it");
+        for node in ["b", "c", "d"] {
+            outbox.set_heard_from(&node.into(), [10, 0, 0, 99].into());
+        }
+        for (node, address) in [("b", "10.0.0.2"), ("c", "10.0.0.99"), ("d", "10.0.0.99")] {
+            assert_eq!(addresses(&mut outbox, node), [address]);
+            assert_eq!(heartbeat_addresses(&mut outbox, node), [address]);
+        }
+    }
+
+    #[test]
+    fn heartbeats_take_the_lan_too_and_messages_only_when_needed() {
+        let mut outbox = outbox();
+        let b: NodeName = "b".into();
+        outbox.set_lan_address(&b, Some([172, 16, 0, 2].into()));
+        assert_eq!(addresses(&mut outbox, "b"), ["10.0.0.2"]);
+        assert_eq!(heartbeat_addresses(&mut outbox, "b"), ["10.0.0.2", "172.16.0.2"]);
+        outbox.set_only_on_lan(|node| *node == b);
+        assert_eq!(addresses(&mut outbox, "b"), ["172.16.0.2", "10.0.0.2"]);
+        outbox.set_only_on_lan(|_| false);
+        outbox.set_lan_address(&b, None);
+        assert_eq!(heartbeat_addresses(&mut outbox, "b"), ["10.0.0.2"]);
+    }
+
+    #[test]
+    fn broadcast_reaches_nodes_that_were_never_heard() {
+        let mut outbox = outbox();
+        outbox.set_heard_from(&"d".into(), [10, 0, 0, 4].into());
+        outbox.broadcast(&Message::Listening);
+        assert_eq!(sent(&mut outbox), ["10.0.0.2", "10.0.0.4"]);
+    }
+
+    #[test]
+    fn new_destinations_replace_the_old_ones_but_keep_what_was_heard() {
+        let mut outbox = outbox();
+        outbox.set_heard_from(&"c".into(), [10, 0, 0, 3].into());
+        outbox.set_destinations([("c".into(), None)].into());
+        assert_eq!(addresses(&mut outbox, "b"), [""; 0]);
+        assert_eq!(addresses(&mut outbox, "c"), ["10.0.0.3"]);
+        assert_eq!(outbox.destinations().map(|node| &**node).collect::<Vec<_>>(), ["c"]);
+    }
+}

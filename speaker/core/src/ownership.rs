@@ -196,3 +196,6 @@ fn verdicts_on(all: &AllVerdicts, address: IpAddr) -> Option<&Verdicts> {
 fn earlier(time: &mut Option<Instant>, other: Option<Instant>) {
     *time = [*time, other].into_iter().flatten().min();
 }
+
+#[cfg(test)]
+mod tests;

@@ -162,3 +162,6 @@ pub(crate) fn own_claims(context: &Context, state: FullState<'_>) -> Vec<Message
     };
     chunks.into_iter().enumerate().map(message).collect()
 }
+
+#[cfg(test)]
+mod tests;

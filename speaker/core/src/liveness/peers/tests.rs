@@ -1,31 +1,47 @@
 use super::*;
-
-const ADDRESS: (IpAddr, Path) = (IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), Path::Node);
+use crate::{cluster_snapshot::ClusterSnapshot, testing::start, wire::message::Network};
 
 fn ms(milliseconds: u64) -> Duration {
     Duration::from_millis(milliseconds)
 }
 
-#[test]
-fn replayed_messages_are_ignored_and_a_restart_and_a_clock_that_went_back_are_noticed() {
-    let start = crate::testing::start();
+fn arrival(boot: u64, sequence: u64) -> Arrival {
+    Arrival {
+        address: IpAddr::V4(std::net::Ipv4Addr::LOCALHOST),
+        path: Path::Node,
+        boot: BootId(boot),
+        sequence,
+    }
+}
+
+/// Peers of which each was heard once at `now`, in a small cluster.
+fn peers(now: Instant, heard: &[&NodeName]) -> Peers {
     let mut peers = Peers::default();
-    peers.retain(start, &ClusterSnapshot::default());
-    let mut hear = |after: u64, boot, sequence| peers.hear(start + ms(after), &"b".into(), ADDRESS, boot, sequence);
-    assert_eq!(hear(0, 5, 1), Heard::Restarted);
-    assert_eq!(hear(0, 5, 2), Heard::Known);
-    assert_eq!(hear(0, 5, 2), Heard::Again);
-    assert_eq!(hear(0, 4, 9), Heard::Behind(5));
-    assert_eq!(hear(50_000, 5, 3), Heard::Appeared);
-    assert_eq!(hear(50_000, 6, 1), Heard::Restarted);
+    peers.retain(now, &ClusterSnapshot::default());
+    for node in heard {
+        peers.hear(now, node, &arrival(1, 1));
+    }
+    peers
 }
 
 #[test]
-fn messages_may_come_in_another_order_and_each_counts_once() {
-    let start = crate::testing::start();
-    let mut peers = Peers::default();
-    peers.retain(start, &ClusterSnapshot::default());
-    let mut hear = |sequence| peers.hear(start, &"b".into(), ADDRESS, 1, sequence) != Heard::Again;
+fn replays_restarts_and_clocks_that_went_back_are_recognised() {
+    let start = start();
+    let mut peers = peers(start, &[]);
+    let mut hear = |after: u64, boot, sequence| peers.hear(start + ms(after), &"b".into(), &arrival(boot, sequence));
+    assert_eq!(hear(0, 5, 1), Sighting::Restarted);
+    assert_eq!(hear(0, 5, 2), Sighting::Known);
+    assert_eq!(hear(0, 5, 2), Sighting::Replayed);
+    assert_eq!(hear(0, 4, 9), Sighting::Behind(BootId(5)));
+    assert_eq!(hear(50_000, 5, 3), Sighting::Appeared);
+    assert_eq!(hear(50_000, 6, 1), Sighting::Restarted);
+}
+
+#[test]
+fn reordered_messages_count_once_each() {
+    let start = start();
+    let mut peers = peers(start, &[]);
+    let mut hear = |sequence| peers.hear(start, &"b".into(), &arrival(1, sequence)) != Sighting::Replayed;
     let order = [
         100, 103, 101, 103, 102, 100, 101, 104, 200, 136, 137, 135, 137, 199, 104, 1000, 999,
     ];
@@ -37,71 +53,168 @@ fn messages_may_come_in_another_order_and_each_counts_once() {
 }
 
 #[test]
-fn one_that_is_watched_is_doubted_and_then_suspected_and_one_that_is_not_only_when_others_say_so() {
-    let start = crate::testing::start();
+fn watched_peer_fails_by_silence_and_unwatched_peer_by_report() {
+    let start = start();
     let (b, c): (NodeName, NodeName) = ("b".into(), "c".into());
-    let mut peers = Peers::default();
-    peers.retain(start, &ClusterSnapshot::default());
-    for node in [&b, &c] {
-        peers.hear(start, node, ADDRESS, 1, 1);
-    }
-    peers.beat(start, &b, Path::Node);
-    assert_eq!(peers.phase(&b, start + ms(74)), Some(Phase::Well));
-    assert_eq!(peers.phase(&b, start + ms(75)), Some(Phase::Doubted));
+    let mut peers = peers(start, &[&b, &c]);
+    peers.note_heartbeat(start, &b, Path::Node);
+    assert_eq!(peers.phase(&b, start + ms(74)), Some(Phase::Alive));
+    assert_eq!(peers.phase(&b, start + ms(75)), Some(Phase::Suspect));
     assert_eq!(peers.next_change(start), Some(start + ms(75)));
-    assert_eq!(
-        peers.phase(&b, start + ms(200)),
-        Some(Phase::Suspected(start + ms(200)))
-    );
-    assert_eq!(peers.phase(&c, start + ms(200)), Some(Phase::Well));
-    peers.told_doubt(start + ms(200), &c);
-    assert_eq!(peers.phase(&c, start + ms(201)), Some(Phase::Doubted));
-    peers.told(start + ms(250), &c, &b, false);
-    assert_eq!(
-        peers.phase(&c, start + ms(260)),
-        Some(Phase::Suspected(start + ms(250)))
-    );
-    assert_eq!(peers.hear(start + ms(270), &c, ADDRESS, 1, 2), Heard::Appeared);
-    assert_eq!(peers.phase(&c, start + ms(270)), Some(Phase::Well));
+    assert_eq!(peers.phase(&b, start + ms(200)), Some(Phase::Failed(start + ms(200))));
+    assert_eq!(peers.phase(&c, start + ms(200)), Some(Phase::Alive));
+    peers.note_suspicion(start + ms(200), &c);
+    assert_eq!(peers.phase(&c, start + ms(201)), Some(Phase::Suspect));
+    peers.note_failure_report(start + ms(250), &c, &b, false);
+    assert_eq!(peers.phase(&c, start + ms(260)), Some(Phase::Failed(start + ms(250))));
+    assert_eq!(peers.hear(start + ms(270), &c, &arrival(1, 2)), Sighting::Appeared);
+    assert_eq!(peers.phase(&c, start + ms(270)), Some(Phase::Alive));
 }
 
 #[test]
-fn where_a_speaker_announces_matters_and_it_lives_as_long_as_it_is_heard_at_all() {
-    let start = crate::testing::start();
+fn peer_silent_on_its_lan_is_alive_but_not_available() {
+    let start = start();
     let b: NodeName = "b".into();
-    let mut peers = Peers::default();
-    peers.retain(start, &ClusterSnapshot::default());
-    peers.hear(start, &b, ADDRESS, 1, 1);
-    peers.beat(start, &b, Path::Node);
-    peers.beat(start, &b, Path::Lan);
+    let mut peers = peers(start, &[&b]);
+    peers.note_heartbeat(start, &b, Path::Node);
+    peers.note_heartbeat(start, &b, Path::Lan);
     for beat in 1..10 {
         let now = start + ms(50 * beat);
-        peers.hear(now, &b, ADDRESS, 1, beat + 1);
-        peers.beat(now, &b, Path::Node);
+        peers.hear(now, &b, &arrival(1, beat + 1));
+        peers.note_heartbeat(now, &b, Path::Node);
     }
     let now = start + ms(450);
-    assert!(peers.lives(&b, now) && !peers.can_take(&b, now));
+    assert!(peers.is_alive(&b, now) && !peers.is_available(&b, now));
+    assert!(peers.is_cut_off_from_lan(&b, now) && !peers.is_heard_on_lan_only(&b, now));
     peers.unwatch(&b);
-    assert!(peers.can_take(&b, now));
+    assert!(peers.is_available(&b, now));
 }
 
 #[test]
-fn a_pause_of_our_own_makes_nobody_suspect() {
-    let start = crate::testing::start();
+fn pause_of_this_process_makes_no_peer_suspect() {
+    let start = start();
     let node: NodeName = "b".into();
-    let mut peers = Peers::default();
-    peers.retain(start, &ClusterSnapshot::default());
-    peers.hear(start, &node, ADDRESS, 1, 1);
-    peers.beat(start, &node, Path::Node);
+    let mut peers = peers(start, &[&node]);
+    peers.note_heartbeat(start, &node, Path::Node);
     let late = start + Duration::from_secs(10);
-    assert!(!peers.lives(&node, late));
-    peers.excuse(late, ms(9990));
-    assert_eq!(peers.phase(&node, late), Some(Phase::Well));
+    assert!(!peers.is_alive(&node, late));
+    peers.excuse_pause(late, ms(9990));
+    assert_eq!(peers.phase(&node, late), Some(Phase::Alive));
 }
 
 #[test]
-fn everything_is_said_again_less_often_the_more_nodes_there_are() {
-    assert_eq!(cycle(3), Duration::from_secs(2));
-    assert_eq!(cycle(14), Duration::from_secs(2));
-    assert!((Duration::from_secs(140)..Duration::from_secs(150)).contains(&cycle(1000)));
+fn anti_entropy_slows_down_as_the_cluster_grows() {
+    assert_eq!(anti_entropy_cycle(3), Duration::from_secs(2));
+    assert_eq!(anti_entropy_cycle(14), Duration::from_secs(2));
+    assert!((Duration::from_secs(140)..Duration::from_secs(150)).contains(&anti_entropy_cycle(1000)));
+}
+
+#[test]
+fn warning_of_a_watcher_counts_for_half_a_second() {
+    let start = start();
+    let b: NodeName = "b".into();
+    let mut peers = peers(start, &[&b]);
+    peers.note_suspicion(start, &b);
+    assert_eq!(peers.phase(&b, start + ms(499)), Some(Phase::Suspect));
+    assert_eq!(peers.phase(&b, start + ms(500)), Some(Phase::Alive));
+}
+
+#[test]
+fn report_of_silence_on_the_lan_expires_and_others_stay() {
+    let start = start();
+    let (b, c): (NodeName, NodeName) = ("b".into(), "c".into());
+    for (on_lan, at_3500_ms) in [(true, Phase::Alive), (false, Phase::Failed(start))] {
+        let mut peers = peers(start, &[&b]);
+        peers.note_failure_report(start, &b, &c, on_lan);
+        assert_eq!(peers.phase(&b, start + ms(3499)), Some(Phase::Failed(start)));
+        assert_eq!(peers.phase(&b, start + ms(3500)), Some(at_3500_ms), "on LAN: {on_lan}");
+    }
+}
+
+#[test]
+fn message_on_the_node_network_voids_only_reports_of_total_silence() {
+    let start = start();
+    let (b, c): (NodeName, NodeName) = ("b".into(), "c".into());
+    for on_lan in [true, false] {
+        let mut peers = peers(start, &[&b]);
+        peers.note_failure_report(start, &b, &c, on_lan);
+        peers.hear(start, &b, &arrival(1, 2));
+        let failed = peers.phase(&b, start).is_some_and(Phase::is_failed);
+        assert_eq!(failed, on_lan);
+    }
+}
+
+#[test]
+fn unwatched_peer_fails_after_four_missed_cycles() {
+    let start = start();
+    let b: NodeName = "b".into();
+    let peers = peers(start, &[&b]);
+    assert_eq!(peers.phase(&b, start + ms(7999)), Some(Phase::Alive));
+    assert_eq!(peers.phase(&b, start + ms(8000)), Some(Phase::Failed(start + ms(8000))));
+}
+
+#[test]
+fn port_unreachable_is_news_once_between_two_messages() {
+    let start = start();
+    let b: NodeName = "b".into();
+    let mut peers = peers(start, &[&b]);
+    assert!(peers.note_port_unreachable(start, &b));
+    assert!(!peers.note_port_unreachable(start, &b));
+    assert_eq!(peers.phase(&b, start), Some(Phase::Suspect));
+    peers.hear(start, &b, &arrival(1, 2));
+    assert_eq!(peers.phase(&b, start), Some(Phase::Alive));
+    assert!(peers.note_port_unreachable(start, &b));
+    assert!(
+        !peers.note_port_unreachable(start + ms(8000), &b),
+        "it has failed already"
+    );
+}
+
+#[test]
+fn peer_heard_within_a_second_is_not_failed_for_lack_of_watchers() {
+    let start = start();
+    let b: NodeName = "b".into();
+    let mut peers = peers(start, &[&b]);
+    peers.set_unwatched(start, &b, true);
+    assert_eq!(peers.phase(&b, start), Some(Phase::Failed(start)));
+    peers.hear(start, &b, &arrival(1, 2));
+    peers.set_unwatched(start + ms(999), &b, true);
+    assert_eq!(peers.phase(&b, start + ms(999)), Some(Phase::Alive));
+    peers.set_unwatched(start + ms(1000), &b, true);
+    assert!(peers.is_unwatched(&b));
+}
+
+#[test]
+fn restart_keeps_the_networks_and_awaits_the_claims_again() {
+    let start = start();
+    let b: NodeName = "b".into();
+    let mut peers = peers(start, &[&b]);
+    let networks = vec![Network {
+        interface: "eth0".to_owned(),
+        mac: crate::types::MacAddr::zero(),
+        addresses: Vec::new(),
+        carrier: true,
+    }];
+    assert!(peers.set_networks(&b, networks.clone()));
+    assert!(!peers.set_networks(&b, networks.clone()), "nothing has changed");
+    assert!(peers.note_claims_complete(&b) && !peers.note_claims_complete(&b));
+    peers.set_leaving(start, &b, false);
+    peers.hear(start + ms(1), &b, &arrival(2, 1));
+    assert_eq!(peers.networks_of(&b), networks);
+    assert_eq!(peers.awaiting_claims_since(&b), Some(start + ms(1)));
+    assert_eq!(peers.leaving(&b), None);
+}
+
+#[test]
+fn node_that_left_the_cluster_is_forgotten_once_it_is_silent() {
+    let start = start();
+    let b: NodeName = "b".into();
+    let mut peers = peers(start, &[&b]);
+    let empty = ClusterSnapshot::default();
+    peers.retain(start + ms(7999), &empty);
+    assert!(peers.session(&b).is_some());
+    peers.retain(start + ms(8000), &crate::testing::snapshot(&["a", "b"], &[]));
+    assert!(peers.session(&b).is_some(), "the snapshot has it");
+    peers.retain(start + ms(8000), &empty);
+    assert!(peers.session(&b).is_none());
 }

@@ -1,34 +1,16 @@
 use std::sync::Arc;
 
-use lodestone_crds::{Config, IPAddressPool, L2Advertisement, ObjectKey, Resources};
+use lodestone_crds::ObjectKey;
 use serde_json::{Value, json};
 
 use super::*;
-use crate::cluster_snapshot::Endpoints;
+use crate::{
+    cluster_snapshot::Endpoints,
+    testing::{ADDRESS, config},
+    types::MacAddr,
+};
 
-const ADDRESS: &str = "192.0.2.1";
-
-/// A pool with the address, and these advertisements.
-pub(crate) fn config(advertisements: &[Value]) -> Config {
-    let pool: IPAddressPool = serde_json::from_value(json!({
-        "apiVersion": "metallb.io/v1beta1", "kind": "IPAddressPool", "metadata": {"name": "p"},
-        "spec": {"addresses": ["192.0.2.0/24", "2001:db8::/120"]},
-    }))
-    .unwrap();
-    let l2_advertisements = advertisements.iter().enumerate().map(|(index, spec)| {
-        serde_json::from_value::<L2Advertisement>(json!({
-            "apiVersion": "metallb.io/v1beta1", "kind": "L2Advertisement", "metadata": {"name": format!("l2-{index}")}, "spec": spec,
-        }))
-        .unwrap()
-    });
-    Config::build(&Resources {
-        pools: vec![pool],
-        l2_advertisements: l2_advertisements.collect(),
-        undecodable: vec![],
-    })
-}
-
-fn tenant() -> ServiceOnAddress {
+fn service() -> ServiceOnAddress {
     ServiceOnAddress {
         service: ObjectKey::new("n", "a"),
         labels: BTreeMap::new(),
@@ -42,7 +24,7 @@ fn tenant() -> ServiceOnAddress {
     }
 }
 
-fn facts(advertisements: &[Value], tenants: Vec<ServiceOnAddress>) -> ClusterSnapshot {
+fn snapshot(advertisements: &[Value], services: Vec<ServiceOnAddress>) -> ClusterSnapshot {
     let node = |name: &str| {
         let labels = BTreeMap::from([("name".to_owned(), name.to_owned())]);
         (
@@ -55,7 +37,7 @@ fn facts(advertisements: &[Value], tenants: Vec<ServiceOnAddress>) -> ClusterSna
     };
     ClusterSnapshot {
         nodes: ["a", "b", "c"].map(node).into_iter().collect(),
-        addresses: BTreeMap::from([(ADDRESS.parse().unwrap(), Arc::new(tenants))]),
+        addresses: BTreeMap::from([(ADDRESS.parse().unwrap(), Arc::new(services))]),
         config: Arc::new(config(advertisements)),
         ..ClusterSnapshot::default()
     }
@@ -64,22 +46,22 @@ fn facts(advertisements: &[Value], tenants: Vec<ServiceOnAddress>) -> ClusterSna
 fn network(interface: &str, prefixes: &[&str]) -> Network {
     Network {
         interface: interface.to_owned(),
-        mac: [0; 6],
+        mac: MacAddr::zero(),
         addresses: prefixes.iter().map(|prefix| prefix.parse().unwrap()).collect(),
         carrier: true,
     }
 }
 
-/// Speakers everywhere, on an interface without addresses.
-fn everywhere() -> BTreeMap<NodeName, Vec<Network>> {
+/// Every node has a speaker, on an interface without addresses.
+fn speakers_everywhere() -> BTreeMap<NodeName, Vec<Network>> {
     ["a", "b", "c"]
         .map(|name| (name.into(), vec![network("eth0", &[])]))
         .into_iter()
         .collect()
 }
 
-fn told(facts: &ClusterSnapshot, networks: &BTreeMap<NodeName, Vec<Network>>) -> Vec<String> {
-    let verdicts = verdicts(facts, networks, ADDRESS.parse().unwrap());
+fn verdict_texts(snapshot: &ClusterSnapshot, networks: &BTreeMap<NodeName, Vec<Network>>) -> Vec<String> {
+    let verdicts = verdicts(snapshot, networks, ADDRESS.parse().unwrap());
     verdicts
         .values()
         .map(|verdict| {
@@ -91,35 +73,38 @@ fn told(facts: &ClusterSnapshot, networks: &BTreeMap<NodeName, Vec<Network>>) ->
 }
 
 #[test]
-fn everybody_may_who_has_a_speaker() {
-    let mut networks = everywhere();
+fn every_node_with_a_speaker_is_eligible() {
+    let mut networks = speakers_everywhere();
     networks.remove("b");
     assert_eq!(
-        told(&facts(&[json!({})], vec![tenant()]), &networks),
+        verdict_texts(&snapshot(&[json!({})], vec![service()]), &networks),
         ["ok", "NoSpeaker", "ok"]
     );
 }
 
 #[test]
-fn conditions_and_labels_of_nodes_count() {
-    let mut facts = facts(&[json!({})], vec![tenant()]);
-    facts.nodes.get_mut("a").unwrap().network_unavailable = true;
-    facts
+fn conditions_and_labels_of_a_node_decide() {
+    let mut snapshot = snapshot(&[json!({})], vec![service()]);
+    snapshot.nodes.get_mut("a").unwrap().network_unavailable = true;
+    snapshot
         .nodes
         .get_mut("b")
         .unwrap()
         .labels
         .insert(EXCLUDE_LABEL.to_owned(), String::new());
     assert_eq!(
-        told(&facts, &everywhere()),
+        verdict_texts(&snapshot, &speakers_everywhere()),
         ["NetworkUnavailable", "ExcludedByLabel", "ok"]
     );
-    facts.ignore_exclude_label = true;
-    assert_eq!(told(&facts, &everywhere()), ["NetworkUnavailable", "ok", "ok"]);
+    snapshot.ignore_exclude_label = true;
+    assert_eq!(
+        verdict_texts(&snapshot, &speakers_everywhere()),
+        ["NetworkUnavailable", "ok", "ok"]
+    );
 }
 
 #[test]
-fn without_an_advertisement_for_the_pool_the_service_and_the_node_nobody_may() {
+fn advertisement_must_cover_the_pool_the_service_and_the_node() {
     let only_b = json!({"nodeSelectors": [{"matchLabels": {"name": "b"}}]});
     let other_pool = json!({"ipAddressPools": ["other"]});
     let other_service = json!({"serviceSelectors": [{"matchLabels": {"x": "y"}}]});
@@ -133,39 +118,45 @@ fn without_an_advertisement_for_the_pool_the_service_and_the_node_nobody_may() {
         ),
         (vec![only_b, json!({})], ["ok"; 3]),
     ] {
-        assert_eq!(told(&facts(&advertisements, vec![tenant()]), &everywhere()), wanted);
+        assert_eq!(
+            verdict_texts(&snapshot(&advertisements, vec![service()]), &speakers_everywhere()),
+            wanted
+        );
     }
     let shares = ServiceOnAddress {
         shares: true,
-        ..tenant()
+        ..service()
     };
     let selected = json!({"serviceSelectors": [{}]});
     assert_eq!(
-        told(&facts(std::slice::from_ref(&selected), vec![tenant()]), &everywhere()),
+        verdict_texts(
+            &snapshot(std::slice::from_ref(&selected), vec![service()]),
+            &speakers_everywhere()
+        ),
         ["ok"; 3]
     );
     assert_eq!(
-        told(&facts(&[selected], vec![shares]), &everywhere()),
+        verdict_texts(&snapshot(&[selected], vec![shares]), &speakers_everywhere()),
         ["SharesAndIsSelected"; 3]
     );
 }
 
 #[test]
-fn an_address_whose_pool_is_gone_goes_on_under_the_advertisements_that_name_it_or_all_pools() {
+fn address_of_a_deleted_pool_keeps_the_advertisements_of_that_pool() {
     let from_gone = ServiceOnAddress {
         pool: Some("gone".to_owned()),
-        ..tenant()
+        ..service()
     };
     for (advertisement, wanted) in [
         (json!({"ipAddressPools": ["gone"]}), "ok"),
         (json!({}), "ok"),
         (json!({"ipAddressPools": ["p"]}), "NoAdvertisement"),
     ] {
-        let mut facts = facts(&[advertisement], vec![from_gone.clone()]);
-        let tenants = facts.addresses.remove(&ADDRESS.parse::<IpAddr>().unwrap()).unwrap();
+        let mut snapshot = snapshot(&[advertisement], vec![from_gone.clone()]);
+        let services = snapshot.addresses.remove(&ADDRESS.parse::<IpAddr>().unwrap()).unwrap();
         let outside: IpAddr = "203.0.113.1".parse().unwrap();
-        facts.addresses.insert(outside, tenants);
-        let verdicts = verdicts(&facts, &everywhere(), outside);
+        snapshot.addresses.insert(outside, services);
+        let verdicts = verdicts(&snapshot, &speakers_everywhere(), outside);
         let first = verdicts["a"]
             .as_ref()
             .map_or_else(|reason| format!("{reason:?}"), |_| "ok".to_owned());
@@ -174,7 +165,7 @@ fn an_address_whose_pool_is_gone_goes_on_under_the_advertisements_that_name_it_o
 }
 
 #[test]
-fn a_node_that_has_lost_a_carrier_comes_last_where_no_prefix_tells_which_network_an_address_is_of() {
+fn node_without_carrier_is_ineligible_where_no_prefix_decides() {
     let lost = |prefixes: &[&str]| Network {
         carrier: false,
         ..network("eth1", prefixes)
@@ -186,11 +177,11 @@ fn a_node_that_has_lost_a_carrier_comes_last_where_no_prefix_tells_which_network
             ("b".into(), other()),
             ("c".into(), vec![network("eth0", &["10.0.0.3/24"])]),
         ]);
-        let mut facts = facts(&[json!({})], vec![tenant()]);
-        let tenants = facts.addresses.remove(&ADDRESS.parse::<IpAddr>().unwrap()).unwrap();
+        let mut snapshot = snapshot(&[json!({})], vec![service()]);
+        let services = snapshot.addresses.remove(&ADDRESS.parse::<IpAddr>().unwrap()).unwrap();
         let address: IpAddr = address.parse().unwrap();
-        facts.addresses.insert(address, tenants);
-        let verdicts = verdicts(&facts, &networks, address);
+        snapshot.addresses.insert(address, services);
+        let verdicts = verdicts(&snapshot, &networks, address);
         ["a", "b", "c"].map(|name| {
             verdicts[name]
                 .as_ref()
@@ -201,10 +192,10 @@ fn a_node_that_has_lost_a_carrier_comes_last_where_no_prefix_tells_which_network
     assert_eq!(
         with("203.0.113.1", eth1()),
         ["ok", "ok", "ok"],
-        "fewer networks are no loss"
+        "a node with fewer networks lacks no carrier"
     );
     assert_eq!(with("203.0.113.1", lost(&["172.16.0.1/24"])), ["NoCarrier", "ok", "ok"]);
-    // A prefix tells which network counts.
+    // A prefix shows which network counts.
     assert_eq!(with("10.0.0.9", lost(&["172.16.0.1/24"])), ["ok", "ok", "ok"]);
     assert_eq!(
         with("172.16.0.9", lost(&["172.16.0.1/24"])),
@@ -213,7 +204,7 @@ fn a_node_that_has_lost_a_carrier_comes_last_where_no_prefix_tells_which_network
 }
 
 #[test]
-fn p4_an_address_leaves_a_node_whose_endpoints_all_end_if_another_has_one_that_stays() {
+fn p4_node_with_terminating_endpoints_yields_to_one_that_keeps_some() {
     let with = |nodes: &[&str], ending: &[&str], local: bool| ServiceOnAddress {
         local,
         endpoints: Arc::new(Endpoints {
@@ -221,9 +212,9 @@ fn p4_an_address_leaves_a_node_whose_endpoints_all_end_if_another_has_one_that_s
             ending: ending.iter().map(|name| (*name).into()).collect(),
             elsewhere: false,
         }),
-        ..tenant()
+        ..service()
     };
-    for (tenant, wanted) in [
+    for (service, wanted) in [
         (
             with(&["a", "b"], &["a"], true),
             ["EndpointsEnd", "ok", "NoLocalEndpoint"],
@@ -232,15 +223,15 @@ fn p4_an_address_leaves_a_node_whose_endpoints_all_end_if_another_has_one_that_s
         (with(&["a", "b"], &["a"], false), ["ok"; 3]),
     ] {
         assert_eq!(
-            told(&facts(&[json!({})], vec![tenant.clone()]), &everywhere()),
+            verdict_texts(&snapshot(&[json!({})], vec![service.clone()]), &speakers_everywhere()),
             wanted,
-            "{tenant:?}"
+            "{service:?}"
         );
     }
 }
 
 #[test]
-fn endpoints_decide_for_both_traffic_policies() {
+fn endpoints_decide_under_both_traffic_policies() {
     let with = |local: bool, nodes: &[&str], elsewhere: bool| ServiceOnAddress {
         local,
         endpoints: Arc::new(Endpoints {
@@ -248,9 +239,9 @@ fn endpoints_decide_for_both_traffic_policies() {
             elsewhere,
             ..Endpoints::default()
         }),
-        ..tenant()
+        ..service()
     };
-    for (tenant, wanted) in [
+    for (service, wanted) in [
         (with(false, &[], false), ["NoEndpoint"; 3]),
         (with(false, &["b"], false), ["ok"; 3]),
         (with(false, &[], true), ["ok"; 3]),
@@ -259,15 +250,15 @@ fn endpoints_decide_for_both_traffic_policies() {
         (with(true, &[], true), ["ok"; 3]),
     ] {
         assert_eq!(
-            told(&facts(&[json!({})], vec![tenant.clone()]), &everywhere()),
+            verdict_texts(&snapshot(&[json!({})], vec![service.clone()]), &speakers_everywhere()),
             wanted,
-            "{tenant:?}"
+            "{service:?}"
         );
     }
 }
 
 #[test]
-fn of_services_that_share_each_that_serves_has_a_say() {
+fn node_must_suit_every_serving_service_of_a_shared_address() {
     let on = |nodes: &[&str]| ServiceOnAddress {
         local: true,
         shares: true,
@@ -275,18 +266,18 @@ fn of_services_that_share_each_that_serves_has_a_say() {
             nodes: nodes.iter().map(|name| (*name).into()).collect(),
             ..Endpoints::default()
         }),
-        ..tenant()
+        ..service()
     };
-    let facts = facts(&[json!({})], vec![on(&["a", "b"]), on(&["b", "c"]), on(&[])]);
+    let snapshot = snapshot(&[json!({})], vec![on(&["a", "b"]), on(&["b", "c"]), on(&[])]);
     assert_eq!(
-        told(&facts, &everywhere()),
+        verdict_texts(&snapshot, &speakers_everywhere()),
         ["NoLocalEndpoint", "ok", "NoLocalEndpoint"]
     );
 }
 
 #[test]
-fn interfaces_are_the_union_of_the_advertisements_and_one_without_any_allows_all() {
-    let mut networks = everywhere();
+fn interfaces_are_the_union_over_advertisements() {
+    let mut networks = speakers_everywhere();
     networks.insert(
         "b".into(),
         vec![network("eth0", &[]), network("lan0", &[]), network("lan1", &[])],
@@ -306,39 +297,43 @@ fn interfaces_are_the_union_of_the_advertisements_and_one_without_any_allows_all
         (vec![on(&["nope"])], None, None),
     ] {
         let verdicts = verdicts(
-            &facts(&advertisements, vec![tenant()]),
+            &snapshot(&advertisements, vec![service()]),
             &networks,
             ADDRESS.parse().unwrap(),
         );
-        let told = |node: &str| {
-            let standing = verdicts[node].as_ref().ok()?;
+        let candidate_of = |node: &str| {
+            let candidate = verdicts[node].as_ref().ok()?;
             Some((
-                standing.restricted,
-                standing.interfaces.iter().map(String::as_str).collect::<Vec<_>>(),
+                candidate.restricted,
+                candidate.interfaces.iter().map(String::as_str).collect::<Vec<_>>(),
             ))
         };
-        assert_eq!((told("b"), told("a")), (of_b, of_a), "{advertisements:?}");
+        assert_eq!(
+            (candidate_of("b"), candidate_of("a")),
+            (of_b, of_a),
+            "{advertisements:?}"
+        );
     }
 }
 
 #[test]
-fn where_a_node_has_the_prefix_only_such_nodes_may() {
-    let mut networks = everywhere();
+fn only_nodes_with_the_prefix_are_eligible_where_one_has_it() {
+    let mut networks = speakers_everywhere();
     networks.insert("b".into(), vec![network("lan0", &["192.0.2.0/24"])]);
     assert_eq!(
-        told(&facts(&[json!({})], vec![tenant()]), &networks),
+        verdict_texts(&snapshot(&[json!({})], vec![service()]), &networks),
         ["NoPrefix", "ok", "NoPrefix"]
     );
-    // The prefix counts on an interface that is allowed only.
+    // The prefix counts only on an interface that the advertisement allows.
     let on_eth0 = json!({"interfaces": ["eth0"]});
     assert_eq!(
-        told(&facts(&[on_eth0], vec![tenant()]), &networks),
+        verdict_texts(&snapshot(&[on_eth0], vec![service()]), &networks),
         ["ok", "NoInterface", "ok"]
     );
 }
 
 #[test]
-fn weights_come_from_the_advertisements_that_cover_the_node() {
+fn weight_is_summed_over_advertisements_that_cover_the_node() {
     let prefers = |name: &str, weight: u32| json!({"weight": weight, "preference": {"matchLabels": {"name": name}}});
     let here = json!({"preferredNodeSelectors": [prefers("a", 60), prefers("b", 50)]});
     let more = json!({"preferredNodeSelectors": [prefers("a", 50)]});
@@ -346,8 +341,8 @@ fn weights_come_from_the_advertisements_that_cover_the_node() {
         "preferredNodeSelectors": [prefers("a", 100)], "nodeSelectors": [{"matchLabels": {"name": "c"}}],
     });
     let verdicts = verdicts(
-        &facts(&[here, more, not_a], vec![tenant()]),
-        &everywhere(),
+        &snapshot(&[here, more, not_a], vec![service()]),
+        &speakers_everywhere(),
         ADDRESS.parse().unwrap(),
     );
     let weights: Vec<u32> = verdicts

@@ -1,0 +1,113 @@
+//! Conflicts with hosts outside the cluster, and who counts as one.
+
+use super::*;
+
+#[test]
+fn foreign_claim_is_defended_and_reported_at_most_every_ten_seconds() {
+    let mut parts = owning(&[ADDRESS]);
+    for (wait, is_due) in [(0, true), (9_999, false), (1, true), (0, false)] {
+        parts.pass(wait);
+        handle(&mut parts, ETH0, &arp_claim(CLIENT, ADDRESS));
+        let drained = parts.drain();
+        let event = Event::Conflict {
+            address: ip(ADDRESS),
+            services: parts.announcement(ADDRESS).owned.services,
+            mac: CLIENT,
+            announced: true,
+        };
+        assert_eq!(drained.events, Vec::from_iter(is_due.then_some(event)));
+        assert_eq!(drained.frames.len(), if is_due { 2 } else { 0 });
+    }
+    assert_eq!(parts.lan.conflicts().conflict_count(), 2);
+    assert!(is_answered(&mut parts, &arp_request(ADDRESS)));
+}
+
+#[test]
+fn tentative_address_is_left_to_the_foreign_host_that_has_it() {
+    for frame in [
+        arp_claim(CLIENT, ADDRESS),
+        // Another host probes for the address at the same time.
+        arp::request(CLIENT, [0; 4].into(), ADDRESS.parse().unwrap()).into(),
+    ] {
+        let mut parts = Parts::new(&["a", "b"], &[ADDRESS]);
+        own(&mut parts, &[ADDRESS], &[ADDRESS]);
+        for _ in 0..2 {
+            handle(&mut parts, ETH0, &frame);
+        }
+        let drained = parts.drain();
+        assert!(
+            matches!(
+                &drained.events[..],
+                [Event::Conflict {
+                    mac: CLIENT,
+                    announced: false,
+                    ..
+                }]
+            ),
+            "{drained:?}"
+        );
+        assert_eq!(drained.frames, [] as [Vec<u8>; 0]);
+        parts.pass(9_999);
+        let cleared = parts.lan.run_conflict_detection(turn!(parts, parts.now));
+        assert_eq!(cleared, [] as [IpAddr; 0]);
+        assert!(!is_answered(&mut parts, &arp_request(ADDRESS)));
+    }
+}
+
+#[test]
+fn probe_for_an_announced_address_is_answered_and_no_conflict() {
+    let mut parts = owning(&[ADDRESS]);
+    let probe = arp::request(CLIENT, [0; 4].into(), ADDRESS.parse().unwrap());
+    assert!(is_answered(&mut parts, &probe));
+    assert_eq!(parts.drain().events, []);
+}
+
+#[test]
+fn mac_of_this_node_or_of_a_peer_is_no_foreign_host() {
+    let mut parts = owning(&[ADDRESS]);
+    let (own_mac, peer_mac) = (parts.mac("a"), parts.mac("b"));
+    set_peer_macs(&mut parts, [(peer_mac, "b".into())].into());
+    for (mac, is_foreign) in [(own_mac, false), (peer_mac, false), (CLIENT, true)] {
+        let outcome = handle(&mut parts, ETH0, &arp_claim(mac, ADDRESS));
+        assert_eq!(outcome.peer_use.is_some(), mac == peer_mac);
+        assert_eq!(!parts.drain().events.is_empty(), is_foreign, "{mac}");
+    }
+}
+
+#[test]
+fn foreign_host_that_proves_to_be_a_peer_is_probed_again_at_once() {
+    let mut parts = Parts::new(&["a", "b"], &[ADDRESS]);
+    own(&mut parts, &[ADDRESS], &[ADDRESS]);
+    handle(&mut parts, ETH0, &arp_claim(CLIENT, ADDRESS));
+    set_peer_macs(&mut parts, BTreeMap::new());
+    assert_eq!(parts.lan.conflicts().foreign_owner(ip(ADDRESS)), Some(CLIENT));
+    set_peer_macs(&mut parts, [(CLIENT, "b".into())].into());
+    assert_eq!(parts.lan.conflicts().foreign_owner(ip(ADDRESS)), None);
+    assert_eq!(parts.lan.conflicts().next_timeout(), Some(parts.now));
+}
+
+#[test]
+fn answer_of_a_deputy_is_no_sign_of_the_owner() {
+    let mut parts = Parts::new(&["a", "b", "c"], &[ADDRESS]);
+    let (owner, deputy) = (parts.mac("b"), parts.mac("c"));
+    let macs = [(owner, "b".into()), (deputy, "c".into())];
+    set_peer_macs(&mut parts, macs.into());
+    let request = ArpPacket::parse(&arp_request(ADDRESS)).unwrap();
+    for (source, node) in [(owner, Some("b")), (deputy, None)] {
+        let outcome = handle(&mut parts, ETH0, &request.reply(source, owner));
+        assert_eq!(outcome.peer_use.as_ref().map(|(node, _)| &**node), node);
+    }
+}
+
+#[test]
+fn hosts_outside_the_cluster_are_remembered_as_neighbours() {
+    let mut parts = owning(&[ADDRESS]);
+    let peer = parts.mac("b");
+    set_peer_macs(&mut parts, [(peer, "b".into())].into());
+    handle(&mut parts, ETH0, &arp_claim(peer, "192.0.2.202"));
+    handle(&mut parts, ETH0, &arp_claim(CLIENT, ADDRESS));
+    assert!(!parts.lan.neighbours().knows_hosts());
+    handle(&mut parts, ETH1, &arp_claim(CLIENT, "192.0.2.99"));
+    let hosts: Vec<_> = parts.lan.neighbours().hosts().collect();
+    assert_eq!(hosts, [(ETH1, ip("192.0.2.99"))]);
+}

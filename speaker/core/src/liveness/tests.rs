@@ -1,0 +1,19 @@
+use super::*;
+use crate::{
+    event::Event,
+    speaker::{surroundings, turn, view},
+    test_support::{Parts, ip},
+    wire::message::Message,
+};
+
+mod failure_detector;
+mod reachability;
+mod view;
+
+/// What this node concluded of `node` at its latest review, and now concludes.
+fn review(parts: &mut Parts, node: &str) -> Review {
+    parts.liveness.review(turn!(parts, parts.now), &node.into())
+}
+
+/// The names of the nodes of a cluster that is no full mesh. This node is the first of them.
+const LARGE: [&str; 12] = ["a", "b", "c", "d", "e", "f", "g", "h", "i", "j", "k", "l"];

@@ -1,0 +1,247 @@
+use super::*;
+use crate::{
+    lan::AddressUse,
+    liveness::reachability::Reachability,
+    testing::ADDRESS,
+    types::{InterfaceIndex, MacAddr},
+    wire::arp::ArpPacket,
+};
+
+/// Which of the two answers in a round of questions.
+#[derive(Clone, Copy)]
+enum Answers {
+    Node,
+    Speaker,
+    Nobody,
+}
+
+/// `b` owns [`ADDRESS`], has answered on the wire, and is now checked. `c` and `d` are heard.
+fn checking() -> Parts {
+    let mut parts = Parts::new(&["a", "b", "c", "d"], &[ADDRESS]);
+    for node in ["b", "c", "d"] {
+        parts.join(node);
+    }
+    parts.beat("b", Path::Node);
+    answer(&mut parts, ip("192.0.2.202"), false);
+    parts.pass(200);
+    check(&mut parts, &["b"]);
+    parts
+}
+
+fn check(parts: &mut Parts, nodes: &[&str]) {
+    let nodes = nodes.iter().map(|node| (*node).into()).collect();
+    parts.liveness.set_checks(turn!(parts, parts.now), &nodes);
+}
+
+/// An ARP packet of `b` says that it uses an address.
+fn answer(parts: &mut Parts, address: IpAddr, owns: bool) {
+    answer_on(parts, InterfaceIndex(1), address, owns);
+}
+
+fn answer_on(parts: &mut Parts, interface: InterfaceIndex, address: IpAddr, owns: bool) {
+    let mac = parts.mac("b");
+    let seen = AddressUse {
+        interface,
+        source: mac,
+        address,
+        mac,
+    };
+    let around = surroundings!(parts);
+    let turn = turn!(parts, parts.now);
+    parts
+        .liveness
+        .handle_address_use(turn, around, &seen, (&"b".into(), owns));
+}
+
+/// Runs some rounds of all checks, with these answers of `b` to each.
+fn run(parts: &mut Parts, rounds: usize, answers: Answers) {
+    for _ in 0..rounds {
+        parts.now = parts.sinks.timers.get(Timer::ReachabilityCheck).unwrap();
+        let around = surroundings!(parts);
+        let turn = turn!(parts, parts.now);
+        parts
+            .liveness
+            .send_check_questions(turn, around, &|_| vec![ip(ADDRESS)]);
+        match answers {
+            Answers::Node => answer(parts, ip("192.0.2.202"), false),
+            Answers::Speaker => answer(parts, ip(ADDRESS), true),
+            Answers::Nobody => {}
+        }
+    }
+}
+
+fn result(parts: &Parts) -> Reachability {
+    view!(parts, parts.now).reachability(&"b".into())
+}
+
+#[test]
+fn answers_on_the_wire_decide_after_nine_rounds() {
+    for (answers, wanted) in [
+        (Answers::Node, Reachability::SpeakerDown),
+        (Answers::Speaker, Reachability::SpeakerAlive),
+        (Answers::Nobody, Reachability::NodeDown),
+    ] {
+        let mut parts = checking();
+        run(&mut parts, 8, answers);
+        if wanted != Reachability::SpeakerAlive {
+            assert_eq!(result(&parts), Reachability::Undecided);
+        }
+        parts.sinks.timers.set(Timer::OwnershipReview, None);
+        run(&mut parts, 1, Answers::Nobody);
+        assert_eq!(result(&parts), wanted);
+        let is_news = wanted != Reachability::SpeakerAlive;
+        assert_eq!(parts.sinks.timers.get(Timer::OwnershipReview).is_some(), is_news);
+    }
+}
+
+#[test]
+fn each_round_asks_for_the_node_and_for_one_of_its_addresses() {
+    let mut parts = checking();
+    let owned = [ip("192.0.2.1"), ip("192.0.2.2")];
+    let mut asked = Vec::new();
+    for _ in 0..2 {
+        let around = surroundings!(parts);
+        let turn = turn!(parts, parts.now);
+        parts.liveness.send_check_questions(turn, around, &|_| owned.to_vec());
+        let frames = parts.drain().frames;
+        let packets: Vec<ArpPacket> = frames.iter().map(|frame| ArpPacket::parse(frame).unwrap()).collect();
+        assert!(
+            packets
+                .iter()
+                .all(|packet| !packet.reply && packet.sender == ip("192.0.2.201"))
+        );
+        assert_eq!(packets[0].target, ip("192.0.2.202"));
+        asked.push(IpAddr::from(packets[1].target));
+        assert_eq!(packets.len(), 2);
+        parts.pass(20);
+    }
+    asked.sort();
+    assert_eq!(asked, owned);
+}
+
+#[test]
+fn check_begins_once_and_ends_with_the_need_for_it() {
+    let mut parts = checking();
+    run(&mut parts, 9, Answers::Nobody);
+    check(&mut parts, &["b"]);
+    assert_eq!(parts.sinks.stats.reachability_checks, 1);
+    assert_eq!(result(&parts), Reachability::NodeDown, "it has not begun again");
+    check(&mut parts, &[]);
+    assert_eq!(parts.sinks.timers.get(Timer::ReachabilityCheck), None);
+    check(&mut parts, &["b"]);
+    assert_eq!(parts.sinks.stats.reachability_checks, 2);
+    assert_eq!(result(&parts), Reachability::Undecided);
+}
+
+#[test]
+fn isolated_node_concludes_nothing_from_silence() {
+    let mut parts = checking();
+    parts.lan.neighbours_mut().add_host(InterfaceIndex(1), ip("192.0.2.77"));
+    parts.report_failed("c", "d");
+    parts.report_failed("d", "c");
+    parts.drain();
+    run(&mut parts, 30, Answers::Nobody);
+    assert_eq!(result(&parts), Reachability::Undecided);
+    let frames = parts.drain().frames;
+    let asks_host = |frame: &&Vec<u8>| ArpPacket::parse(frame).unwrap().target == ip("192.0.2.77");
+    assert_eq!(frames.iter().filter(asks_host).count(), 30, "it asks a foreign host");
+    // The host answers: the node is not isolated, and the silence counts from now on.
+    parts.lan.neighbours_mut().note_heard(parts.now, InterfaceIndex(1));
+    run(&mut parts, 3, Answers::Nobody);
+    assert_eq!(result(&parts), Reachability::Undecided);
+    run(&mut parts, 1, Answers::Nobody);
+    assert_eq!(result(&parts), Reachability::NodeDown);
+}
+
+#[test]
+fn node_without_hosts_to_ask_is_isolated_for_a_second() {
+    let mut parts = checking();
+    parts.report_failed("c", "d");
+    parts.report_failed("d", "c");
+    let start = parts.now;
+    for (after, is_isolated) in [(0, true), (999, true), (1000, false)] {
+        let now = start + Duration::from_millis(after);
+        assert_eq!(view!(parts, now).is_isolated(), is_isolated, "after {after} ms");
+    }
+}
+
+#[test]
+fn node_is_not_isolated_while_a_peer_is_heard_or_all_others_leave() {
+    let mut parts = checking();
+    assert!(!view!(parts, parts.now).is_isolated());
+    for node in ["b", "c", "d"] {
+        parts.liveness.handle_leaving(parts.now, &node.into(), true);
+    }
+    parts.pass(10_000);
+    assert!(!view!(parts, parts.now).is_isolated());
+}
+
+#[test]
+fn node_that_never_answered_is_down_once_two_watchers_agree() {
+    let mut parts = checking();
+    parts.liveness.peers.conclusion_mut(&"b".into()).answers_on_wire = false;
+    run(&mut parts, 9, Answers::Nobody);
+    assert_eq!(
+        result(&parts),
+        Reachability::Undecided,
+        "only this node declares it failed"
+    );
+    assert!(view!(parts, parts.now).is_silent_on_wire(&"b".into()));
+    parts.report_failed("b", "c");
+    assert_eq!(result(&parts), Reachability::NodeDown);
+}
+
+#[test]
+fn one_watcher_suffices_where_it_is_the_last_one_alive() {
+    let mut parts = Parts::new(&["a", "b"], &[ADDRESS]);
+    parts.join("b");
+    parts.beat("b", Path::Node);
+    parts.pass(200);
+    check(&mut parts, &["b"]);
+    run(&mut parts, 60, Answers::Nobody);
+    assert_eq!(result(&parts), Reachability::NodeDown);
+}
+
+#[test]
+fn answers_for_unknown_addresses_or_on_other_interfaces_prove_nothing() {
+    for (interface, address) in [(1, "192.0.2.99"), (2, "192.0.2.202")] {
+        let mut parts = checking();
+        run(&mut parts, 8, Answers::Nobody);
+        answer_on(&mut parts, InterfaceIndex(interface), ip(address), false);
+        run(&mut parts, 1, Answers::Nobody);
+        assert_eq!(result(&parts), Reachability::NodeDown);
+    }
+}
+
+#[test]
+fn watched_peers_are_asked_before_they_are_suspect() {
+    let mut parts = Parts::new(&["a", "b", "c"], &[]);
+    for node in ["b", "c"] {
+        parts.join(node);
+    }
+    parts
+        .sinks
+        .timers
+        .set(Timer::WireBaseline, Some(parts.now + Duration::from_secs(10)));
+    parts.beat("b", Path::Node);
+    let due = parts.sinks.timers.get(Timer::WireBaseline);
+    assert_eq!(due, Some(parts.now + Duration::from_millis(300)));
+    let around = surroundings!(parts);
+    let turn = turn!(parts, parts.now);
+    parts.liveness.send_baseline_questions(turn, around);
+    let targets = parts.drain().frames;
+    let targets: Vec<_> = targets
+        .iter()
+        .map(|frame| ArpPacket::parse(frame).unwrap().target)
+        .collect();
+    assert_eq!(
+        targets,
+        [std::net::Ipv4Addr::new(192, 0, 2, 202)],
+        "only `b` is watched"
+    );
+    let answers = |parts: &Parts| parts.liveness.peers.conclusion(&"b".into()).unwrap().answers_on_wire;
+    assert!(!answers(&parts));
+    answer(&mut parts, ip("192.0.2.202"), false);
+    assert!(answers(&parts));
+    assert_ne!(parts.mac("b"), MacAddr::zero());
+}
