@@ -1,10 +1,15 @@
 use super::*;
 use crate::{
+    output::Output,
     speaker::turn,
     test_support::{Parts, ip},
     testing::{ADDRESS, ethernet},
     timers::Timer,
-    wire::{arp::ArpPacket, ndp::NdpPacket},
+    wire::{
+        FrameKind,
+        arp::{self, ArpPacket},
+        ndp::{self, NdpPacket},
+    },
 };
 
 mod announcements;
