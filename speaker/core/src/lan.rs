@@ -4,8 +4,8 @@
 //! ```text
 //!               first time in the cluster        no conflict
 //!   unowned ─────────────────────────► tentative ───────────► announced ──► handed over, or released
-//!      │                                   ▲  │ a foreign host has it
-//!      │                                   └──┘ (asked again every 10 s)
+//!      │                                   ▲  │ a foreign host has it (asked again every 10 s),
+//!      │                                   └──┘ or probes for it (once, for 5 s)
 //!      └── takeover: no conflict detection ──────────────────► announced
 //! ```
 //! A second protocol to announce addresses, such as BGP, will be a part beside this one. It would

@@ -44,9 +44,8 @@ impl Lan {
                 mac: packet.sender_mac,
             };
             peer_use = self.handle_address_use(turn, seen);
-        } else if !packet.reply && !self.conflicts.is_clear(packet.target.into()) {
-            // Another host probes for the address at the same time (RFC 5227, section 2.1.1).
-            self.handle_foreign_claim(turn, packet.target.into(), packet.sender_mac);
+        } else if !packet.reply {
+            self.handle_probe(turn, packet.target.into(), packet.sender_mac);
         }
         let reply = if packet.reply {
             None
@@ -85,7 +84,7 @@ impl Lan {
             NdpPacket::Solicitation(solicitation) => {
                 let target = IpAddr::from(solicitation.target);
                 if solicitation.sender.is_unspecified() && !self.conflicts.is_clear(target) {
-                    self.handle_foreign_claim(turn, target, solicitation.sender_mac);
+                    self.handle_probe(turn, target, solicitation.sender_mac);
                 } else {
                     self.neighbours.note_heard(turn.now, interface);
                 }
@@ -146,7 +145,14 @@ impl Lan {
         peer.filter(|_| seen.source == seen.mac).map(|node| (node, seen))
     }
 
-    /// A host outside the cluster has an owned address, or is about to take it.
+    /// A host probes for an address (RFC 5227, section 2.1.1; RFC 4862, section 5.4.3).
+    fn handle_probe(&mut self, turn: &Turn<'_>, address: IpAddr, mac: MacAddr) {
+        if !self.is_of_cluster(mac) {
+            self.conflicts.handle_foreign_probe(turn.now, address);
+        }
+    }
+
+    /// A host outside the cluster has an owned address.
     fn handle_foreign_claim(&mut self, turn: &mut Turn<'_>, address: IpAddr, mac: MacAddr) {
         if self.is_of_cluster(mac) {
             return;

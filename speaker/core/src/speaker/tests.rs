@@ -28,7 +28,7 @@ use crate::{
     liveness::adaptive_timeout::HEARTBEAT_INTERVAL,
     output::Output,
     settings::{DeputyMode, OwnershipMode, Settings},
-    testing::{ADDRESS, ethernet},
+    testing::{self, ADDRESS, ethernet},
     types::{BootId, Epoch, InterfaceIndex, MacAddr, NodeName},
     wire::{
         FrameKind, arp,

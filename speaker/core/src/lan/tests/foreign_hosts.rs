@@ -24,34 +24,62 @@ fn foreign_claim_is_defended_and_reported_at_most_every_ten_seconds() {
 
 #[test]
 fn tentative_address_is_left_to_the_foreign_host_that_has_it() {
-    for frame in [
-        arp_claim(CLIENT, ADDRESS),
-        // Another host probes for the address at the same time.
-        arp::request(CLIENT, [0; 4].into(), ADDRESS.parse().unwrap()).into(),
-    ] {
-        let mut parts = Parts::new(&["a", "b"], &[ADDRESS]);
-        own(&mut parts, &[ADDRESS], &[ADDRESS]);
-        for _ in 0..2 {
-            handle(&mut parts, ETH0, &frame);
-        }
-        let drained = parts.drain();
-        assert!(
-            matches!(
-                &drained.events[..],
-                [Event::Conflict {
-                    mac: CLIENT,
-                    announced: false,
-                    ..
-                }]
-            ),
-            "{drained:?}"
-        );
-        assert_eq!(drained.frames, [] as [Vec<u8>; 0]);
-        parts.pass(9_999);
-        let cleared = parts.lan.run_conflict_detection(turn!(parts, parts.now));
-        assert_eq!(cleared, [] as [IpAddr; 0]);
-        assert!(!is_answered(&mut parts, &arp_request(ADDRESS)));
+    let mut parts = Parts::new(&["a", "b"], &[ADDRESS]);
+    own(&mut parts, &[ADDRESS], &[ADDRESS]);
+    for _ in 0..2 {
+        handle(&mut parts, ETH0, &arp_claim(CLIENT, ADDRESS));
     }
+    let drained = parts.drain();
+    assert!(
+        matches!(
+            &drained.events[..],
+            [Event::Conflict {
+                mac: CLIENT,
+                announced: false,
+                ..
+            }]
+        ),
+        "{drained:?}"
+    );
+    assert_eq!(drained.frames, [] as [Vec<u8>; 0]);
+    parts.pass(9_999);
+    let cleared = parts.lan.run_conflict_detection(turn!(parts, parts.now));
+    assert_eq!(cleared, [] as [IpAddr; 0]);
+    assert!(!is_answered(&mut parts, &arp_request(ADDRESS)));
+}
+
+#[test]
+fn foreign_probe_defers_a_tentative_address_and_is_no_conflict() {
+    let arp_probe = arp::request(CLIENT, [0; 4].into(), ADDRESS.parse().unwrap());
+    let ndp_probe = ndp::solicitation(CLIENT, None, ADDRESS_V6.parse().unwrap());
+    for (address, frame) in [(ADDRESS, arp_probe.into()), (ADDRESS_V6, ndp_probe)] {
+        let frame: Vec<u8> = frame;
+        let mut parts = Parts::new(&["a", "b"], &[address]);
+        own(&mut parts, &[address], &[address]);
+        assert!(!is_answered(&mut parts, &frame));
+        assert_eq!(parts.drain().events, []);
+        for (wait, cleared) in [(4_999, false), (1, false), (15, false), (15, true)] {
+            parts.pass(wait);
+            // The switch probes on.
+            handle(&mut parts, ETH0, &frame);
+            let addresses = parts.lan.run_conflict_detection(turn!(parts, parts.now));
+            assert_eq!(addresses, Vec::from_iter(cleared.then_some(ip(address))));
+        }
+    }
+}
+
+#[test]
+fn probe_of_a_peer_does_not_defer_a_tentative_address() {
+    let mut parts = Parts::new(&["a", "b"], &[ADDRESS]);
+    let peer = parts.mac("b");
+    set_peer_macs(&mut parts, [(peer, "b".into())].into());
+    own(&mut parts, &[ADDRESS], &[ADDRESS]);
+    handle(
+        &mut parts,
+        ETH0,
+        &arp::request(peer, [0; 4].into(), ADDRESS.parse().unwrap()),
+    );
+    assert_eq!(parts.lan.conflicts().next_timeout(), Some(parts.now));
 }
 
 #[test]

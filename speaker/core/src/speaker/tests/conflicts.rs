@@ -80,3 +80,35 @@ fn p5_every_node_learns_that_an_address_is_no_longer_tentative() {
     };
     assert!(world.speakers.values().all(is_confirmed));
 }
+
+/// Every speaker hears a probe of the foreign host for the address: sender 0.0.0.0, or `::`.
+fn probe_from_foreign_host(world: &mut VirtualCluster, address: IpAddr) {
+    let (kind, frame): (_, Vec<u8>) = match address {
+        IpAddr::V4(v4) => (FrameKind::Arp, arp::request(FOREIGN, [0; 4].into(), v4).into()),
+        IpAddr::V6(v6) => (FrameKind::Ndp, ndp::solicitation(FOREIGN, None, v6)),
+    };
+    let nodes: Vec<NodeName> = world.speakers.keys().cloned().collect();
+    for node in nodes {
+        let (now, interface) = (world.now, world.interface_index(&node));
+        world.speaker(&node).handle_frame(now, interface, kind, &frame);
+    }
+}
+
+#[test]
+fn p1_foreign_probes_delay_a_new_address_by_a_bounded_time() {
+    for address in [ADDRESS, IPV6_ADDRESS] {
+        let mut world = VirtualCluster::new(&["a", "b", "c"], &[]);
+        world.run(seconds(3));
+        let probed = ip(address);
+        world.snapshot.addresses = testing::snapshot(&[], &[address]).addresses;
+        world.publish_snapshot();
+        // A switch asks for each new address: fast for 4 s, and then every 5 s.
+        for step in 0..1_500 {
+            if step < 400 || step % 500 == 0 {
+                probe_from_foreign_host(&mut world, probed);
+            }
+            world.run(STEP);
+        }
+        world.owner(address);
+    }
+}
