@@ -21,7 +21,7 @@ pub struct ClusterSnapshot {
     /// The configuration in force.
     pub config: Arc<Config>,
     /// The owners that ServiceL2Status named when this speaker started: for a cluster in which
-    /// every speaker restarts.
+    /// every speaker restarts. They count for the addresses of the first snapshot only.
     pub recorded: RecordedOwners,
     /// Whether nodes labelled `node.kubernetes.io/exclude-from-external-load-balancers` are
     /// eligible.

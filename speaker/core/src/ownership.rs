@@ -20,6 +20,7 @@ mod decide;
 mod deputy;
 pub mod eligibility;
 pub mod ranking;
+mod recorded;
 mod retransmit;
 mod takeover;
 mod transition;
@@ -36,6 +37,7 @@ use address_state::{AddressState, Contention};
 pub(crate) use case::Decision;
 use claims::{ClaimContext, ClaimOutcome, Claims};
 use eligibility::{AllVerdicts, Verdicts};
+use recorded::RecordedAddresses;
 
 use crate::{cluster_snapshot::ClusterSnapshot, context::Turn, liveness::View, types::NodeName, wire::message::Claim};
 
@@ -47,6 +49,8 @@ const CONTENTION_RESET: Duration = Duration::from_secs(120);
 pub(crate) struct Ownership {
     claims: Claims,
     addresses: BTreeMap<IpAddr, AddressState>,
+    /// The owners from before this speaker started; `None` before the first snapshot.
+    recorded: Option<RecordedAddresses>,
     /// The verdicts on all addresses, until something changes that they depend on.
     verdicts: Option<Arc<AllVerdicts>>,
     /// The peers that could take an address when the verdicts were made.
@@ -75,6 +79,9 @@ impl Ownership {
         let used = |address| snapshot.addresses.contains_key(&address);
         self.claims.retain(now, me, cycle, used);
         self.addresses.retain(|address, _| used(*address));
+        self.recorded
+            .get_or_insert_with(|| RecordedAddresses::at_start(now, snapshot))
+            .retain(used);
         self.verdicts = None;
     }
 
@@ -120,6 +127,7 @@ impl Ownership {
         relayed: bool,
     ) -> ClaimOutcome {
         let address = claim.address;
+        self.forget_recorded(address);
         let was_ours = self.claims.owner(address) == Some(&turn.context.me);
         let context = ClaimContext {
             now: view.now,
@@ -138,6 +146,13 @@ impl Ownership {
             turn.request_review();
         }
         outcome
+    }
+
+    /// Forgets who announced an address before this speaker started: the claims tell from now on.
+    fn forget_recorded(&mut self, address: IpAddr) {
+        if let Some(recorded) = &mut self.recorded {
+            recorded.consume(address);
+        }
     }
 
     /// Takes in that a node has released an address.

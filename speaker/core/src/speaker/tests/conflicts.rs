@@ -112,3 +112,43 @@ fn p1_foreign_probes_delay_a_new_address_by_a_bounded_time() {
         world.owner(address);
     }
 }
+
+/// The address of the foreign host in the tests of reused addresses.
+const TAKEN: &str = "192.0.2.9";
+
+#[test]
+fn p5_new_address_of_a_service_from_before_the_start_is_probed() {
+    let mut world = VirtualCluster::new(&["a", "b", "c"], &[ADDRESS]);
+    let nodes = BTreeSet::from(["a", "b", "c"].map(NodeName::from));
+    world.snapshot.recorded.insert(ObjectKey::new("n", ADDRESS), nodes);
+    world.restart_all();
+    world.run(seconds(3));
+    world.owner(ADDRESS);
+    world.foreign_host = Some((TAKEN.parse().unwrap(), FOREIGN));
+    // A user requests another address for the Service.
+    let services = world.snapshot.addresses.remove(&ip(ADDRESS)).unwrap();
+    world.snapshot.addresses.insert(ip(TAKEN), services);
+    world.publish_snapshot();
+    for _ in 0..30 {
+        world.run(STEP * 10);
+        assert_eq!(world.owners(TAKEN), NOBODY);
+    }
+}
+
+#[test]
+fn p5_address_that_comes_back_is_probed_although_it_had_an_owner() {
+    let mut world = VirtualCluster::new(&["a", "b", "c"], &[TAKEN]);
+    world.run(seconds(3));
+    let owner = world.owner(TAKEN);
+    let services = world.snapshot.addresses.remove(&ip(TAKEN)).unwrap();
+    world.publish_snapshot();
+    world.run(seconds(1));
+    world.kill(&owner);
+    world.foreign_host = Some((TAKEN.parse().unwrap(), FOREIGN));
+    world.snapshot.addresses.insert(ip(TAKEN), services);
+    world.publish_snapshot();
+    for _ in 0..50 {
+        world.run(STEP * 10);
+        assert_eq!(world.owners(TAKEN), NOBODY);
+    }
+}
