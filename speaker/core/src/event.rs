@@ -85,6 +85,10 @@ impl fmt::Display for Event {
                 )
             }
             Self::NoEligibleNode { address, reasons, .. } => {
+                let mut reasons_of_nodes = reasons.iter();
+                if let Some((node, _)) = reasons_of_nodes.find(|(_, reason)| **reason == Reason::OwnAddress) {
+                    return write!(f, "{address} is not announced: it is the address of node {node}");
+                }
                 write!(f, "no node is eligible to announce {address}:")?;
                 for (index, (node, reason)) in reasons.iter().enumerate() {
                     write!(f, "{} {node}: {reason}", if index == 0 { "" } else { ";" })?;

@@ -24,6 +24,10 @@ const EXCLUDE_LABEL: &str = "node.kubernetes.io/exclude-from-external-load-balan
 pub enum Reason {
     /// No speaker is heard from the node.
     NoSpeaker,
+    /// The address is one of the node itself, by its Node object.
+    OwnAddress,
+    /// The address is one of another node itself, by its Node object or on one of its interfaces.
+    NodeAddress,
     /// The node has the condition NetworkUnavailable.
     NetworkUnavailable,
     /// The node has the label that excludes it from load balancing.
@@ -52,6 +56,8 @@ impl fmt::Display for Reason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::NoSpeaker => "no speaker is heard from it",
+            Self::OwnAddress => "the address is its own",
+            Self::NodeAddress => "the address is another node's own",
             Self::NetworkUnavailable => "its condition NetworkUnavailable is True",
             Self::ExcludedByLabel => "it has the label node.kubernetes.io/exclude-from-external-load-balancers",
             Self::NoAdvertisement => "no L2Advertisement covers the Service, its pool and the node",
@@ -97,6 +103,7 @@ pub fn verdicts(snapshot: &ClusterSnapshot, networks: &BTreeMap<NodeName, Vec<Ne
         snapshot,
         networks,
         address,
+        holders: Holders::new(snapshot, networks, address),
     };
     let services = snapshot.addresses.get(&address).map_or(&[][..], |services| services);
     // A Service without endpoints has no say. Nothing can be done for it, and the Services that
@@ -120,10 +127,46 @@ struct Question<'a> {
     snapshot: &'a ClusterSnapshot,
     networks: &'a BTreeMap<NodeName, Vec<Network>>,
     address: IpAddr,
+    holders: Holders<'a>,
+}
+
+/// The nodes that have the address themselves. Their kernels answer for it, and other nodes must
+/// not take their traffic.
+struct Holders<'a> {
+    /// By their Node objects.
+    in_objects: BTreeSet<&'a NodeName>,
+    /// On an interface, for example because another load balancer has left it there.
+    on_interfaces: BTreeSet<&'a NodeName>,
+}
+
+impl<'a> Holders<'a> {
+    fn new(snapshot: &'a ClusterSnapshot, networks: &'a BTreeMap<NodeName, Vec<Network>>, address: IpAddr) -> Self {
+        let nodes = snapshot.nodes.iter();
+        let in_objects = nodes.filter(|(_, node)| node.has_address(address));
+        let has = |network: &Network| network.addresses.iter().any(|prefix| prefix.addr() == address);
+        let on_interfaces = networks.iter().filter(|(_, networks)| networks.iter().any(has));
+        Self {
+            in_objects: in_objects.map(|(name, _)| name).collect(),
+            on_interfaces: on_interfaces.map(|(name, _)| name).collect(),
+        }
+    }
+
+    /// Whether a node may announce the address all the same.
+    fn check(&self, name: &NodeName) -> Result<(), Reason> {
+        if self.in_objects.contains(name) {
+            return Err(Reason::OwnAddress);
+        }
+        let is_only_on_others = !self.on_interfaces.is_empty() && !self.on_interfaces.contains(name);
+        if !self.in_objects.is_empty() || is_only_on_others {
+            return Err(Reason::NodeAddress);
+        }
+        Ok(())
+    }
 }
 
 impl<'a> Question<'a> {
     fn for_node(&self, serving: &[&ServiceOnAddress], name: &NodeName, node: &Node) -> Result<Eligibility, Reason> {
+        self.holders.check(name)?;
         let networks = self.networks.get(name).ok_or(Reason::NoSpeaker)?;
         if node.network_unavailable {
             return Err(Reason::NetworkUnavailable);

@@ -25,6 +25,7 @@ use lodestone_crds::ObjectKey;
 use super::Speaker;
 use crate::{
     cluster_snapshot::{ClusterSnapshot, Endpoints, ServiceOnAddress},
+    event::Event,
     liveness::adaptive_timeout::HEARTBEAT_INTERVAL,
     output::Output,
     settings::{DeputyMode, OwnershipMode, Settings},

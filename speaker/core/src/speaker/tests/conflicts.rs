@@ -152,3 +152,19 @@ fn p5_address_that_comes_back_is_probed_although_it_had_an_owner() {
         assert_eq!(world.owners(TAKEN), NOBODY);
     }
 }
+
+#[test]
+fn p5_owner_withdraws_when_a_node_gets_its_address() {
+    let mut world = VirtualCluster::new(&["a", "b", "c"], &[ADDRESS]);
+    world.run(seconds(3));
+    world.owner(ADDRESS);
+    let node = world.snapshot.nodes.get_mut("c").unwrap();
+    node.addresses.insert(ip(ADDRESS));
+    world.publish_snapshot();
+    assert_eq!(answering(&world), NOBODY);
+    world.events.clear();
+    world.run(seconds(10));
+    assert_eq!(answering(&world), NOBODY);
+    let texts: Vec<String> = world.events.iter().map(ToString::to_string).collect();
+    assert_eq!(texts, ["192.0.2.1 is not announced: it is the address of node c"]);
+}

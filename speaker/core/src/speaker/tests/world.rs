@@ -38,6 +38,8 @@ pub(super) struct VirtualCluster {
     pub(super) foreign_host: Option<(Ipv4Addr, MacAddr)>,
     /// Every report of announced addresses: the node and the number of addresses.
     pub(super) reports: Vec<(NodeName, usize)>,
+    /// Every event of every speaker.
+    pub(super) events: Vec<Event>,
     /// The solicited-node groups of each node, by interface.
     pub(super) groups: BTreeMap<NodeName, BTreeSet<(InterfaceIndex, Ipv6Addr)>>,
     /// The number of frames that all speakers have sent unasked.
@@ -59,6 +61,7 @@ impl VirtualCluster {
             loss: None,
             foreign_host: None,
             reports: Vec::new(),
+            events: Vec::new(),
             groups: BTreeMap::new(),
             frames: 0,
         };
@@ -168,7 +171,8 @@ impl VirtualCluster {
                         self.groups.insert(node.clone(), groups);
                     }
                     Output::Ownership(announced) => self.reports.push((node.clone(), announced.len())),
-                    Output::Event(_) | Output::Problems(_) => {}
+                    Output::Event(event) => self.events.push(event),
+                    Output::Problems(_) => {}
                 }
             }
         }
