@@ -20,7 +20,6 @@ mod responder;
 use std::{
     collections::{BTreeMap, BTreeSet},
     net::{IpAddr, Ipv6Addr},
-    time::Duration,
 };
 
 use conflict_detection::ConflictDetector;
@@ -32,6 +31,7 @@ use crate::{
     event::Event,
     node::interface::InterfacePort,
     output::OwnedAddress,
+    settings::Settings,
     stats::increment,
     timers::Timer,
     types::{InterfaceIndex, MacAddr, NodeName},
@@ -92,13 +92,13 @@ pub(crate) struct Lan {
 }
 
 impl Lan {
-    pub(crate) fn new(refresh: Duration) -> Self {
+    pub(crate) fn new(settings: &Settings) -> Self {
         Self {
             owned: BTreeMap::new(),
             duties: BTreeMap::new(),
             groups: BTreeSet::new(),
-            schedule: GratuitousSchedule::new(refresh),
-            conflicts: ConflictDetector::default(),
+            schedule: GratuitousSchedule::new(settings.refresh),
+            conflicts: ConflictDetector::new(settings.conflict_detection),
             neighbours: Neighbours::default(),
             own_macs: BTreeSet::new(),
             peer_macs: BTreeMap::new(),

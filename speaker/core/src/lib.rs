@@ -88,7 +88,7 @@ pub use cluster_snapshot::{ClusterSnapshot, RecordedOwners};
 pub use event::{Cause, Event};
 pub use node::Interface;
 pub use output::{Output, OwnedAddress};
-pub use settings::{DeputyMode, OwnershipMode, Settings};
+pub use settings::{ConflictDetectionMode, DeputyMode, OwnershipMode, Settings};
 pub use speaker::{DebugState, Speaker};
 pub use stats::{AddressTraffic, MalformedFrames, Stats};
 pub use types::{BootId, Epoch, InterfaceIndex, MacAddr, NodeName};

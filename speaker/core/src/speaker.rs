@@ -106,7 +106,7 @@ impl Speaker {
                 shutdown: None,
             },
             node: NodeState::default(),
-            lan: Lan::new(settings.refresh),
+            lan: Lan::new(&settings),
             liveness: Liveness::default(),
             ownership: Ownership::default(),
             sync: StateSync::default(),

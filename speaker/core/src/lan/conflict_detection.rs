@@ -28,6 +28,9 @@
 //! - *taken*: a foreign host uses the address. It stays tentative until two probes remain
 //!   unanswered.
 //!
+//! With `--conflict-detection=off` every address is clear after no probe, and foreign hosts change
+//! nothing.
+//!
 //! `start_probing` leads to *probing* and `forget` to *clear* from every state.
 
 use std::{
@@ -37,6 +40,8 @@ use std::{
 };
 
 use pnet_base::MacAddr;
+
+use crate::settings::ConflictDetectionMode;
 
 /// Number of probes before an address is clear.
 const PROBES: u32 = 2;
@@ -83,6 +88,7 @@ pub struct ProbeRound {
 /// Conflict detection for all owned addresses.
 #[derive(Clone, Debug, Default)]
 pub struct ConflictDetector {
+    mode: ConflictDetectionMode,
     /// The tentative addresses. An address that is missing here is clear.
     states: BTreeMap<IpAddr, TentativeState>,
     /// The tentative addresses that a foreign probe has deferred.
@@ -93,10 +99,26 @@ pub struct ConflictDetector {
 }
 
 impl ConflictDetector {
-    /// Makes `address` tentative and starts to probe it.
+    /// Creates conflict detection that knows of no address.
+    #[must_use]
+    pub fn new(mode: ConflictDetectionMode) -> Self {
+        Self {
+            mode,
+            ..Self::default()
+        }
+    }
+
+    /// Whether foreign hosts count.
+    #[must_use]
+    pub fn is_on(&self) -> bool {
+        self.mode == ConflictDetectionMode::On
+    }
+
+    /// Makes `address` tentative and starts to probe it. Without conflict detection, it is clear
+    /// at the next call of [`Self::poll_due`].
     pub fn start_probing(&mut self, now: Instant, address: IpAddr) {
-        self.states
-            .insert(address, TentativeState::Probing { sent: 0, next: now });
+        let sent = if self.is_on() { 0 } else { PROBES };
+        self.states.insert(address, TentativeState::Probing { sent, next: now });
     }
 
     /// Forgets `address`, because this node no longer owns it.

@@ -147,14 +147,14 @@ impl Lan {
 
     /// A host probes for an address (RFC 5227, section 2.1.1; RFC 4862, section 5.4.3).
     fn handle_probe(&mut self, turn: &Turn<'_>, address: IpAddr, mac: MacAddr) {
-        if !self.is_of_cluster(mac) {
+        if self.conflicts.is_on() && !self.is_of_cluster(mac) {
             self.conflicts.handle_foreign_probe(turn.now, address);
         }
     }
 
     /// A host outside the cluster has an owned address.
     fn handle_foreign_claim(&mut self, turn: &mut Turn<'_>, address: IpAddr, mac: MacAddr) {
-        if self.is_of_cluster(mac) {
+        if !self.conflicts.is_on() || self.is_of_cluster(mac) {
             return;
         }
         let Some(announcement) = self.owned.get(&address) else {

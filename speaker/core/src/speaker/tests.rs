@@ -28,7 +28,7 @@ use crate::{
     event::Event,
     liveness::adaptive_timeout::HEARTBEAT_INTERVAL,
     output::Output,
-    settings::{DeputyMode, OwnershipMode, Settings},
+    settings::{ConflictDetectionMode, DeputyMode, OwnershipMode, Settings},
     testing::{self, ADDRESS, ethernet},
     types::{BootId, Epoch, InterfaceIndex, MacAddr, NodeName},
     wire::{

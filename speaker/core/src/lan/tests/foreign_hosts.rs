@@ -139,3 +139,22 @@ fn hosts_outside_the_cluster_are_remembered_as_neighbours() {
     let hosts: Vec<_> = parts.lan.neighbours().hosts().collect();
     assert_eq!(hosts, [(ETH1, ip("192.0.2.99"))]);
 }
+
+#[test]
+fn without_conflict_detection_foreign_hosts_change_nothing() {
+    let settings = Settings {
+        conflict_detection: ConflictDetectionMode::Off,
+        ..Settings::default()
+    };
+    let mut parts = Parts::with_settings(&["a", "b"], &[ADDRESS], settings);
+    own(&mut parts, &[ADDRESS], &[ADDRESS]);
+    handle(&mut parts, ETH0, &arp_claim(CLIENT, ADDRESS));
+    let cleared = parts.lan.run_conflict_detection(turn!(parts, parts.now));
+    assert_eq!(cleared, [ip(ADDRESS)], "the address is announced at once");
+    assert_eq!(announced_now(&mut parts), [ip(ADDRESS); 2]);
+    handle(&mut parts, ETH0, &arp_claim(CLIENT, ADDRESS));
+    let drained = parts.drain();
+    assert_eq!((drained.events.len(), drained.frames.len()), (0, 0));
+    assert_eq!(parts.lan.conflicts().conflict_count(), 0);
+    assert!(is_answered(&mut parts, &arp_request(ADDRESS)));
+}

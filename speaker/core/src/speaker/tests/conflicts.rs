@@ -168,3 +168,24 @@ fn p5_owner_withdraws_when_a_node_gets_its_address() {
     let texts: Vec<String> = world.events.iter().map(ToString::to_string).collect();
     assert_eq!(texts, ["192.0.2.1 is not announced: it is the address of node c"]);
 }
+
+#[test]
+fn p1_without_conflict_detection_a_network_that_answers_for_all_delays_nothing() {
+    let mut world = VirtualCluster::new(&["a", "b", "c"], &[]);
+    world.settings.conflict_detection = ConflictDetectionMode::Off;
+    world.foreign_host = Some((ADDRESS.parse().unwrap(), FOREIGN));
+    world.restart_all();
+    world.run(seconds(3));
+    world.snapshot.addresses = testing::snapshot(&[], &[ADDRESS]).addresses;
+    world.publish_snapshot();
+    world.run(STEP * 3);
+    let owner = world.owner(ADDRESS);
+    let is_confirmed = |speaker: &Speaker| {
+        let record = speaker.ownership.claims().get(ip(ADDRESS));
+        record.is_some_and(|record| !record.tentative)
+    };
+    assert!(world.speakers.values().all(is_confirmed), "so a deputy may answer");
+    // The other nodes wait half a second each.
+    world.run(seconds(3));
+    assert_eq!(world.owner(ADDRESS), owner);
+}
