@@ -13,6 +13,7 @@
 
 mod announcer;
 pub mod conflict_detection;
+mod conflict_reports;
 pub mod gratuitous;
 pub(crate) mod neighbours;
 mod responder;
@@ -23,6 +24,7 @@ use std::{
 };
 
 use conflict_detection::ConflictDetector;
+use conflict_reports::ConflictReports;
 use gratuitous::GratuitousSchedule;
 use neighbours::Neighbours;
 
@@ -84,6 +86,7 @@ pub(crate) struct Lan {
     groups: BTreeSet<(InterfaceIndex, Ipv6Addr)>,
     schedule: GratuitousSchedule,
     conflicts: ConflictDetector,
+    conflict_reports: ConflictReports,
     neighbours: Neighbours,
     own_macs: BTreeSet<MacAddr>,
     peer_macs: BTreeMap<MacAddr, NodeName>,
@@ -99,6 +102,7 @@ impl Lan {
             groups: BTreeSet::new(),
             schedule: GratuitousSchedule::new(settings.refresh),
             conflicts: ConflictDetector::new(settings.conflict_detection),
+            conflict_reports: ConflictReports::default(),
             neighbours: Neighbours::default(),
             own_macs: BTreeSet::new(),
             peer_macs: BTreeMap::new(),

@@ -161,18 +161,15 @@ impl Lan {
             return;
         };
         let services = announcement.owned.services.clone();
-        let was_known = self.conflicts.foreign_owner(address).is_some();
-        let defend = self.conflicts.handle_foreign_claim(turn.now, address, mac) == Defend::Yes;
-        if defend {
+        if self.conflicts.handle_foreign_claim(turn.now, address, mac) == Defend::Yes {
             self.announce(turn, address);
         }
-        let is_new = !was_known && self.conflicts.foreign_owner(address).is_some();
-        if defend || is_new {
+        if self.conflict_reports.admit(turn.now, address) {
             turn.outbox.push_event(Event::Conflict {
                 address,
                 services,
                 mac,
-                announced: defend,
+                announced: self.conflicts.is_clear(address),
             });
         }
     }

@@ -3,9 +3,17 @@
 use super::*;
 
 #[test]
-fn foreign_claim_is_defended_and_reported_at_most_every_ten_seconds() {
+fn foreign_claim_is_defended_every_ten_seconds_and_reported_less_often() {
     let mut parts = owning(&[ADDRESS]);
-    for (wait, is_due) in [(0, true), (9_999, false), (1, true), (0, false)] {
+    for (wait, is_due, is_reported) in [
+        (0, true, true),
+        (9_999, false, false),
+        (1, true, false),
+        (0, false, false),
+        (50_000, true, true),
+        (60_000, true, false),
+        (60_000, true, true),
+    ] {
         parts.pass(wait);
         handle(&mut parts, ETH0, &arp_claim(CLIENT, ADDRESS));
         let drained = parts.drain();
@@ -15,10 +23,10 @@ fn foreign_claim_is_defended_and_reported_at_most_every_ten_seconds() {
             mac: CLIENT,
             announced: true,
         };
-        assert_eq!(drained.events, Vec::from_iter(is_due.then_some(event)));
+        assert_eq!(drained.events, Vec::from_iter(is_reported.then_some(event)));
         assert_eq!(drained.frames.len(), if is_due { 2 } else { 0 });
     }
-    assert_eq!(parts.lan.conflicts().conflict_count(), 2);
+    assert_eq!(parts.lan.conflicts().conflict_count(), 5);
     assert!(is_answered(&mut parts, &arp_request(ADDRESS)));
 }
 
@@ -157,4 +165,19 @@ fn without_conflict_detection_foreign_hosts_change_nothing() {
     assert_eq!((drained.events.len(), drained.frames.len()), (0, 0));
     assert_eq!(parts.lan.conflicts().conflict_count(), 0);
     assert!(is_answered(&mut parts, &arp_request(ADDRESS)));
+}
+
+#[test]
+fn address_that_stays_taken_is_reported_again() {
+    let mut parts = Parts::new(&["a", "b"], &[ADDRESS]);
+    own(&mut parts, &[ADDRESS], &[ADDRESS]);
+    let mut events = 0;
+    // The foreign host answers each probe.
+    for _ in 0..31 {
+        handle(&mut parts, ETH0, &arp_claim(CLIENT, ADDRESS));
+        events += parts.drain().events.len();
+        parts.pass(10_000);
+        parts.lan.run_conflict_detection(turn!(parts, parts.now));
+    }
+    assert_eq!(events, 3, "after 0, 1 and 3 minutes");
 }
