@@ -85,7 +85,7 @@ mod types;
 pub mod wire;
 
 pub use cluster_snapshot::{ClusterSnapshot, RecordedOwners};
-pub use event::{Cause, Event};
+pub use event::{Cause, Event, PeerConflictResponse};
 pub use node::Interface;
 pub use output::{Output, OwnedAddress};
 pub use settings::{ConflictDetectionMode, DeputyMode, OwnershipMode, Settings};

@@ -13,6 +13,7 @@ mod debug_state;
 mod inputs;
 mod messages;
 mod ownership_review;
+mod peer_conflicts;
 mod peer_review;
 mod queries;
 

@@ -5,7 +5,7 @@ use std::net::{IpAddr, Ipv4Addr};
 use super::{AddressUse, FrameOutcome, Lan, conflict_detection::Defend};
 use crate::{
     context::Turn,
-    event::Event,
+    event::{Event, PeerConflictResponse},
     node::interface::InterfacePort,
     stats::increment,
     types::{InterfaceIndex, MacAddr, NodeName},
@@ -143,6 +143,46 @@ impl Lan {
         }
         // A deputy has the MAC of the owner in the packet and its own in the frame.
         peer.filter(|_| seen.source == seen.mac).map(|node| (node, seen))
+    }
+
+    /// A peer whose speaker is not heard has an address that this node probes: most likely it is the
+    /// owner, and cannot tell. This node leaves the address to it.
+    pub(crate) fn hold_back(&mut self, turn: &mut Turn<'_>, node: &NodeName, seen: &AddressUse) {
+        let address = seen.address;
+        if !self.conflicts.is_clear(address) {
+            self.conflicts.handle_foreign_claim(turn.now, address, seen.mac);
+            self.report_peer_conflict(turn, node, seen, PeerConflictResponse::HoldsBack);
+        }
+    }
+
+    /// Reports that a peer uses an owned address, at a falling rate.
+    pub(crate) fn report_peer_conflict(
+        &mut self,
+        turn: &mut Turn<'_>,
+        node: &NodeName,
+        seen: &AddressUse,
+        response: PeerConflictResponse,
+    ) {
+        let Some(announcement) = self.owned.get(&seen.address) else {
+            return;
+        };
+        if self.conflict_reports.admit(turn.now, seen.address) {
+            turn.outbox.push_event(Event::PeerConflict {
+                address: seen.address,
+                services: announcement.owned.services.clone(),
+                node: node.clone(),
+                mac: seen.mac,
+                response,
+            });
+        }
+    }
+
+    /// Probes an address at once that this node has left to a peer, because the peer has let go.
+    pub(crate) fn probe_again(&mut self, turn: &Turn<'_>, address: IpAddr) {
+        let holder = self.conflicts.foreign_owner(address);
+        if holder.is_some_and(|mac| self.is_of_cluster(mac)) {
+            self.conflicts.start_probing(turn.now, address);
+        }
     }
 
     /// A host probes for an address (RFC 5227, section 2.1.1; RFC 4862, section 5.4.3).

@@ -75,7 +75,8 @@ impl Ownership {
         load.add(first);
         // A foreign host may have an address that this node did not announce before, and of whose
         // present use no peer has told it.
-        let tentative = record.map_or_else(|| !is_recorded(case.me()), |record| !record.is_proven());
+        let is_certain = is_recorded(case.me()) && !self.hears_nobody(case);
+        let tentative = record.map_or(!is_certain, |record| !record.is_proven());
         let position = order.iter().position(|node| *node == case.me());
         let due = self.claim_due(case, position);
         let Some(due) = due else { return };
@@ -84,6 +85,12 @@ impl Ownership {
             return;
         }
         self.take(case, cause, tentative);
+    }
+
+    /// Whether no peer is heard, although there should be some. They may be there all the same, and
+    /// one of them may own what this node owned before it started.
+    fn hears_nobody(&self, case: Case<'_>) -> bool {
+        self.available.is_empty() && case.snapshot.nodes.len() > 1
     }
 
     /// When this node takes an address without an owner, given its place among the candidates.

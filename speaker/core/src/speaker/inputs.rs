@@ -82,6 +82,7 @@ impl Speaker {
             let around = surroundings!(self);
             self.liveness
                 .handle_address_use(turn!(self, now), around, seen, (node, owns));
+            self.handle_peer_use(now, node, seen);
         }
         self.lan.arm(turn!(self, now));
         outcome.reply

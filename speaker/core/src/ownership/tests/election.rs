@@ -92,6 +92,17 @@ fn address_recorded_for_another_node_is_claimed_as_tentative() {
 }
 
 #[test]
+fn recorded_owner_that_hears_no_peer_claims_as_tentative() {
+    for (nodes, tentative) in [(&["a"][..], false), (&["a", "b"][..], true)] {
+        let mut parts = Parts::new(nodes, &[ADDRESS]);
+        start_with_recorded(&mut parts, ADDRESS, "a");
+        decide(&mut parts);
+        let record = parts.ownership.claims.get(ip(ADDRESS)).unwrap();
+        assert_eq!((&*record.node, record.tentative), ("a", tentative));
+    }
+}
+
+#[test]
 fn record_is_used_once_and_for_five_minutes() {
     let address = address_where_a_ranks(2);
     for (milliseconds, claimed, first) in [(299_999, false, true), (300_000, false, false), (0, true, false)] {

@@ -189,3 +189,54 @@ fn p1_without_conflict_detection_a_network_that_answers_for_all_delays_nothing()
     world.run(seconds(3));
     assert_eq!(world.owner(ADDRESS), owner);
 }
+
+/// A cluster on one wire whose speakers have announced the address and now hear nobody.
+fn world_without_messages() -> VirtualCluster {
+    let mut world = VirtualCluster::new(&["a", "b", "c"], &[ADDRESS]);
+    world.shares_wire = true;
+    world.run(seconds(3));
+    let owner = world.owner(ADDRESS);
+    let service = ObjectKey::new("n", ADDRESS);
+    world.snapshot.recorded.insert(service, [owner].into());
+    world.loss = Some(Box::new(|_, _| true));
+    world.run(seconds(3));
+    world
+}
+
+#[test]
+fn p5_speaker_that_hears_nobody_leaves_an_address_to_its_owner() {
+    let mut world = world_without_messages();
+    let owner = world.owner(ADDRESS);
+    let other = world.other_than(&[&owner]);
+    world.kill(&other);
+    world.start(&other);
+    for _ in 0..300 {
+        world.run(STEP * 10);
+        assert_eq!(world.owner(ADDRESS), owner);
+    }
+    // It learns more when messages arrive again.
+    world.loss = None;
+    world.run(seconds(15));
+    world.owner(ADDRESS);
+}
+
+#[test]
+fn p5_recorded_owner_that_hears_nobody_leaves_an_address_to_the_new_owner() {
+    let mut world = VirtualCluster::new(&["a", "b", "c"], &[ADDRESS]);
+    world.shares_wire = true;
+    world.run(seconds(3));
+    let recorded = world.owner(ADDRESS);
+    world.kill(&recorded);
+    world.run(seconds(90));
+    let owner = world.owner(ADDRESS);
+    world
+        .snapshot
+        .recorded
+        .insert(ObjectKey::new("n", ADDRESS), [recorded.clone()].into());
+    world.loss = Some(Box::new(|_, _| true));
+    world.start(&recorded);
+    for _ in 0..300 {
+        world.run(STEP * 10);
+        assert_eq!(world.owner(ADDRESS), owner);
+    }
+}

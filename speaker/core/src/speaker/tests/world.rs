@@ -34,6 +34,8 @@ pub(super) struct VirtualCluster {
     pub(super) cut_links: BTreeSet<(NodeName, NodeName)>,
     /// Which other messages are lost.
     pub(super) loss: Option<Box<Loss>>,
+    /// Whether the speakers receive the frames of each other.
+    pub(super) shares_wire: bool,
     /// A host outside the cluster, which answers ARP requests for this address.
     pub(super) foreign_host: Option<(Ipv4Addr, MacAddr)>,
     /// Every report of announced addresses: the node and the number of addresses.
@@ -59,6 +61,7 @@ impl VirtualCluster {
             partition: BTreeSet::new(),
             cut_links: BTreeSet::new(),
             loss: None,
+            shares_wire: false,
             foreign_host: None,
             reports: Vec::new(),
             events: Vec::new(),
@@ -140,8 +143,11 @@ impl VirtualCluster {
 
     /// Takes all outputs and delivers the messages among them. Returns whether there were any.
     fn deliver(&mut self) -> bool {
-        let messages = self.take_outputs();
-        let any = !messages.is_empty();
+        let (messages, frames) = self.take_outputs();
+        let any = !messages.is_empty() || !frames.is_empty();
+        for (from, frame) in frames {
+            self.broadcast_frame(&from, &frame);
+        }
         for (from, to, message) in messages {
             if !self.is_lost(&from, &to, &message) {
                 self.send(&from, &to, message);
@@ -150,9 +156,32 @@ impl VirtualCluster {
         any
     }
 
-    /// Takes the outputs of all speakers. Returns the messages: sender, receiver, content.
-    fn take_outputs(&mut self) -> Vec<(NodeName, NodeName, Message)> {
-        let mut messages = Vec::new();
+    /// All other nodes receive a frame of a node, and the node receives their replies.
+    fn broadcast_frame(&mut self, from: &NodeName, frame: &[u8]) {
+        let mut replies = Vec::new();
+        let others: Vec<NodeName> = self.speakers.keys().filter(|node| *node != from).cloned().collect();
+        for node in others {
+            replies.extend(self.receive_frame(&node, frame));
+        }
+        for reply in replies {
+            self.receive_frame(from, &reply);
+        }
+    }
+
+    fn receive_frame(&mut self, node: &NodeName, frame: &[u8]) -> Option<Vec<u8>> {
+        let (now, interface) = (self.now, self.interface_index(node));
+        let kind = if ArpPacket::parse(frame).is_some() {
+            FrameKind::Arp
+        } else {
+            FrameKind::Ndp
+        };
+        self.speakers.get_mut(node)?.handle_frame(now, interface, kind, frame)
+    }
+
+    /// Takes the outputs of all speakers. Returns the messages: sender, receiver, content; and the
+    /// frames that other nodes receive, with their senders.
+    fn take_outputs(&mut self) -> (Vec<(NodeName, NodeName, Message)>, Vec<(NodeName, Vec<u8>)>) {
+        let (mut messages, mut frames) = (Vec::new(), Vec::new());
         for (node, speaker) in &mut self.speakers {
             while let Some(output) = speaker.poll_output() {
                 match output {
@@ -166,6 +195,9 @@ impl VirtualCluster {
                         if let Some(reply) = foreign_reply(self.foreign_host, &frame) {
                             speaker.handle_frame(self.now, interface, FrameKind::Arp, &reply);
                         }
+                        if self.shares_wire {
+                            frames.push((node.clone(), frame));
+                        }
                     }
                     Output::Groups(groups) => {
                         self.groups.insert(node.clone(), groups);
@@ -176,7 +208,7 @@ impl VirtualCluster {
                 }
             }
         }
-        messages
+        (messages, frames)
     }
 
     fn is_lost(&self, from: &NodeName, to: &NodeName, message: &Message) -> bool {
