@@ -11,7 +11,9 @@ use clap::{
     builder::{PossibleValuesParser, TypedValueParser},
 };
 use lodestone_runtime::flags::CommonFlags;
-use lodestone_speaker_core::{DEFAULT_PATTERNS, DeputyMode, InterfacePattern, OwnershipMode, Settings};
+use lodestone_speaker_core::{
+    ConflictDetectionMode, DEFAULT_PATTERNS, DeputyMode, InterfacePattern, OwnershipMode, Settings,
+};
 
 use crate::kubernetes::owner_pod::OwnerPod;
 
@@ -57,6 +59,11 @@ pub struct SpeakerArgs {
     #[arg(long, default_value_t, value_parser = modes::<OwnershipMode>(OwnershipMode::NAMES))]
     pub(crate) ownership: OwnershipMode,
 
+    /// Whether to probe new addresses, and to defend announced ones against hosts outside the
+    /// cluster (on), or to announce without a look (off)
+    #[arg(long, default_value_t, value_parser = modes::<ConflictDetectionMode>(ConflictDetectionMode::NAMES))]
+    pub(crate) conflict_detection: ConflictDetectionMode,
+
     /// Never announce on interfaces whose names match this regular expression; may be repeated, and
     /// replaces MetalLB's list
     #[arg(long, value_name = "REGEX", default_values = DEFAULT_PATTERNS)]
@@ -83,6 +90,7 @@ impl SpeakerArgs {
         Settings {
             deputy: self.deputy,
             ownership: self.ownership,
+            conflict_detection: self.conflict_detection,
             announce_interval: Duration::from_secs(self.announce_interval),
         }
     }
@@ -118,6 +126,9 @@ mod tests {
         assert_eq!(settings.deputy, DeputyMode::Always);
         assert_eq!(settings.ownership, OwnershipMode::Hash);
         assert_eq!(settings.announce_interval, Duration::from_secs(5));
+        assert_eq!(settings.conflict_detection, ConflictDetectionMode::On);
+        let off = parse(&["--conflict-detection=off"]).unwrap().settings();
+        assert_eq!(off.conflict_detection, ConflictDetectionMode::Off);
         let error = parse(&["--deputy=doubt"]).unwrap_err().to_string();
         assert!(error.contains("on-suspect, always, off"), "{error}");
     }

@@ -21,7 +21,7 @@ pub struct ClusterSnapshot {
     /// The configuration in force.
     pub config: Arc<Config>,
     /// The owners that ServiceL2Status named when this speaker started: for a cluster in which
-    /// every speaker restarts.
+    /// every speaker restarts. They count for the addresses of the first snapshot only.
     pub recorded: RecordedOwners,
     /// Whether nodes labelled `node.kubernetes.io/exclude-from-external-load-balancers` are
     /// eligible.
@@ -60,12 +60,22 @@ pub type RecordedOwners = BTreeMap<ObjectKey, BTreeSet<NodeName>>;
 pub struct Node {
     /// The InternalIP, where the speaker of the node is reached.
     pub address: Option<IpAddr>,
+    /// All its InternalIPs and ExternalIPs.
+    pub addresses: BTreeSet<IpAddr>,
     /// The labels.
     pub labels: Labels,
     /// The condition NetworkUnavailable.
     pub network_unavailable: bool,
     /// Whether the node is being taken out of service: cordoned, or tainted out-of-service.
     pub draining: bool,
+}
+
+impl Node {
+    /// Whether an address is one of the node itself.
+    #[must_use]
+    pub fn has_address(&self, address: IpAddr) -> bool {
+        self.address == Some(address) || self.addresses.contains(&address)
+    }
 }
 
 /// A Service that has an address.

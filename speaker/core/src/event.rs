@@ -38,6 +38,19 @@ pub enum Event {
         /// Whether this node goes on announcing the address, because it did before.
         announced: bool,
     },
+    /// Another node of the cluster uses an address that this node owns.
+    PeerConflict {
+        /// The address.
+        address: IpAddr,
+        /// The Services on the address.
+        services: Vec<ObjectKey>,
+        /// The other node.
+        node: NodeName,
+        /// The MAC of its interface.
+        mac: MacAddr,
+        /// What this node does.
+        response: PeerConflictResponse,
+    },
     /// No node is eligible to own an address.
     NoEligibleNode {
         /// The address.
@@ -85,14 +98,25 @@ impl fmt::Display for Event {
                 announced,
                 ..
             } => {
-                write!(f, "{address} is used by {mac}, which is no node of the cluster; ")?;
+                write!(f, "{address} is used by {mac}, which is no known node of the cluster; ")?;
                 if *announced {
                     write!(f, "node {node} defends it")
                 } else {
                     write!(f, "it is not announced")
                 }
             }
+            Self::PeerConflict {
+                address,
+                node,
+                mac,
+                response,
+                ..
+            } => write!(f, "{address} is used by node {node} ({mac}), {response}"),
             Self::NoEligibleNode { address, reasons, .. } => {
+                let mut reasons_of_nodes = reasons.iter();
+                if let Some((node, _)) = reasons_of_nodes.find(|(_, reason)| **reason == Reason::OwnAddress) {
+                    return write!(f, "{address} is not announced: it is the address of node {node}");
+                }
                 write!(f, "no node is eligible to announce {address}:")?;
                 for (index, (node, reason)) in reasons.iter().enumerate() {
                     write!(f, "{} {node}: {reason}", if index == 0 { "" } else { ";" })?;
@@ -117,6 +141,23 @@ impl fmt::Display for Event {
                 "node {deputy} answers as the deputy of node {owner} for {addresses} addresses"
             ),
         }
+    }
+}
+
+/// What a node does about another node of the cluster that uses its address.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PeerConflictResponse {
+    /// The speaker of the other node is not heard, and answered before this one did.
+    HoldsBack,
+}
+
+impl fmt::Display for PeerConflictResponse {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::HoldsBack => {
+                "whose speaker is not heard, so this node does not announce it; check that UDP between the nodes is not blocked"
+            }
+        })
     }
 }
 

@@ -7,6 +7,10 @@ use std::fmt;
 pub enum Reason {
     /// No speaker is heard from the node.
     NoSpeaker,
+    /// The address is one of the node itself, by its Node object.
+    OwnAddress,
+    /// The address is one of another node itself, by its Node object or on one of its interfaces.
+    NodeAddress,
     /// The node has the condition NetworkUnavailable.
     NetworkUnavailable,
     /// The node has the label that excludes it from load balancing.
@@ -35,6 +39,8 @@ impl fmt::Display for Reason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::NoSpeaker => "no speaker is heard from it",
+            Self::OwnAddress => "the address is its own",
+            Self::NodeAddress => "the address is another node's own",
             Self::NetworkUnavailable => "its condition NetworkUnavailable is True",
             Self::ExcludedByLabel => "it has the label node.kubernetes.io/exclude-from-external-load-balancers",
             Self::NoAdvertisement => "no L2Advertisement covers the Service, its pool and the node",

@@ -4,8 +4,8 @@
 //! ```text
 //!               first time in the cluster        no conflict
 //!   unowned ─────────────────────────► tentative ───────────► announced ──► handed over, or released
-//!      │                                   ▲  │ a foreign host has it
-//!      │                                   └──┘ (asked again every 10 s)
+//!      │                                   ▲  │ a foreign host has it (asked again every 10 s),
+//!      │                                   └──┘ or probes for it (once, for 5 s)
 //!      └── takeover: no conflict detection ──────────────────► announced
 //! ```
 //! A second protocol to announce addresses, such as BGP, will be a part beside this one. It would
@@ -13,6 +13,7 @@
 
 mod announcer;
 pub(crate) mod conflict_detection;
+mod conflict_reports;
 pub(crate) mod gratuitous;
 pub(crate) mod neighbours;
 mod responder;
@@ -20,10 +21,11 @@ mod responder;
 use std::{
     collections::{BTreeMap, BTreeSet},
     net::{IpAddr, Ipv6Addr},
-    time::{Duration, Instant},
+    time::Instant,
 };
 
 use conflict_detection::ConflictDetector;
+use conflict_reports::ConflictReports;
 use gratuitous::GratuitousSchedule;
 use neighbours::Neighbours;
 
@@ -32,6 +34,7 @@ use crate::{
     event::Event,
     node::interface::InterfacePort,
     output::OwnedAddress,
+    settings::Settings,
     stats::increment,
     timers::Timer,
     types::{InterfaceIndex, MacAddr, NodeName},
@@ -84,6 +87,7 @@ pub(crate) struct Lan {
     groups: BTreeSet<(InterfaceIndex, Ipv6Addr)>,
     schedule: GratuitousSchedule,
     conflicts: ConflictDetector,
+    conflict_reports: ConflictReports,
     neighbours: Neighbours,
     own_macs: BTreeSet<MacAddr>,
     peer_macs: BTreeMap<MacAddr, NodeName>,
@@ -92,13 +96,14 @@ pub(crate) struct Lan {
 }
 
 impl Lan {
-    pub(crate) fn new(refresh: Duration) -> Self {
+    pub(crate) fn new(settings: &Settings) -> Self {
         Self {
             owned: BTreeMap::new(),
             duties: BTreeMap::new(),
             groups: BTreeSet::new(),
-            schedule: GratuitousSchedule::new(refresh),
-            conflicts: ConflictDetector::default(),
+            schedule: GratuitousSchedule::new(settings.announce_interval),
+            conflicts: ConflictDetector::new(settings.conflict_detection),
+            conflict_reports: ConflictReports::default(),
             neighbours: Neighbours::default(),
             own_macs: BTreeSet::new(),
             peer_macs: BTreeMap::new(),

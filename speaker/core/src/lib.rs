@@ -90,7 +90,7 @@ mod types;
 pub mod wire;
 
 pub use cluster_snapshot::{ClusterSnapshot, RecordedOwners};
-pub use event::{Cause, Event};
+pub use event::{Cause, Event, PeerConflictResponse};
 pub use ineligibility::Reason;
 pub use node::{
     Interface,
@@ -99,7 +99,7 @@ pub use node::{
 };
 pub use node_problem::Problem;
 pub use output::{Output, OwnedAddress};
-pub use settings::{DeputyMode, OwnershipMode, Settings, UnknownMode};
+pub use settings::{ConflictDetectionMode, DeputyMode, OwnershipMode, Settings, UnknownMode};
 pub use speaker::{AddressDebugState, ClaimDebugState, DebugState, PeerStatus, Speaker, SuspectState, TakenDebugState};
 pub use stats::{AddressTraffic, MalformedFrames, Stats};
 pub use types::{BootId, Epoch, InterfaceIndex, MacAddr, NodeName};

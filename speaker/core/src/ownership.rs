@@ -20,6 +20,7 @@ mod decide;
 mod deputy;
 pub(crate) mod eligibility;
 pub(crate) mod ranking;
+mod recorded;
 mod retransmit;
 mod takeover;
 mod transition;
@@ -36,6 +37,7 @@ use address_state::{AddressState, Contention};
 pub(crate) use case::Decision;
 use claims::{ClaimContext, ClaimOutcome, Claims};
 use eligibility::{AllVerdicts, Verdicts};
+use recorded::RecordedAddresses;
 
 use crate::{cluster_snapshot::ClusterSnapshot, context::Turn, liveness::View, types::NodeName, wire::message::Claim};
 
@@ -57,6 +59,8 @@ pub(crate) struct ReceivedClaim<'a> {
 pub(crate) struct Ownership {
     claims: Claims,
     addresses: BTreeMap<IpAddr, AddressState>,
+    /// The owners from before this speaker started; `None` before the first snapshot.
+    recorded: Option<RecordedAddresses>,
     /// The verdicts on all addresses, until something changes that they depend on.
     verdicts: Option<Arc<AllVerdicts>>,
     /// The peers that could take an address when the verdicts were made.
@@ -85,6 +89,9 @@ impl Ownership {
         let used = |address| snapshot.addresses.contains_key(&address);
         self.claims.retain(turn.now, &turn.context.me, cycle, used);
         self.addresses.retain(|address, _| used(*address));
+        self.recorded
+            .get_or_insert_with(|| RecordedAddresses::at_start(turn.now, snapshot))
+            .retain(used);
         self.verdicts = None;
         self.arm_retransmission(turn);
     }
@@ -131,6 +138,7 @@ impl Ownership {
     ) -> ClaimOutcome {
         let ReceivedClaim { node, claim, relayed } = received;
         let address = claim.address;
+        self.forget_recorded(address);
         let was_ours = self.claims.owner(address) == Some(&turn.context.me);
         let context = ClaimContext {
             now: view.now,
@@ -149,6 +157,13 @@ impl Ownership {
             turn.request_review();
         }
         outcome
+    }
+
+    /// Forgets who announced an address before this speaker started: the claims tell from now on.
+    fn forget_recorded(&mut self, address: IpAddr) {
+        if let Some(recorded) = &mut self.recorded {
+            recorded.consume(address);
+        }
     }
 
     /// Records that a node has released an address.

@@ -85,6 +85,44 @@ impl fmt::Display for OwnershipMode {
     }
 }
 
+/// Whether speakers look for foreign hosts that use an address.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum ConflictDetectionMode {
+    /// A new address is probed before it is announced, and an announced address is defended.
+    #[default]
+    On,
+    /// Neither: a new address is announced at once, and frames of foreign hosts change nothing. For
+    /// networks that answer for every address, such as those with local proxy ARP. A defence would
+    /// fight with the network itself there, so there is none.
+    Off,
+}
+
+impl ConflictDetectionMode {
+    /// The values of the flag `--conflict-detection`.
+    pub const NAMES: &[&str] = &["on", "off"];
+}
+
+impl FromStr for ConflictDetectionMode {
+    type Err = UnknownMode;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        match text {
+            "on" => Ok(Self::On),
+            "off" => Ok(Self::Off),
+            _ => Err(UnknownMode(Self::NAMES)),
+        }
+    }
+}
+
+impl fmt::Display for ConflictDetectionMode {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::On => "on",
+            Self::Off => "off",
+        })
+    }
+}
+
 /// What an operator chooses.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Settings {
@@ -92,6 +130,8 @@ pub struct Settings {
     pub deputy: DeputyMode,
     /// Which node owns an address.
     pub ownership: OwnershipMode,
+    /// Whether to look for foreign hosts that use an address.
+    pub conflict_detection: ConflictDetectionMode,
     /// The time between two gratuitous announcements of an address. Zero: announce only when the
     /// owner changes.
     pub announce_interval: Duration,
@@ -102,6 +142,7 @@ impl Default for Settings {
         Self {
             deputy: DeputyMode::default(),
             ownership: OwnershipMode::default(),
+            conflict_detection: ConflictDetectionMode::default(),
             announce_interval: Duration::from_secs(60),
         }
     }
@@ -125,6 +166,15 @@ mod tests {
                 Ok(*name)
             );
         }
+        for name in ConflictDetectionMode::NAMES {
+            assert_eq!(
+                name.parse::<ConflictDetectionMode>()
+                    .map(|mode| mode.to_string())
+                    .as_deref(),
+                Ok(*name)
+            );
+        }
+        assert!("maybe".parse::<ConflictDetectionMode>().is_err());
         assert!("doubt".parse::<DeputyMode>().is_err());
     }
 }

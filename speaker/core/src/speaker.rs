@@ -13,6 +13,7 @@ mod debug_state;
 mod inputs;
 mod messages;
 mod ownership_review;
+mod peer_conflicts;
 mod peer_review;
 mod queries;
 
@@ -107,7 +108,7 @@ impl Speaker {
                 shutdown: None,
             },
             node: NodeState::default(),
-            lan: Lan::new(settings.announce_interval),
+            lan: Lan::new(&settings),
             liveness: Liveness::default(),
             ownership: Ownership::default(),
             sync: StateSync::default(),

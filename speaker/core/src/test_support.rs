@@ -47,7 +47,11 @@ impl Parts {
     /// Node number n, counted from 1, has the InternalIP 10.0.0.n. It announces on `eth0`, with the
     /// MAC 02:00:00:00:00:n and the address 192.0.2.(200 + n).
     pub(crate) fn new(nodes: &[&str], addresses: &[&str]) -> Self {
-        let settings = Settings::default();
+        Self::with_settings(nodes, addresses, Settings::default())
+    }
+
+    /// As [`Self::new`], with other settings than the default ones.
+    pub(crate) fn with_settings(nodes: &[&str], addresses: &[&str], settings: Settings) -> Self {
         let mut parts = Self {
             now: start(),
             context: Context {
@@ -58,7 +62,7 @@ impl Parts {
                 shutdown: None,
             },
             node: NodeState::default(),
-            lan: Lan::new(settings.announce_interval),
+            lan: Lan::new(&settings),
             liveness: Liveness::default(),
             ownership: Ownership::default(),
             sinks: Sinks::default(),

@@ -21,7 +21,7 @@ pub(super) enum ServiceEventReason {
     NodeAssigned,
     /// An address moved from one node to another.
     OwnerMoved,
-    /// A foreign host uses an address of the Service.
+    /// A foreign host, or another node, uses an address of the Service.
     AddressConflict,
     /// No node is eligible to announce an address.
     AnnounceFailed,
@@ -75,7 +75,9 @@ fn services_and_reason(event: &Event) -> Option<(&[ObjectKey], ServiceEventReaso
         // The first announcement of a Service has the event nodeAssigned.
         Event::OwnershipTaken { from: None, .. } | Event::Peer { .. } | Event::Deputy { .. } => return None,
         Event::OwnershipTaken { services, .. } => (services, ServiceEventReason::OwnerMoved),
-        Event::Conflict { services, .. } => (services, ServiceEventReason::AddressConflict),
+        Event::Conflict { services, .. } | Event::PeerConflict { services, .. } => {
+            (services, ServiceEventReason::AddressConflict)
+        }
         Event::NoEligibleNode { services, .. } => (services, ServiceEventReason::AnnounceFailed),
     };
     Some((services, reason))

@@ -110,19 +110,20 @@ impl SliceView {
     }
 }
 
-/// Reduces a Node. Its address is the first InternalIP.
+/// Reduces a Node. Its speaker is reached at the first InternalIP.
 #[must_use]
 pub(crate) fn node(node: &SlimNode) -> (NodeName, Node) {
     let status = node.status.as_ref();
     let addresses = status.and_then(|status| status.addresses.as_ref());
-    let internal = addresses
-        .into_iter()
-        .flatten()
-        .find(|address| address.type_ == "InternalIP");
+    let addresses = || addresses.into_iter().flatten();
+    let internal = addresses().find(|address| address.type_ == "InternalIP");
+    // The others are host names.
+    let own = addresses().filter(|address| matches!(address.type_.as_str(), "InternalIP" | "ExternalIP"));
     let conditions = status.and_then(|status| status.conditions.as_ref());
     let unavailable = |name: &str, status: &str| name == "NetworkUnavailable" && status == "True";
     let view = Node {
         address: internal.and_then(|address| address.address.parse().ok()),
+        addresses: own.filter_map(|address| address.address.parse().ok()).collect(),
         labels: node.labels().clone(),
         network_unavailable: conditions
             .into_iter()
@@ -205,6 +206,7 @@ mod tests {
                 "addresses": [
                     {"type": "Hostname", "address": "w1"},
                     {"type": "InternalIP", "address": "192.0.2.1"}, {"type": "InternalIP", "address": "2001:db8::1"},
+                    {"type": "ExternalIP", "address": "203.0.113.1"}, {"type": "InternalDNS", "address": "w1.example"},
                 ],
                 "conditions": [{"type": "Ready", "status": "True"}, {"type": "NetworkUnavailable", "status": "True"}],
             },
@@ -214,5 +216,7 @@ mod tests {
             (&*name, view.address, view.network_unavailable),
             ("w1", "192.0.2.1".parse().ok(), true)
         );
+        let own: Vec<String> = view.addresses.iter().map(ToString::to_string).collect();
+        assert_eq!(own, ["192.0.2.1", "203.0.113.1", "2001:db8::1"]);
     }
 }

@@ -10,29 +10,38 @@
 //!                     start_probing            15 ms after the second probe
 //!  ┌────────────────┐             ┌─────────┐  without a foreign claim
 //!  │ clear          ├────────────►│ probing ├──────────────► clear
-//!  │ (also unknown) │             └─┬─────▲─┘
-//!  └────────────────┘  foreign claim│     │ 10 s after the latest
-//!                                   ▼     │ foreign claim
-//!                                 ┌───────┴─┐
-//!                                 │ taken   │
-//!                                 └─────────┘
+//!  │ (also unknown) │             └┬─▲──┬─▲─┘
+//!  └────────────────┘ first foreign│ │  │ │ 10 s after the latest
+//!                           probe  │ │  │ │ foreign claim
+//!                       ┌──────────▼┐│ ┌▼─┴────┐
+//!                       │ deferred  ├┘ │ taken │
+//!                       └───────────┘  └───────┘
+//!                     for 5 s, once   foreign claim (from deferred, too)
 //! ```
 //!
 //! - *clear*: the speaker may answer. It answers a foreign claim with a defence, at most every 10 s
 //!   (RFC 5227, section 2.4). An address that is not recorded here is clear.
 //! - *probing*: the address is tentative. Two probes go out, 15 ms apart (RFC 5227, section 2.1.1).
+//! - *deferred*: a foreign host probes for the address, too. The speaker waits until that host
+//!   uses the address, or could have. Switches probe as well, and some never stop: so an address
+//!   is deferred only once before it is clear, and later foreign probes change nothing.
 //! - *taken*: a foreign host uses the address. It stays tentative until two probes remain
 //!   unanswered.
+//!
+//! With `--conflict-detection=off` every address is clear after no probe, and foreign hosts change
+//! nothing.
 //!
 //! `start_probing` leads to *probing* and `forget` to *clear* from every state.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     net::IpAddr,
     time::{Duration, Instant},
 };
 
 use crate::types::MacAddr;
+
+use crate::settings::ConflictDetectionMode;
 
 /// Number of probes before an address is clear.
 const PROBES: u32 = 2;
@@ -41,6 +50,9 @@ const PROBES: u32 = 2;
 const INTERVAL: Duration = Duration::from_millis(15);
 /// Time from the latest foreign claim to the next probe of a taken address.
 const RETRY: Duration = Duration::from_secs(10);
+/// How long foreign probes hold an address back, in total. A host that follows RFC 5227 uses the
+/// address, or defends it against the next probe, about then.
+const DEFERRAL: Duration = Duration::from_secs(5);
 /// Minimum time between two defences of an address (RFC 5227, section 2.4).
 const DEFEND_INTERVAL: Duration = Duration::from_secs(10);
 
@@ -49,6 +61,8 @@ const DEFEND_INTERVAL: Duration = Duration::from_secs(10);
 enum TentativeState {
     /// `sent` probes went out; the next step is at `next`.
     Probing { sent: u32, next: Instant },
+    /// A foreign host probes for the address; probing resumes at `until`.
+    Deferred { until: Instant },
     /// The foreign host `by` has the address; probing resumes at `until`.
     InUse { by: MacAddr, until: Instant },
 }
@@ -74,23 +88,43 @@ pub(crate) struct ProbeRound {
 /// Conflict detection for all owned addresses.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct ConflictDetector {
+    mode: ConflictDetectionMode,
     /// The tentative addresses. An address that is missing here is clear.
     states: BTreeMap<IpAddr, TentativeState>,
+    /// The tentative addresses that a foreign probe has deferred.
+    deferred: BTreeSet<IpAddr>,
     /// When each address was defended last.
     defended: BTreeMap<IpAddr, Instant>,
     conflicts: u64,
 }
 
 impl ConflictDetector {
-    /// Makes `address` tentative and starts to probe it.
+    /// Creates conflict detection that knows of no address.
+    #[must_use]
+    pub(crate) fn new(mode: ConflictDetectionMode) -> Self {
+        Self {
+            mode,
+            ..Self::default()
+        }
+    }
+
+    /// Whether foreign hosts count.
+    #[must_use]
+    pub(crate) fn is_on(&self) -> bool {
+        self.mode == ConflictDetectionMode::On
+    }
+
+    /// Makes `address` tentative and starts to probe it. Without conflict detection, it is clear
+    /// at the next call of [`Self::poll_due`].
     pub(crate) fn start_probing(&mut self, now: Instant, address: IpAddr) {
-        self.states
-            .insert(address, TentativeState::Probing { sent: 0, next: now });
+        let sent = if self.is_on() { 0 } else { PROBES };
+        self.states.insert(address, TentativeState::Probing { sent, next: now });
     }
 
     /// Forgets `address`, because this node no longer owns it.
     pub(crate) fn forget(&mut self, address: IpAddr) {
         self.states.remove(&address);
+        self.deferred.remove(&address);
         self.defended.remove(&address);
     }
 
@@ -113,7 +147,7 @@ impl ConflictDetector {
     pub(crate) fn foreign_owners(&self) -> impl Iterator<Item = (IpAddr, MacAddr)> {
         self.states.iter().filter_map(|(address, state)| match state {
             TentativeState::InUse { by, .. } => Some((*address, *by)),
-            TentativeState::Probing { .. } => None,
+            TentativeState::Probing { .. } | TentativeState::Deferred { .. } => None,
         })
     }
 
@@ -147,12 +181,21 @@ impl ConflictDetector {
         Defend::No
     }
 
+    /// Handles a foreign probe for `address`. The first one defers an address that is being probed.
+    pub(crate) fn handle_foreign_probe(&mut self, now: Instant, address: IpAddr) {
+        if let Some(state @ TentativeState::Probing { .. }) = self.states.get_mut(&address)
+            && self.deferred.insert(address)
+        {
+            *state = TentativeState::Deferred { until: now + DEFERRAL };
+        }
+    }
+
     /// Returns when [`Self::poll_due`] has something to do.
     #[must_use]
     pub(crate) fn next_timeout(&self) -> Option<Instant> {
         let due = |state: &TentativeState| match state {
             TentativeState::Probing { next, .. } => *next,
-            TentativeState::InUse { until, .. } => *until,
+            TentativeState::Deferred { until } | TentativeState::InUse { until, .. } => *until,
         };
         self.states.values().map(due).min()
     }
@@ -169,7 +212,7 @@ impl ConflictDetector {
                     *state = TentativeState::Probing { sent, next };
                     round.probe.push(*address);
                 }
-                TentativeState::InUse { until, .. } if until <= now => {
+                TentativeState::Deferred { until } | TentativeState::InUse { until, .. } if until <= now => {
                     let next = now + INTERVAL;
                     *state = TentativeState::Probing { sent: 1, next };
                     round.probe.push(*address);
@@ -179,6 +222,7 @@ impl ConflictDetector {
         }
         for address in &round.clear {
             self.states.remove(address);
+            self.deferred.remove(address);
         }
         round
     }
@@ -243,6 +287,38 @@ mod tests {
             detector.poll_due(later + INTERVAL * step);
         }
         assert!(detector.is_clear(address));
+    }
+
+    #[test]
+    fn foreign_probes_defer_an_address_once() {
+        let start = crate::testing::start();
+        let address: IpAddr = "192.0.2.1".parse().unwrap();
+        let mut detector = ConflictDetector::default();
+        detector.start_probing(start, address);
+        detector.poll_due(start);
+        detector.handle_foreign_probe(start, address);
+        detector.handle_foreign_probe(start + DEFERRAL / 2, address);
+        assert_eq!(detector.next_timeout(), Some(start + DEFERRAL));
+        assert_eq!((detector.foreign_owner(address), detector.conflict_count()), (None, 0));
+        let resumed = start + DEFERRAL;
+        assert_eq!(detector.poll_due(resumed), probe(address));
+        detector.handle_foreign_probe(resumed, address);
+        detector.poll_due(resumed + INTERVAL);
+        assert_eq!(detector.poll_due(resumed + INTERVAL * 2), clear(address));
+    }
+
+    #[test]
+    fn deferred_address_is_taken_once_the_other_host_uses_it() {
+        let start = crate::testing::start();
+        let address: IpAddr = "192.0.2.1".parse().unwrap();
+        let mut detector = ConflictDetector::default();
+        detector.start_probing(start, address);
+        detector.handle_foreign_probe(start, address);
+        let later = start + DEFERRAL / 2;
+        detector.handle_foreign_claim(later, address, FOREIGN);
+        detector.handle_foreign_probe(later, address);
+        assert_eq!(detector.foreign_owner(address), Some(FOREIGN));
+        assert_eq!(detector.next_timeout(), Some(later + RETRY));
     }
 
     #[test]

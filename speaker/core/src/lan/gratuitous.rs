@@ -87,9 +87,7 @@ impl GratuitousSchedule {
             schedule.sent = schedule.sent.saturating_add(1);
             let offset = usize::try_from(schedule.sent).ok().and_then(|sent| BURST.get(sent));
             let burst = offset.map(|offset| schedule.since + Duration::from_millis(*offset));
-            let refresh =
-                || (!self.refresh.is_zero()).then(|| now + self.refresh + jitter(self.refresh, address, schedule.sent));
-            if let Some(next) = burst.or_else(refresh) {
+            if let Some(next) = burst.or_else(|| next_refresh(now, self.refresh, address, schedule.sent)) {
                 schedule.next = next;
                 self.queue.insert((next, address));
             }
@@ -99,12 +97,18 @@ impl GratuitousSchedule {
     }
 }
 
+/// Returns when a refresh is due; `None` if there is none, or none before the clock ends.
+fn next_refresh(now: Instant, refresh: Duration, address: IpAddr, sent: u32) -> Option<Instant> {
+    let interval = Some(refresh).filter(|refresh| !refresh.is_zero())?;
+    now.checked_add(interval.checked_add(jitter(refresh, address, sent))?)
+}
+
 /// Returns up to a tenth of the interval, so that a thousand addresses are not due at the same
 /// moment. The result is a pure function of the arguments, which keeps the speaker deterministic.
 fn jitter(refresh: Duration, address: IpAddr, sent: u32) -> Duration {
     let digest = Sha256::digest(format!("{address}#{sent}"));
     let byte = digest.first().copied().unwrap_or_default();
-    refresh / 10 * u32::from(byte) / 255
+    refresh / 10 / 255 * u32::from(byte)
 }
 
 #[cfg(test)]
@@ -130,6 +134,18 @@ mod tests {
         }
         schedule.stop(address);
         assert_eq!(schedule.next_timeout(), None);
+    }
+
+    #[test]
+    fn longest_possible_interval_is_no_refresh() {
+        let start = crate::testing::start();
+        let mut schedule = GratuitousSchedule::new(Duration::from_secs(u64::MAX));
+        schedule.start(start, "192.0.2.1".parse().unwrap());
+        let mut times = 0;
+        while let Some(now) = schedule.next_timeout() {
+            times += schedule.poll_due(now).len();
+        }
+        assert_eq!(times, BURST.len());
     }
 
     #[test]

@@ -5,7 +5,7 @@ use std::net::{IpAddr, Ipv4Addr};
 use super::{AddressUse, FrameOutcome, Lan, conflict_detection::Defend};
 use crate::{
     context::Turn,
-    event::Event,
+    event::{Event, PeerConflictResponse},
     node::interface::InterfacePort,
     stats::increment,
     types::{InterfaceIndex, MacAddr, NodeName},
@@ -44,9 +44,8 @@ impl Lan {
                 mac: packet.sender_mac,
             };
             peer_use = self.note_address_use(turn, seen);
-        } else if !packet.reply && !self.conflicts.is_clear(packet.target.into()) {
-            // Another host probes for the address at the same time (RFC 5227, section 2.1.1).
-            self.handle_foreign_use(turn, packet.target.into(), packet.sender_mac);
+        } else if !packet.reply {
+            self.handle_probe(turn, packet.target.into(), packet.sender_mac);
         }
         let reply = if packet.reply {
             None
@@ -85,7 +84,7 @@ impl Lan {
             NdpPacket::Solicitation(solicitation) => {
                 let target = IpAddr::from(solicitation.target);
                 if solicitation.sender.is_unspecified() && !self.conflicts.is_clear(target) {
-                    self.handle_foreign_use(turn, target, solicitation.sender_mac);
+                    self.handle_probe(turn, target, solicitation.sender_mac);
                 } else {
                     self.neighbours.note_heard(turn.now, interface);
                 }
@@ -146,30 +145,78 @@ impl Lan {
         peer.filter(|_| seen.source == seen.mac).map(|node| (node, seen))
     }
 
-    /// A host outside the cluster has an owned address, or is about to take it.
+    /// A peer whose speaker is not heard has an address that this node probes: most likely it is
+    /// the owner, and cannot tell. This node leaves the address to it.
+    pub(crate) fn hold_back(&mut self, turn: &mut Turn<'_>, node: &NodeName, seen: &AddressUse) {
+        let address = seen.address;
+        if !self.conflicts.is_clear(address) {
+            self.conflicts.handle_foreign_claim(turn.now, address, seen.mac);
+            self.report_peer_conflict(turn, node, seen, PeerConflictResponse::HoldsBack);
+            self.arm(turn);
+        }
+    }
+
+    /// Reports that a peer uses an owned address, at a falling rate.
+    pub(crate) fn report_peer_conflict(
+        &mut self,
+        turn: &mut Turn<'_>,
+        node: &NodeName,
+        seen: &AddressUse,
+        response: PeerConflictResponse,
+    ) {
+        let Some(announcement) = self.owned.get(&seen.address) else {
+            return;
+        };
+        if self.conflict_reports.admit(turn.now, seen.address) {
+            turn.outbox.push_event(Event::PeerConflict {
+                address: seen.address,
+                services: announcement.owned.services.clone(),
+                node: node.clone(),
+                mac: seen.mac,
+                response,
+            });
+        }
+    }
+
+    /// Probes an address at once that this node has left to a peer, because the peer has let go.
+    pub(crate) fn probe_again(&mut self, turn: &mut Turn<'_>, address: IpAddr) {
+        let holder = self.conflicts.foreign_owner(address);
+        if holder.is_some_and(|mac| self.is_of_cluster(mac)) {
+            self.conflicts.start_probing(turn.now, address);
+            self.arm(turn);
+        }
+    }
+
+    /// A host probes for an address (RFC 5227, section 2.1.1; RFC 4862, section 5.4.3).
+    fn handle_probe(&mut self, turn: &mut Turn<'_>, address: IpAddr, mac: MacAddr) {
+        if self.conflicts.is_on() && !self.is_of_cluster(mac) {
+            self.conflicts.handle_foreign_probe(turn.now, address);
+            self.arm(turn);
+        }
+    }
+
+    /// A host outside the cluster has an owned address.
     fn handle_foreign_use(&mut self, turn: &mut Turn<'_>, address: IpAddr, mac: MacAddr) {
-        if self.is_of_cluster(mac) {
+        if !self.conflicts.is_on() || self.is_of_cluster(mac) {
             return;
         }
         let Some(announcement) = self.owned.get(&address) else {
             return;
         };
         let services = announcement.owned.services.clone();
-        let was_known = self.conflicts.foreign_owner(address).is_some();
-        let defend = self.conflicts.handle_foreign_claim(turn.now, address, mac) == Defend::Yes;
-        if defend {
+        if self.conflicts.handle_foreign_claim(turn.now, address, mac) == Defend::Yes {
             self.announce(turn, address);
         }
-        let is_new = !was_known && self.conflicts.foreign_owner(address).is_some();
-        if defend || is_new {
+        if self.conflict_reports.admit(turn.now, address) {
             let node = turn.context.me.clone();
             turn.outbox.push_event(Event::Conflict {
                 address,
                 services,
                 node,
                 mac,
-                announced: defend,
+                announced: self.conflicts.is_clear(address),
             });
         }
+        self.arm(turn);
     }
 }

@@ -1,6 +1,7 @@
 use super::*;
 use crate::{
     output::Output,
+    settings::ConflictDetectionMode,
     speaker::turn,
     test_support::{Parts, ip},
     testing::{ADDRESS, ethernet},

@@ -32,6 +32,9 @@ pub(crate) struct ClaimRecord {
     pub(crate) released: bool,
     /// As in [`Claim::tentative`].
     pub(crate) tentative: bool,
+    /// Whether the address has lost its Services since the claim was last heard. A foreign host may
+    /// have got it before it came back.
+    pub(crate) past_use: bool,
 }
 
 impl ClaimRecord {
@@ -43,7 +46,13 @@ impl ClaimRecord {
             relayed: false,
             released: false,
             tentative: claim.tentative,
+            past_use: false,
         }
+    }
+
+    /// Whether the owner announced the address in its present use, so that no foreign host has it.
+    pub(crate) const fn is_proven(&self) -> bool {
+        !(self.tentative || self.past_use)
     }
 
     /// The claim to `address`.
@@ -60,11 +69,11 @@ impl ClaimRecord {
         self.heard = now;
         self.relayed = false;
         // Messages may overtake each other: what was released or announced stays so until a new
-        // epoch.
-        let is_new_epoch = claim.epoch > self.epoch;
-        self.released &= !is_new_epoch;
+        // epoch. For an address that comes back, epochs may begin again.
+        let is_new_use = std::mem::take(&mut self.past_use) || claim.epoch > self.epoch;
+        self.released &= !is_new_use;
         self.epoch = self.epoch.max(claim.epoch);
-        let tentative = if is_new_epoch {
+        let tentative = if is_new_use {
             claim.tentative
         } else {
             self.tentative && (claim.tentative || claim.epoch < self.epoch)
@@ -199,8 +208,11 @@ impl Claims {
     /// stale.
     pub(crate) fn retain(&mut self, now: Instant, me: &NodeName, cycle: Duration, used: impl Fn(IpAddr) -> bool) {
         let stale = stale_after(cycle);
-        self.records
-            .retain(|address, record| used(*address) || (record.node != *me && now < record.heard + stale));
+        self.records.retain(|address, record| {
+            let is_used = used(*address);
+            record.past_use |= !is_used;
+            is_used || (record.node != *me && now < record.heard + stale)
+        });
     }
 }
 

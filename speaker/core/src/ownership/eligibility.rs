@@ -50,6 +50,7 @@ pub(crate) fn verdicts(
         snapshot,
         networks,
         address,
+        holders: Holders::new(snapshot, networks, address),
     };
     let services = snapshot.addresses.get(&address).map_or(&[][..], |services| services);
     // A Service without endpoints has no say. Nothing can be done for it, and the Services that
@@ -73,10 +74,46 @@ struct Question<'a> {
     snapshot: &'a ClusterSnapshot,
     networks: &'a BTreeMap<NodeName, Vec<Network>>,
     address: IpAddr,
+    holders: Holders<'a>,
+}
+
+/// The nodes that have the address themselves. Their kernels answer for it, and other nodes must
+/// not take their traffic.
+struct Holders<'a> {
+    /// By their Node objects.
+    in_objects: BTreeSet<&'a NodeName>,
+    /// On an interface, for example because another load balancer has left it there.
+    on_interfaces: BTreeSet<&'a NodeName>,
+}
+
+impl<'a> Holders<'a> {
+    fn new(snapshot: &'a ClusterSnapshot, networks: &'a BTreeMap<NodeName, Vec<Network>>, address: IpAddr) -> Self {
+        let nodes = snapshot.nodes.iter();
+        let in_objects = nodes.filter(|(_, node)| node.has_address(address));
+        let has = |network: &Network| network.addresses.iter().any(|prefix| prefix.addr() == address);
+        let on_interfaces = networks.iter().filter(|(_, networks)| networks.iter().any(has));
+        Self {
+            in_objects: in_objects.map(|(name, _)| name).collect(),
+            on_interfaces: on_interfaces.map(|(name, _)| name).collect(),
+        }
+    }
+
+    /// Whether a node may announce the address all the same.
+    fn check(&self, name: &NodeName) -> Result<(), Reason> {
+        if self.in_objects.contains(name) {
+            return Err(Reason::OwnAddress);
+        }
+        let is_only_on_others = !self.on_interfaces.is_empty() && !self.on_interfaces.contains(name);
+        if !self.in_objects.is_empty() || is_only_on_others {
+            return Err(Reason::NodeAddress);
+        }
+        Ok(())
+    }
 }
 
 impl<'a> Question<'a> {
     fn for_node(&self, serving: &[&ServiceOnAddress], name: &NodeName, node: &Node) -> Result<Eligibility, Reason> {
+        self.holders.check(name)?;
         let networks = self.networks.get(name).ok_or(Reason::NoSpeaker)?;
         if node.network_unavailable {
             return Err(Reason::NetworkUnavailable);

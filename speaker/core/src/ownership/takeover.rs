@@ -2,7 +2,7 @@
 //! owner.
 
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::BTreeMap,
     net::IpAddr,
     time::{Duration, Instant},
 };
@@ -58,11 +58,11 @@ impl Ownership {
         let down = record.filter(|_| is_down).map(|record| &record.node);
         let mut order = case.ranked(load, down);
         // In a cluster in which every speaker restarts, only the API server remembers the owner.
-        let services = case.snapshot.services_on(address);
-        let recorded = services.filter_map(|service| case.snapshot.recorded.get(&service.service));
-        let recorded: BTreeSet<&NodeName> = recorded.flatten().collect();
+        let recorded = self.recorded.as_ref();
+        let recorded = recorded.and_then(|recorded| recorded.nodes(now, address));
+        let is_recorded = |node: &NodeName| recorded.is_some_and(|nodes| nodes.contains(node));
         let last = record.map_or_else(
-            || order.iter().copied().find(|node| recorded.contains(node)),
+            || order.iter().copied().find(|node| is_recorded(node)),
             |record| Some(&record.node),
         );
         if case.view.context.settings.ownership == OwnershipMode::Sticky {
@@ -73,8 +73,10 @@ impl Ownership {
             return;
         };
         load.add(first);
-        // Nobody has answered for an address that was never owned: a foreign host may have it.
-        let tentative = record.map_or_else(|| recorded.is_empty(), |record| record.tentative);
+        // A foreign host may have an address that this node did not announce before, and of whose
+        // present use no peer has told it.
+        let is_certain = is_recorded(case.me()) && !self.hears_nobody(case);
+        let tentative = record.map_or(!is_certain, |record| !record.is_proven());
         let position = order.iter().position(|node| *node == case.me());
         let since = self.note_unowned(now, address);
         let Some(position) = position else { return };
@@ -90,6 +92,12 @@ impl Ownership {
     fn note_unowned(&mut self, now: Instant, address: IpAddr) -> Instant {
         let state = self.addresses.entry(address).or_default();
         *state.unowned_since.get_or_insert(now)
+    }
+
+    /// Whether no peer is heard, although there should be some. They may be there all the same, and
+    /// one of them may own what this node owned before it started.
+    fn hears_nobody(&self, case: Case<'_>) -> bool {
+        self.available.is_empty() && case.snapshot.nodes.len() > 1
     }
 
     /// When this node takes an address without an owner, given its place among the candidates.
@@ -120,7 +128,7 @@ impl Ownership {
         let preferred = mine.zip(theirs).is_some_and(|(mine, theirs)| mine > theirs);
         let by_hash = case.view.context.settings.ownership == OwnershipMode::Hash && mine.is_some() && mine == theirs;
         let is_first = || case.ranked(load, None).first().is_some_and(|node| *node == me);
-        let (is_ours, tentative) = (record.node == *me, record.tentative);
+        let (is_ours, tentative) = (record.node == *me, !record.is_proven());
         let better = !is_ours && (preferred || by_hash) && is_first();
         if !better {
             if let Some(state) = self.addresses.get_mut(&address) {
@@ -142,6 +150,7 @@ impl Ownership {
         let (address, me) = (case.address, case.me());
         let from = self.claims.owner(address).filter(|node| *node != me).cloned();
         self.claims.take(case.now(), me, address, tentative);
+        self.forget_recorded(address);
         let state = self.addresses.entry(address).or_default();
         state.unowned_since = None;
         state.better_since = None;

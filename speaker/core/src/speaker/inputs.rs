@@ -79,6 +79,7 @@ impl Speaker {
             let around = surroundings!(self);
             self.liveness
                 .count_answer(turn!(self, now), around, seen, AddressUser { node, owns });
+            self.handle_peer_use(now, node, seen);
         }
         outcome.reply
     }

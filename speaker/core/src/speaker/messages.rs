@@ -175,6 +175,7 @@ impl Speaker {
                 self.ownership.handle_yielded(turn, from, &addresses);
                 // Neighbours that heard the former owner last have to learn the new one.
                 for address in addresses {
+                    self.lan.probe_again(turn, address);
                     self.lan.restart_announcements(turn, address);
                 }
             }

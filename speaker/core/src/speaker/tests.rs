@@ -25,10 +25,11 @@ use lodestone_crds::ObjectKey;
 use super::Speaker;
 use crate::{
     cluster_snapshot::{ClusterSnapshot, Endpoints, ServiceOnAddress},
+    event::Event,
     liveness::adaptive_timeout::HEARTBEAT_INTERVAL,
     output::Output,
-    settings::{DeputyMode, OwnershipMode, Settings},
-    testing::{ADDRESS, ethernet},
+    settings::{ConflictDetectionMode, DeputyMode, OwnershipMode, Settings},
+    testing::{self, ADDRESS, ethernet},
     types::{BootId, Epoch, InterfaceIndex, MacAddr, NodeName},
     wire::{
         FrameKind, arp,

@@ -3,9 +3,17 @@
 use super::*;
 
 #[test]
-fn foreign_claim_is_defended_and_reported_at_most_every_ten_seconds() {
+fn foreign_claim_is_defended_every_ten_seconds_and_reported_less_often() {
     let mut parts = owning(&[ADDRESS]);
-    for (wait, is_due) in [(0, true), (9_999, false), (1, true), (0, false)] {
+    for (wait, is_due, is_reported) in [
+        (0, true, true),
+        (9_999, false, false),
+        (1, true, false),
+        (0, false, false),
+        (50_000, true, true),
+        (60_000, true, false),
+        (60_000, true, true),
+    ] {
         parts.pass(wait);
         handle(&mut parts, ETH0, &arp_claim(CLIENT, ADDRESS));
         let drained = parts.drain();
@@ -16,43 +24,71 @@ fn foreign_claim_is_defended_and_reported_at_most_every_ten_seconds() {
             mac: CLIENT,
             announced: true,
         };
-        assert_eq!(drained.events, Vec::from_iter(is_due.then_some(event)));
+        assert_eq!(drained.events, Vec::from_iter(is_reported.then_some(event)));
         assert_eq!(drained.frames.len(), if is_due { 2 } else { 0 });
     }
-    assert_eq!(parts.lan.conflicts().conflict_count(), 2);
+    assert_eq!(parts.lan.conflicts().conflict_count(), 5);
     assert!(is_answered(&mut parts, &arp_request(ADDRESS)));
 }
 
 #[test]
 fn tentative_address_is_left_to_the_foreign_host_that_has_it() {
-    for frame in [
-        arp_claim(CLIENT, ADDRESS),
-        // Another host probes for the address at the same time.
-        arp::request(CLIENT, [0; 4].into(), ADDRESS.parse().unwrap()).into(),
-    ] {
-        let mut parts = Parts::new(&["a", "b"], &[ADDRESS]);
-        own(&mut parts, &[ADDRESS], &[ADDRESS]);
-        for _ in 0..2 {
-            handle(&mut parts, ETH0, &frame);
-        }
-        let drained = parts.drain();
-        assert!(
-            matches!(
-                &drained.events[..],
-                [Event::Conflict {
-                    mac: CLIENT,
-                    announced: false,
-                    ..
-                }]
-            ),
-            "{drained:?}"
-        );
-        assert_eq!(drained.frames, [] as [Vec<u8>; 0]);
-        parts.pass(9_999);
-        let cleared = parts.lan.run_conflict_detection(turn!(parts, parts.now));
-        assert_eq!(cleared, [] as [IpAddr; 0]);
-        assert!(!is_answered(&mut parts, &arp_request(ADDRESS)));
+    let mut parts = Parts::new(&["a", "b"], &[ADDRESS]);
+    own(&mut parts, &[ADDRESS], &[ADDRESS]);
+    for _ in 0..2 {
+        handle(&mut parts, ETH0, &arp_claim(CLIENT, ADDRESS));
     }
+    let drained = parts.drain();
+    assert!(
+        matches!(
+            &drained.events[..],
+            [Event::Conflict {
+                mac: CLIENT,
+                announced: false,
+                ..
+            }]
+        ),
+        "{drained:?}"
+    );
+    assert_eq!(drained.frames, [] as [Vec<u8>; 0]);
+    parts.pass(9_999);
+    let cleared = parts.lan.run_conflict_detection(turn!(parts, parts.now));
+    assert_eq!(cleared, [] as [IpAddr; 0]);
+    assert!(!is_answered(&mut parts, &arp_request(ADDRESS)));
+}
+
+#[test]
+fn foreign_probe_defers_a_tentative_address_and_is_no_conflict() {
+    let arp_probe = arp::request(CLIENT, [0; 4].into(), ADDRESS.parse().unwrap());
+    let ndp_probe = ndp::solicitation(CLIENT, None, ADDRESS_V6.parse().unwrap());
+    for (address, frame) in [(ADDRESS, arp_probe.into()), (ADDRESS_V6, ndp_probe)] {
+        let frame: Vec<u8> = frame;
+        let mut parts = Parts::new(&["a", "b"], &[address]);
+        own(&mut parts, &[address], &[address]);
+        assert!(!is_answered(&mut parts, &frame));
+        assert_eq!(parts.drain().events, []);
+        for (wait, cleared) in [(4_999, false), (1, false), (15, false), (15, true)] {
+            parts.pass(wait);
+            // The switch probes on.
+            handle(&mut parts, ETH0, &frame);
+            let addresses = parts.lan.run_conflict_detection(turn!(parts, parts.now));
+            assert_eq!(addresses, Vec::from_iter(cleared.then_some(ip(address))));
+        }
+    }
+}
+
+#[test]
+fn probe_of_a_peer_does_not_defer_a_tentative_address() {
+    let mut parts = Parts::new(&["a", "b"], &[ADDRESS]);
+    let peer = parts.mac("b");
+    set_peer_macs(&mut parts, [(peer, "b".into())].into());
+    own(&mut parts, &[ADDRESS], &[ADDRESS]);
+    handle(
+        &mut parts,
+        ETH0,
+        &arp::request(peer, [0; 4].into(), ADDRESS.parse().unwrap()),
+    );
+    assert_eq!(parts.lan.conflicts().next_timeout(), Some(parts.now));
 }
 
 #[test]
@@ -111,4 +147,38 @@ fn hosts_outside_the_cluster_are_remembered_as_neighbours() {
     handle(&mut parts, ETH1, &arp_claim(CLIENT, "192.0.2.99"));
     let hosts: Vec<_> = parts.lan.neighbours().hosts().collect();
     assert_eq!(hosts, [(ETH1, ip("192.0.2.99"))]);
+}
+
+#[test]
+fn without_conflict_detection_foreign_hosts_change_nothing() {
+    let settings = Settings {
+        conflict_detection: ConflictDetectionMode::Off,
+        ..Settings::default()
+    };
+    let mut parts = Parts::with_settings(&["a", "b"], &[ADDRESS], settings);
+    own(&mut parts, &[ADDRESS], &[ADDRESS]);
+    handle(&mut parts, ETH0, &arp_claim(CLIENT, ADDRESS));
+    let cleared = parts.lan.run_conflict_detection(turn!(parts, parts.now));
+    assert_eq!(cleared, [ip(ADDRESS)], "the address is announced at once");
+    assert_eq!(announced_now(&mut parts), [ip(ADDRESS); 2]);
+    handle(&mut parts, ETH0, &arp_claim(CLIENT, ADDRESS));
+    let drained = parts.drain();
+    assert_eq!((drained.events.len(), drained.frames.len()), (0, 0));
+    assert_eq!(parts.lan.conflicts().conflict_count(), 0);
+    assert!(is_answered(&mut parts, &arp_request(ADDRESS)));
+}
+
+#[test]
+fn address_that_stays_taken_is_reported_again() {
+    let mut parts = Parts::new(&["a", "b"], &[ADDRESS]);
+    own(&mut parts, &[ADDRESS], &[ADDRESS]);
+    let mut events = 0;
+    // The foreign host answers each probe.
+    for _ in 0..31 {
+        handle(&mut parts, ETH0, &arp_claim(CLIENT, ADDRESS));
+        events += parts.drain().events.len();
+        parts.pass(10_000);
+        parts.lan.run_conflict_detection(turn!(parts, parts.now));
+    }
+    assert_eq!(events, 3, "after 0, 1 and 3 minutes");
 }

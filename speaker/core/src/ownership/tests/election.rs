@@ -66,13 +66,79 @@ fn address_that_was_never_owned_is_claimed_as_tentative() {
 fn recorded_owner_comes_first_when_every_speaker_restarts() {
     let address = address_where_a_ranks(2);
     let mut parts = cluster_with(&address);
-    parts.edit_snapshot(|snapshot| {
-        let service = snapshot.service_names(ip(&address)).remove(0);
-        snapshot.recorded.insert(service, ["a".into()].into());
-    });
+    start_with_recorded(&mut parts, &address, "a");
     decide(&mut parts);
     let record = parts.ownership.claims.get(ip(&address)).unwrap();
     assert_eq!((&*record.node, record.tentative), ("a", false));
+}
+
+/// The speaker starts while ServiceL2Status says that `node` announces the address.
+fn start_with_recorded(parts: &mut Parts, address: &str, node: &str) {
+    parts.ownership.recorded = None;
+    parts.edit_snapshot(|snapshot| {
+        let service = snapshot.service_names(ip(address)).remove(0);
+        snapshot.recorded.insert(service, [node.into()].into());
+    });
+}
+
+#[test]
+fn address_recorded_for_another_node_is_claimed_as_tentative() {
+    let address = address_where_a_ranks(0);
+    let mut parts = cluster_with(&address);
+    start_with_recorded(&mut parts, &address, "node-that-left");
+    decide(&mut parts);
+    let record = parts.ownership.claims.get(ip(&address)).unwrap();
+    assert_eq!((&*record.node, record.tentative), ("a", true));
+}
+
+#[test]
+fn recorded_owner_that_hears_no_peer_claims_as_tentative() {
+    for (nodes, tentative) in [(&["a"][..], false), (&["a", "b"][..], true)] {
+        let mut parts = Parts::new(nodes, &[ADDRESS]);
+        start_with_recorded(&mut parts, ADDRESS, "a");
+        decide(&mut parts);
+        let record = parts.ownership.claims.get(ip(ADDRESS)).unwrap();
+        assert_eq!((&*record.node, record.tentative), ("a", tentative));
+    }
+}
+
+#[test]
+fn record_is_used_once_and_for_five_minutes() {
+    let address = address_where_a_ranks(2);
+    for (milliseconds, claimed, first) in [(299_999, false, true), (300_000, false, false), (0, true, false)] {
+        let mut parts = cluster_with(&address);
+        start_with_recorded(&mut parts, &address, "a");
+        if claimed {
+            parts.claim("b", &address, 1);
+            parts.edit_snapshot(|snapshot| snapshot.addresses.clear());
+            pass_alive(&mut parts, 3_600_000);
+            parts.edit_snapshot(|snapshot| {
+                snapshot.addresses = crate::testing::snapshot(&[], &[&address]).addresses;
+            });
+        }
+        pass_alive(&mut parts, milliseconds);
+        decide(&mut parts);
+        assert_eq!(claimed_by(&parts, &address) == "a", first, "{milliseconds} {claimed}");
+    }
+}
+
+#[test]
+fn claim_from_an_earlier_use_of_an_address_proves_nothing() {
+    let address = address_where_a_ranks(0);
+    for (repeated, tentative) in [(false, true), (true, false)] {
+        let mut parts = cluster_with(&address);
+        parts.claim("b", &address, 4);
+        let addresses = parts.context.snapshot.as_ref().unwrap().addresses.clone();
+        parts.edit_snapshot(|snapshot| snapshot.addresses.clear());
+        parts.edit_snapshot(|snapshot| snapshot.addresses = addresses);
+        if repeated {
+            parts.claim("b", &address, 1);
+        }
+        parts.liveness.handle_leaving(parts.now, &"b".into(), true);
+        decide(&mut parts);
+        let record = parts.ownership.claims.get(ip(&address)).unwrap();
+        assert_eq!((&*record.node, record.tentative), ("a", tentative), "{repeated}");
+    }
 }
 
 #[test]

@@ -80,3 +80,163 @@ fn p5_every_node_learns_that_an_address_is_no_longer_tentative() {
     };
     assert!(world.speakers.values().all(is_confirmed));
 }
+
+/// Every speaker hears a probe of the foreign host for the address: sender 0.0.0.0, or `::`.
+fn probe_from_foreign_host(world: &mut VirtualCluster, address: IpAddr) {
+    let (kind, frame): (_, Vec<u8>) = match address {
+        IpAddr::V4(v4) => (FrameKind::Arp, arp::request(FOREIGN, [0; 4].into(), v4).into()),
+        IpAddr::V6(v6) => (FrameKind::Ndp, ndp::solicitation(FOREIGN, None, v6)),
+    };
+    let nodes: Vec<NodeName> = world.speakers.keys().cloned().collect();
+    for node in nodes {
+        let (now, interface) = (world.now, world.interface_index(&node));
+        world.speaker(&node).handle_frame(now, interface, kind, &frame);
+    }
+}
+
+#[test]
+fn p1_foreign_probes_delay_a_new_address_by_a_bounded_time() {
+    for address in [ADDRESS, IPV6_ADDRESS] {
+        let mut world = VirtualCluster::new(&["a", "b", "c"], &[]);
+        world.run(seconds(3));
+        let probed = ip(address);
+        world.snapshot.addresses = testing::snapshot(&[], &[address]).addresses;
+        world.publish_snapshot();
+        // A switch asks for each new address: fast for 4 s, and then every 5 s.
+        for step in 0..1_500 {
+            if step < 400 || step % 500 == 0 {
+                probe_from_foreign_host(&mut world, probed);
+            }
+            world.run(STEP);
+        }
+        world.owner(address);
+    }
+}
+
+/// The address of the foreign host in the tests of reused addresses.
+const TAKEN: &str = "192.0.2.9";
+
+#[test]
+fn p5_new_address_of_a_service_from_before_the_start_is_probed() {
+    let mut world = VirtualCluster::new(&["a", "b", "c"], &[ADDRESS]);
+    let nodes = BTreeSet::from(["a", "b", "c"].map(NodeName::from));
+    world.snapshot.recorded.insert(ObjectKey::new("n", ADDRESS), nodes);
+    world.restart_all();
+    world.run(seconds(3));
+    world.owner(ADDRESS);
+    world.foreign_host = Some((TAKEN.parse().unwrap(), FOREIGN));
+    // A user requests another address for the Service.
+    let services = world.snapshot.addresses.remove(&ip(ADDRESS)).unwrap();
+    world.snapshot.addresses.insert(ip(TAKEN), services);
+    world.publish_snapshot();
+    for _ in 0..30 {
+        world.run(STEP * 10);
+        assert_eq!(world.owners(TAKEN), NOBODY);
+    }
+}
+
+#[test]
+fn p5_address_that_comes_back_is_probed_although_it_had_an_owner() {
+    let mut world = VirtualCluster::new(&["a", "b", "c"], &[TAKEN]);
+    world.run(seconds(3));
+    let owner = world.owner(TAKEN);
+    let services = world.snapshot.addresses.remove(&ip(TAKEN)).unwrap();
+    world.publish_snapshot();
+    world.run(seconds(1));
+    world.kill(&owner);
+    world.foreign_host = Some((TAKEN.parse().unwrap(), FOREIGN));
+    world.snapshot.addresses.insert(ip(TAKEN), services);
+    world.publish_snapshot();
+    for _ in 0..50 {
+        world.run(STEP * 10);
+        assert_eq!(world.owners(TAKEN), NOBODY);
+    }
+}
+
+#[test]
+fn p5_owner_withdraws_when_a_node_gets_its_address() {
+    let mut world = VirtualCluster::new(&["a", "b", "c"], &[ADDRESS]);
+    world.run(seconds(3));
+    world.owner(ADDRESS);
+    let node = world.snapshot.nodes.get_mut("c").unwrap();
+    node.addresses.insert(ip(ADDRESS));
+    world.publish_snapshot();
+    assert_eq!(answering(&world), NOBODY);
+    world.events.clear();
+    world.run(seconds(10));
+    assert_eq!(answering(&world), NOBODY);
+    let texts: Vec<String> = world.events.iter().map(ToString::to_string).collect();
+    assert_eq!(texts, ["192.0.2.1 is not announced: it is the address of node c"]);
+}
+
+#[test]
+fn p1_without_conflict_detection_a_network_that_answers_for_all_delays_nothing() {
+    let mut world = VirtualCluster::new(&["a", "b", "c"], &[]);
+    world.settings.conflict_detection = ConflictDetectionMode::Off;
+    world.foreign_host = Some((ADDRESS.parse().unwrap(), FOREIGN));
+    world.restart_all();
+    world.run(seconds(3));
+    world.snapshot.addresses = testing::snapshot(&[], &[ADDRESS]).addresses;
+    world.publish_snapshot();
+    world.run(STEP * 3);
+    let owner = world.owner(ADDRESS);
+    let is_confirmed = |speaker: &Speaker| {
+        let record = speaker.ownership.claims().get(ip(ADDRESS));
+        record.is_some_and(|record| !record.tentative)
+    };
+    assert!(world.speakers.values().all(is_confirmed), "so a deputy may answer");
+    // The other nodes wait half a second each.
+    world.run(seconds(3));
+    assert_eq!(world.owner(ADDRESS), owner);
+}
+
+/// A cluster on one wire whose speakers have announced the address and now hear nobody.
+fn world_without_messages() -> VirtualCluster {
+    let mut world = VirtualCluster::new(&["a", "b", "c"], &[ADDRESS]);
+    world.shares_wire = true;
+    world.run(seconds(3));
+    let owner = world.owner(ADDRESS);
+    let service = ObjectKey::new("n", ADDRESS);
+    world.snapshot.recorded.insert(service, [owner].into());
+    world.loss = Some(Box::new(|_, _| true));
+    world.run(seconds(3));
+    world
+}
+
+#[test]
+fn p5_speaker_that_hears_nobody_leaves_an_address_to_its_owner() {
+    let mut world = world_without_messages();
+    let owner = world.owner(ADDRESS);
+    let other = world.other_than(&[&owner]);
+    world.kill(&other);
+    world.start(&other);
+    for _ in 0..300 {
+        world.run(STEP * 10);
+        assert_eq!(world.owner(ADDRESS), owner);
+    }
+    // It learns more when messages arrive again.
+    world.loss = None;
+    world.run(seconds(15));
+    world.owner(ADDRESS);
+}
+
+#[test]
+fn p5_recorded_owner_that_hears_nobody_leaves_an_address_to_the_new_owner() {
+    let mut world = VirtualCluster::new(&["a", "b", "c"], &[ADDRESS]);
+    world.shares_wire = true;
+    world.run(seconds(3));
+    let recorded = world.owner(ADDRESS);
+    world.kill(&recorded);
+    world.run(seconds(90));
+    let owner = world.owner(ADDRESS);
+    world
+        .snapshot
+        .recorded
+        .insert(ObjectKey::new("n", ADDRESS), [recorded.clone()].into());
+    world.loss = Some(Box::new(|_, _| true));
+    world.start(&recorded);
+    for _ in 0..300 {
+        world.run(STEP * 10);
+        assert_eq!(world.owner(ADDRESS), owner);
+    }
+}

@@ -39,7 +39,7 @@ fn recorded_owner_keeps_its_address_when_all_speakers_restart() {
         let mut world = VirtualCluster::new(&["a", "b", "c"], &[ADDRESS]);
         let service = ObjectKey::new("n", ADDRESS);
         world.snapshot.recorded.insert(service, [recorded.into()].into());
-        world.publish_snapshot();
+        world.restart_all();
         world.run(seconds(3));
         assert_eq!(world.owner(ADDRESS), recorded.into());
     }

@@ -16,6 +16,12 @@ use crate::{
 /// Whether a message is lost on its way to a node.
 type Loss = dyn Fn(&NodeName, &Message) -> bool;
 
+/// A message: sender, receiver, content.
+type SentMessage = (NodeName, NodeName, Message);
+
+/// A frame that other nodes receive, with its sender.
+type SentFrame = (NodeName, Vec<u8>);
+
 /// The speakers of a cluster, and what connects them.
 pub(super) struct VirtualCluster {
     pub(super) now: Instant,
@@ -34,10 +40,14 @@ pub(super) struct VirtualCluster {
     pub(super) cut_links: BTreeSet<(NodeName, NodeName)>,
     /// Which other messages are lost.
     pub(super) loss: Option<Box<Loss>>,
+    /// Whether the speakers receive the frames of each other.
+    pub(super) shares_wire: bool,
     /// A host outside the cluster, which answers ARP requests for this address.
     pub(super) foreign_host: Option<(Ipv4Addr, MacAddr)>,
     /// Every report of announced addresses: the node and the number of addresses.
     pub(super) reports: Vec<(NodeName, usize)>,
+    /// Every event of every speaker.
+    pub(super) events: Vec<Event>,
     /// The solicited-node groups of each node, by interface.
     pub(super) groups: BTreeMap<NodeName, BTreeSet<(InterfaceIndex, Ipv6Addr)>>,
     /// The number of frames that all speakers have sent unasked.
@@ -57,8 +67,10 @@ impl VirtualCluster {
             partition: BTreeSet::new(),
             cut_links: BTreeSet::new(),
             loss: None,
+            shares_wire: false,
             foreign_host: None,
             reports: Vec::new(),
+            events: Vec::new(),
             groups: BTreeMap::new(),
             frames: 0,
         };
@@ -137,8 +149,11 @@ impl VirtualCluster {
 
     /// Takes all outputs and delivers the messages among them. Returns whether there were any.
     fn deliver(&mut self) -> bool {
-        let messages = self.take_outputs();
-        let any = !messages.is_empty();
+        let (messages, frames) = self.take_outputs();
+        let any = !messages.is_empty() || !frames.is_empty();
+        for (from, frame) in frames {
+            self.broadcast_frame(&from, &frame);
+        }
         for (from, to, message) in messages {
             if !self.is_lost(&from, &to, &message) {
                 self.send(&from, &to, message);
@@ -147,9 +162,31 @@ impl VirtualCluster {
         any
     }
 
-    /// Takes the outputs of all speakers. Returns the messages: sender, receiver, content.
-    fn take_outputs(&mut self) -> Vec<(NodeName, NodeName, Message)> {
-        let mut messages = Vec::new();
+    /// All other nodes receive a frame of a node, and the node receives their replies.
+    fn broadcast_frame(&mut self, from: &NodeName, frame: &[u8]) {
+        let mut replies = Vec::new();
+        let others: Vec<NodeName> = self.speakers.keys().filter(|node| *node != from).cloned().collect();
+        for node in others {
+            replies.extend(self.receive_frame(&node, frame));
+        }
+        for reply in replies {
+            self.receive_frame(from, &reply);
+        }
+    }
+
+    fn receive_frame(&mut self, node: &NodeName, frame: &[u8]) -> Option<Vec<u8>> {
+        let (now, interface) = (self.now, self.interface_index(node));
+        let kind = if ArpPacket::parse(frame).is_some() {
+            FrameKind::Arp
+        } else {
+            FrameKind::Ndp
+        };
+        self.speakers.get_mut(node)?.handle_frame(now, interface, kind, frame)
+    }
+
+    /// Takes the outputs of all speakers. Returns the messages and the frames among them.
+    fn take_outputs(&mut self) -> (Vec<SentMessage>, Vec<SentFrame>) {
+        let (mut messages, mut frames) = (Vec::new(), Vec::new());
         for (node, speaker) in &mut self.speakers {
             while let Some(output) = speaker.poll_output() {
                 match output {
@@ -163,16 +200,20 @@ impl VirtualCluster {
                         if let Some(reply) = foreign_reply(self.foreign_host, &frame) {
                             speaker.handle_frame(self.now, interface, FrameKind::Arp, &reply);
                         }
+                        if self.shares_wire {
+                            frames.push((node.clone(), frame));
+                        }
                     }
                     Output::Groups(groups) => {
                         self.groups.insert(node.clone(), groups);
                     }
                     Output::Ownership(announced) => self.reports.push((node.clone(), announced.len())),
-                    Output::Event(_) | Output::Problems(_) => {}
+                    Output::Event(event) => self.events.push(event),
+                    Output::Problems(_) => {}
                 }
             }
         }
-        messages
+        (messages, frames)
     }
 
     fn is_lost(&self, from: &NodeName, to: &NodeName, message: &Message) -> bool {
