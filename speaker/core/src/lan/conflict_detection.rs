@@ -14,7 +14,7 @@
 //!  └────────────────┘ first foreign│ │  │ │ 10 s after the latest
 //!                           probe  │ │  │ │ foreign claim
 //!                       ┌──────────▼┐│ ┌▼─┴────┐
-//!                       │ deferred  ├┘ │ taken │
+//!                       │ deferred  ├┘ │in use │
 //!                       └───────────┘  └───────┘
 //!                     for 5 s, once   foreign claim (from deferred, too)
 //! ```
@@ -25,7 +25,7 @@
 //! - *deferred*: a foreign host probes for the address, too. The speaker waits until that host
 //!   uses the address, or could have. Switches probe as well, and some never stop: so an address
 //!   is deferred only once before it is clear, and later foreign probes change nothing.
-//! - *taken*: a foreign host uses the address. It stays tentative until two probes remain
+//! - *in use*: a foreign host uses the address. It stays tentative until two probes remain
 //!   unanswered.
 //!
 //! With `--conflict-detection=off` every address is clear after no probe, and foreign hosts change
@@ -39,16 +39,14 @@ use std::{
     time::{Duration, Instant},
 };
 
-use crate::types::MacAddr;
-
-use crate::settings::ConflictDetectionMode;
+use crate::{settings::ConflictDetectionMode, types::MacAddr};
 
 /// Number of probes before an address is clear.
 const PROBES: u32 = 2;
 /// Time to wait for an answer after each probe. RFC 5227, section 1.1, waits for seconds, which
 /// suits hosts that boot. A host that answers later is found when it does.
 const INTERVAL: Duration = Duration::from_millis(15);
-/// Time from the latest foreign claim to the next probe of a taken address.
+/// Time from the latest foreign claim to the next probe of an address in use.
 const RETRY: Duration = Duration::from_secs(10);
 /// How long foreign probes hold an address back, in total. A host that follows RFC 5227 uses the
 /// address, or defends it against the next probe, about then.
@@ -134,7 +132,7 @@ impl ConflictDetector {
         !self.states.contains_key(&address)
     }
 
-    /// Returns the foreign host that has `address`, if it is taken.
+    /// Returns the foreign host that has `address`, if it is in use.
     #[must_use]
     pub(crate) fn foreign_owner(&self, address: IpAddr) -> Option<MacAddr> {
         match self.states.get(&address) {
@@ -143,7 +141,7 @@ impl ConflictDetector {
         }
     }
 
-    /// Returns every taken address with the foreign host that has it.
+    /// Returns every address in use with the foreign host that has it.
     pub(crate) fn foreign_owners(&self) -> impl Iterator<Item = (IpAddr, MacAddr)> {
         self.states.iter().filter_map(|(address, state)| match state {
             TentativeState::InUse { by, .. } => Some((*address, *by)),
@@ -151,7 +149,8 @@ impl ConflictDetector {
         })
     }
 
-    /// Returns the number of conflicts since the start: addresses that became taken, and defences.
+    /// Returns the number of conflicts since the start: addresses that a foreign host took, and
+    /// defences.
     #[must_use]
     pub(crate) const fn conflict_count(&self) -> u64 {
         self.conflicts
@@ -159,7 +158,7 @@ impl ConflictDetector {
 
     /// Handles a claim of the foreign host `by` to `address`. Returns whether to defend it now.
     ///
-    /// A tentative address becomes taken and is not defended.
+    /// A tentative address becomes in use, and is not defended.
     pub(crate) fn handle_foreign_claim(&mut self, now: Instant, address: IpAddr, by: MacAddr) -> Defend {
         if self.is_clear(address) {
             let is_due = self
@@ -268,7 +267,7 @@ mod tests {
     }
 
     #[test]
-    fn taken_address_is_clear_once_the_foreign_host_is_silent() {
+    fn address_in_use_is_clear_once_the_foreign_host_is_silent() {
         let start = crate::testing::start();
         let address: IpAddr = "2001:db8::1".parse().unwrap();
         let mut detector = ConflictDetector::default();
@@ -308,7 +307,7 @@ mod tests {
     }
 
     #[test]
-    fn deferred_address_is_taken_once_the_other_host_uses_it() {
+    fn deferred_address_is_in_use_once_the_other_host_uses_it() {
         let start = crate::testing::start();
         let address: IpAddr = "192.0.2.1".parse().unwrap();
         let mut detector = ConflictDetector::default();

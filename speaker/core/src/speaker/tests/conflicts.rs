@@ -170,7 +170,7 @@ fn p5_owner_withdraws_when_a_node_gets_its_address() {
 }
 
 #[test]
-fn p1_without_conflict_detection_a_network_that_answers_for_all_delays_nothing() {
+fn p1_without_conflict_detection_a_proxying_network_delays_nothing() {
     let mut world = VirtualCluster::new(&["a", "b", "c"], &[]);
     world.settings.conflict_detection = ConflictDetectionMode::Off;
     world.foreign_host = Some((ADDRESS.parse().unwrap(), FOREIGN));
