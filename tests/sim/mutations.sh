@@ -3,8 +3,8 @@
 # copy of the sources, builds the simulator from it and plays SEEDS seeds (default 1000). At least
 # one of them must fail.
 #
-# A mutation is anchored in the sources by a comment `// mutation: NAME` shortly before the line that
-# it changes, so that moving the code does not break this script.
+# A comment `// mutation: NAME` stands shortly before the line that a mutation changes. So moving the
+# code does not break this script.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 # A target directory of its own keeps builds of broken sources away from the real ones.

@@ -10,7 +10,7 @@ mod failure_detector;
 mod reachability;
 mod view;
 
-/// What this node concluded of `node` at its latest review, and now concludes.
+/// Reviews `node`. Returns what others have to do.
 fn review(parts: &mut Parts, node: &str) -> Review {
     parts.liveness.review(turn!(parts, parts.now), &node.into())
 }

@@ -13,10 +13,8 @@ use pnet_base::MacAddr;
 
 use super::{
     World,
-    network::{SimSegment, mac},
+    network::{CLIENT_MAC, SimSegment, mac},
 };
-
-pub(super) const CLIENT_MAC: MacAddr = MacAddr(2, 0xc, 0, 0, 0, 1);
 
 const CLIENT_V4: Ipv4Addr = Ipv4Addr::new(172, 1, 255, 1);
 

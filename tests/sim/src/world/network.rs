@@ -12,9 +12,11 @@ use serde_json::json;
 
 use super::{
     World,
-    client::CLIENT_MAC,
     schedule::{Delivery, NodeInput},
 };
+
+/// The MAC of the client on the LAN.
+pub(super) const CLIENT_MAC: MacAddr = MacAddr(2, 0xc, 0, 0, 0, 1);
 
 /// The interface on the LAN, on every node.
 const LAN_INTERFACE: InterfaceIndex = InterfaceIndex(2);
