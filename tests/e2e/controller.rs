@@ -159,6 +159,7 @@ fn restart_controller(cluster: &Cluster) {
     cluster
         .kubectl(&["-n", NAMESPACE, "rollout", "restart", CONTROLLER])
         .unwrap();
+    wait_for_rollout(cluster);
     cluster.wait_for_lodestone().unwrap();
 }
 
