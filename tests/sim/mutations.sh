@@ -68,7 +68,7 @@ mutate deputy-uses-own-mac \
   '*mac' '{ let _ = mac; port.mac }' || failed=1
 # A peer without reachable watchers is treated as failed although it was just heard directly.
 mutate unwatched-peer-not-spared \
-  '|heard| now < *heard + SPARED' '|_| false' || failed=1
+  '|heard| now < *heard + SPARED_FOR' '|_| false' || failed=1
 # A node that does not watch a peer checks it over the node network although the peer has a LAN.
 mutate check-over-node-network \
   'pairs.iter().any(|(_, network)| !self.is_node_network(node, network))' \
