@@ -26,6 +26,7 @@ class() { # PATH
   case $1 in
     tests/sim/*) echo simulation ;;
     tests/e2e/*) echo cluster ;;
+    speaker/core/src/speaker/tests/*) echo "several speakers" ;;
     *) echo unit ;;
   esac
 }

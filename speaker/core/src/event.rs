@@ -138,7 +138,7 @@ impl fmt::Display for Event {
                 addresses,
             } => write!(
                 f,
-                "node {deputy} answers as the deputy of node {owner} for {addresses} addresses"
+                "node {deputy} answers as the deputy of node {owner}; number of addresses: {addresses}"
             ),
         }
     }
@@ -155,7 +155,7 @@ impl fmt::Display for PeerConflictResponse {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::HoldsBack => {
-                "whose speaker is not heard, so this node does not announce it; check that UDP between the nodes is not blocked"
+                "whose speaker is not heard by the reporting speaker. That speaker leaves the address to the node. Check that the speakers' UDP port is open between the nodes"
             }
         })
     }

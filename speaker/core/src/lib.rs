@@ -3,7 +3,8 @@
 //! A speaker runs on each node of a Kubernetes cluster. All speakers together choose one owner for
 //! each address of a Service, and the owner answers ARP and NDP for it on the LAN. This crate
 //! decides; it reads no clock, opens no socket and starts no task. Its dependencies contain no
-//! async runtime and no Kubernetes client, and its clippy.toml bans sockets, files and clocks.
+//! async runtime and no Kubernetes client, and its clippy.toml bans the usual ways to sockets,
+//! files and clocks.
 //!
 //! ```text
 //!   ClusterSnapshot   Interface, KernelSettings   frames      Datagram      time
@@ -30,12 +31,14 @@
 //! | [`wire`] | nothing: frames and messages, encoded and decoded |
 //!
 //! # Contract
-//! - A [`Speaker`] is driven by one thread. `handle_*` methods take the time and one input. The
-//!   time must not go backwards.
+//! - A [`Speaker`] is driven by one thread. `handle_*` methods take the time and what arrived.
+//!   The time must not go backwards.
 //! - After each call, take everything from [`Speaker::poll_output`]. The order matters.
 //! - [`Speaker::handle_frame`] returns its reply directly. Send it before you poll the outputs.
 //! - Call [`Speaker::handle_timeout`] no later than [`Speaker::next_timeout`], which any call may
 //!   change. A call that comes early, late or for nothing does no harm.
+//! - To stop, call [`Speaker::begin_shutdown`] and go on driving the speaker. End when
+//!   [`Speaker::may_stop`] is true, or after a limit of your own.
 //! - The same inputs at the same times give the same outputs. The simulator in `tests/sim` relies
 //!   on it.
 //! - Inputs from outside may be hostile: any bytes in a frame or a message, in any order, at any

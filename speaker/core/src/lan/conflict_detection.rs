@@ -25,11 +25,11 @@
 //! - *deferred*: a foreign host probes for the address, too. The speaker waits until that host
 //!   uses the address, or could have. Switches probe as well, and some never stop: so an address
 //!   is deferred only once before it is clear, and later foreign probes change nothing.
-//! - *in use*: a foreign host uses the address. It stays tentative until two probes remain
-//!   unanswered.
+//! - *in use*: another host uses the address: a foreign one, or a node whose speaker is not heard.
+//!   It stays tentative until two probes remain unanswered.
 //!
-//! With `--conflict-detection=off` every address is clear after no probe, and foreign hosts change
-//! nothing.
+//! With `--conflict-detection=off` every address is clear at once, without a probe, and foreign
+//! hosts change nothing.
 //!
 //! `start_probing` leads to *probing* and `forget` to *clear* from every state.
 
@@ -61,7 +61,8 @@ enum TentativeState {
     Probing { sent: u32, next: Instant },
     /// A foreign host probes for the address; probing resumes at `until`.
     Deferred { until: Instant },
-    /// The foreign host `by` has the address; probing resumes at `until`.
+    /// The host `by`, foreign or a node that is not heard, has the address; probing resumes at
+    /// `until`.
     InUse { by: MacAddr, until: Instant },
 }
 
