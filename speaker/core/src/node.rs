@@ -89,12 +89,6 @@ impl NodeState {
             .collect()
     }
 
-    /// The name of an interface.
-    pub(crate) fn name_of(&self, index: InterfaceIndex) -> Option<&str> {
-        let interface = self.interfaces().iter().find(|interface| interface.index == index)?;
-        Some(&interface.name)
-    }
-
     /// The MACs of all interfaces.
     pub(crate) fn macs(&self) -> BTreeSet<MacAddr> {
         self.interfaces().iter().filter_map(|interface| interface.mac).collect()

@@ -22,6 +22,7 @@ pub(crate) mod eligibility;
 pub(crate) mod ranking;
 mod recorded;
 mod retransmit;
+mod standing;
 mod takeover;
 mod transition;
 

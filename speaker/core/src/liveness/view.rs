@@ -110,19 +110,22 @@ impl<'a> View<'a> {
         let theirs = self.peers().networks_of(node);
         let mut pairs = Vec::new();
         for interface in self.around.node.announcing_interfaces() {
-            let shares_prefix = |network: &&Network| {
-                network.addresses.iter().any(|address| {
-                    !is_link_local(address.addr())
-                        && interface.addresses.iter().any(|ours| ours.contains(&address.addr()))
-                })
-            };
-            let found = theirs
-                .iter()
-                .find(shares_prefix)
-                .or_else(|| theirs.iter().find(|network| network.interface == interface.name));
+            let found = paired(&interface.name, &interface.addresses, theirs);
             pairs.extend(interface.port().zip(found));
         }
         pairs
+    }
+
+    /// Whether `node`, which may be this one, has an interface that faces one of these interfaces
+    /// of `peer`. Every node finds the same, from the Hellos of both.
+    pub(crate) fn faces(&self, node: &NodeName, peer: &NodeName, interfaces: &BTreeSet<String>) -> bool {
+        let is_one = |network: &Network| interfaces.contains(&network.interface);
+        if *node == self.context.me {
+            return self.facing(peer).into_iter().any(|(_, network)| is_one(network));
+        }
+        let theirs = self.peers().networks_of(peer);
+        let mut networks = self.peers().networks_of(node).iter();
+        networks.any(|ours| paired(&ours.interface, &ours.addresses, theirs).is_some_and(is_one))
     }
 
     /// The same without the node network, where the peer announces on another one.
@@ -202,6 +205,13 @@ impl<'a> View<'a> {
         }
     }
 
+    /// Whether this node checks another one on the wire.
+    pub(crate) fn is_checked(&self, node: &NodeName) -> bool {
+        self.peers()
+            .conclusion(node)
+            .is_some_and(|conclusion| conclusion.check.is_some())
+    }
+
     /// Whether a node answers no reachability check, even where that does not prove anything yet.
     pub(crate) fn answers_no_check(&self, node: &NodeName) -> bool {
         let check = self
@@ -210,6 +220,17 @@ impl<'a> View<'a> {
             .and_then(|conclusion| conclusion.check.as_ref());
         check.is_some_and(|check| check.result(self.peers().loss(node)) == Reachability::NodeDown)
     }
+}
+
+/// The network of a peer that an interface with this name and these addresses faces.
+fn paired<'a>(name: &str, addresses: &[ipnet::IpNet], theirs: &'a [Network]) -> Option<&'a Network> {
+    let shares_prefix = |network: &&Network| {
+        network.addresses.iter().any(|address| {
+            !is_link_local(address.addr()) && addresses.iter().any(|ours| ours.contains(&address.addr()))
+        })
+    };
+    let by_prefix = theirs.iter().find(shares_prefix);
+    by_prefix.or_else(|| theirs.iter().find(|network| network.interface == name))
 }
 
 /// Whether an address is link-local, and so says nothing about which link it is on.

@@ -14,12 +14,12 @@ use super::{
     earlier,
     eligibility::{AllVerdicts, Verdicts},
     ranking::Load,
+    standing::{has_successor, standing},
     transition,
 };
 use crate::{
     context::Turn,
     event::Cause,
-    ineligibility::Reason,
     lan::Announcement,
     liveness::{View, peers::Phase, reachability::Reachability},
     settings::{DeputyMode, OwnershipMode},
@@ -47,7 +47,7 @@ impl Ownership {
                 verdicts,
             };
             let owner = self.decide_address(case, &mut load, &mut decision);
-            self.report_no_eligible_node(turn, case, &mut decision);
+            self.report_no_eligible_node(turn, case, &owner, &mut decision);
             if let Owner::Present(node) | Owner::Away(node) = owner {
                 for service in snapshot.services_on(*address) {
                     owners.entry(&service.service).or_default().insert(node.clone());
@@ -87,9 +87,21 @@ impl Ownership {
                         .insert(address, transition::announcement(case, candidate));
                 }
             }
-            Owner::Unowned(_) => {}
+            Owner::Unowned(cause) => self.keep_check(case, *cause, decision),
         }
         owner
+    }
+
+    /// Goes on with the check that found an owner down, until another node has taken the address.
+    /// Without it nothing would speak against that owner any longer.
+    fn keep_check(&self, case: Case<'_>, cause: Cause, decision: &mut Decision) {
+        if !matches!(cause, Cause::NodeDown | Cause::SpeakerDown) {
+            return;
+        }
+        let owner = self.claims.owner(case.address);
+        decision
+            .checks
+            .extend(owner.filter(|owner| case.view.is_checked(owner)).cloned());
     }
 
     /// How many addresses each node owns.
@@ -115,17 +127,15 @@ impl Ownership {
         if record.released {
             return Owner::Unowned(Cause::Unclaimed);
         }
-        match verdicts.get(&node) {
-            // A node whose speaker is not heard cannot take an address, but may keep it.
-            Some(Ok(_) | Err(Reason::NoSpeaker)) | None => {}
-            Some(Err(reason)) => return Owner::Unowned(Cause::Ineligible(*reason)),
+        if let Some(Err(reason)) = standing(view, address, verdicts, &node) {
+            return Owner::Unowned(Cause::Ineligible(reason));
         }
         if node == view.context.me {
             return Owner::Present(node);
         }
         let relayed = record.relayed && view.now < record.heard + stale_after(view.cycle());
         match view.phase_for(address, &node) {
-            Some(phase) => owner_by_phase(view, record, phase, relayed),
+            Some(phase) => owner_by_phase(view, verdicts, record, (phase, relayed)),
             // Only other nodes have heard of it.
             None if relayed => Owner::Present(node),
             None => Owner::Unowned(Cause::NodeDown),
@@ -134,10 +144,17 @@ impl Ownership {
 }
 
 /// The owner, by the phase of the peer that claims the address.
-fn owner_by_phase(view: &View<'_>, record: &ClaimRecord, phase: Phase, relayed: bool) -> Owner {
+fn owner_by_phase(
+    view: &View<'_>,
+    verdicts: &Verdicts,
+    record: &ClaimRecord,
+    (phase, relayed): (Phase, bool),
+) -> Owner {
     let (now, node) = (view.now, &record.node);
     let leaving = view.peers().leaving(node);
-    if leaving.is_some_and(|leaving| leaving.handover) {
+    // With nobody to take the address over, a deputy answers for as long as the node lives.
+    let has_successor = || has_successor(view, verdicts, node);
+    if leaving.is_some_and(|leaving| leaving.handover) && has_successor() {
         return Owner::Unowned(Cause::HandedOver);
     }
     let failed_since = match phase {
@@ -165,7 +182,7 @@ fn owner_by_phase(view: &View<'_>, record: &ClaimRecord, phase: Phase, relayed: 
         Some(_) if no_deputy && failed_since.is_some() && reachability() == Reachability::SpeakerDown => {
             Owner::Unowned(Cause::SpeakerDown)
         }
-        Some(since) if now >= since + SPEAKER_DOWN_LIMIT => Owner::Unowned(Cause::SpeakerDown),
+        Some(since) if now >= since + SPEAKER_DOWN_LIMIT && has_successor() => Owner::Unowned(Cause::SpeakerDown),
         Some(_) => Owner::Away(node.clone()),
         None if phase == Phase::Suspect => Owner::Away(node.clone()),
         None if now >= record.heard + stale_after(view.cycle()) => Owner::Unowned(Cause::Unclaimed),

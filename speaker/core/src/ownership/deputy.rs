@@ -1,7 +1,7 @@
 //! The deputy: while an owner's speaker is down and its node lives, its deputy answers with the
 //! owner's MAC. Deputy and owner give the same answer, so both may.
 
-use std::{collections::BTreeSet, time::Duration};
+use std::{borrow::Cow, collections::BTreeSet, time::Duration};
 
 use super::{
     Ownership,
@@ -9,9 +9,11 @@ use super::{
     earlier,
     eligibility::Eligibility,
     ranking::{Load, rank},
+    standing::standing,
 };
 use crate::{
     cluster_snapshot::ClusterSnapshot,
+    ineligibility::Reason,
     lan::DeputyDuty,
     liveness::{View, peers::Phase},
     settings::DeputyMode,
@@ -21,15 +23,49 @@ use crate::{
 /// How often a review asks again whether a silent node is down, or this one isolated.
 const ISOLATION_RECHECK: Duration = Duration::from_millis(20);
 
+impl Case<'_> {
+    /// The deputies of `owner` for the address, the first of which answers and the second of which
+    /// checks the owner too. A deputy needs an interface that faces one on which the owner
+    /// announces, and nothing else. Eligible nodes come first.
+    fn deputies(&self, load: &Load, owner: &NodeName, announced: &Eligibility) -> Vec<&NodeName> {
+        let faces = |node: &&NodeName| self.view.faces(node, owner, &announced.interfaces);
+        let mut deputies: Vec<&NodeName> = self
+            .ranked(load, Some(owner))
+            .into_iter()
+            .filter(faces)
+            .take(2)
+            .collect();
+        if deputies.len() < 2 {
+            let others = rank(self.address, self.others(owner), load).into_iter().filter(faces);
+            deputies.extend(others.take(2 - deputies.len()));
+        }
+        deputies
+    }
+
+    /// The available nodes that are not eligible, without `owner`.
+    fn others(&self, owner: &NodeName) -> impl Iterator<Item = (&NodeName, u32)> {
+        let verdicts = self.verdicts.iter().filter(move |(node, _)| *node != owner);
+        let others = verdicts.filter(|(_, verdict)| matches!(verdict, Err(reason) if *reason != Reason::NoSpeaker));
+        let stays = |node: &NodeName| !(self.view.context.shutdown.is_some() && node == self.me());
+        others.map(|(node, _)| (node, 0)).filter(move |(node, _)| stays(node))
+    }
+
+    /// How `owner` announces the address.
+    fn announced_by(&self, owner: &NodeName) -> Option<Cow<'_, Eligibility>> {
+        standing(self.view, self.address, self.verdicts, owner)?.ok()
+    }
+}
+
 impl Ownership {
     /// Answers for an owner that is away, and checks it on the wire, if this node is its deputy.
+    /// The nodes that would take the address over check it too.
     pub(super) fn act_as_deputy(&self, case: Case<'_>, owner: &Owner, load: &Load, decision: &mut Decision) {
         let (owner, away) = match owner {
             Owner::Present(node) => (node, false),
             Owner::Away(node) => (node, true),
             Owner::Unowned(_) => return,
         };
-        let (now, view) = (case.now(), case.view);
+        let (now, view, me) = (case.now(), case.view, case.me());
         let context = view.context;
         let failed_since = match view.phase_for(case.address, owner) {
             Some(Phase::Failed(since)) => Some(since),
@@ -39,16 +75,17 @@ impl Ownership {
         if !(away || always || failed_since.is_some()) || context.shutdown.is_some() {
             return;
         }
-        let order = case.ranked(load, Some(owner));
-        let Some(position) = order.iter().position(|node| *node == case.me()) else {
-            return;
-        };
-        if position == 0 {
-            if (away || always)
-                && let Some(duty) = self.duty(case, owner)
-            {
-                decision.duties.insert(case.address, duty);
-            }
+        let announced = case.announced_by(owner);
+        let deputies = announced
+            .as_deref()
+            .map_or_else(Vec::new, |announced| case.deputies(load, owner, announced));
+        let is_deputy = deputies.first() == Some(&me);
+        if is_deputy && (away || always) {
+            let duty = announced.and_then(|announced| self.duty(case, owner, &announced));
+            decision.duties.extend(duty.map(|duty| (case.address, duty)));
+        }
+        let position = case.ranked(load, Some(owner)).iter().position(|node| *node == me);
+        if is_deputy || position == Some(0) {
             if away || failed_since.is_some() {
                 decision.checks.insert(owner.clone());
             }
@@ -58,44 +95,37 @@ impl Ownership {
             }
         } else if let Some(since) = failed_since {
             // The nodes before this one have this long to act.
-            let due = since + CLAIM_DELAY * u32::try_from(position).unwrap_or(u32::MAX);
+            let due = position.map(|position| since + CLAIM_DELAY * u32::try_from(position).unwrap_or(u32::MAX));
             // The second node checks as well: when much fails at once, the first may change.
-            if position == 1 || now >= due {
+            let is_second = deputies.get(1) == Some(&me) || position == Some(1);
+            if is_second || due.is_some_and(|due| now >= due) {
                 decision.checks.insert(owner.clone());
             }
-            if now < due {
-                earlier(&mut decision.recheck, Some(due));
-            }
+            earlier(&mut decision.recheck, due.filter(|due| now < *due));
         }
-        let away_since = [
-            view.peers().leaving(owner).map(|leaving| leaving.since),
-            view.peers().awaiting_claims_since(owner),
-            failed_since,
-        ];
-        let limit = away_since
-            .into_iter()
-            .flatten()
-            .min()
-            .map(|since| since + SPEAKER_DOWN_LIMIT);
-        earlier(&mut decision.recheck, limit.filter(|at| *at > now));
+        if is_deputy || position.is_some() {
+            let away_since = [
+                view.peers().leaving(owner).map(|leaving| leaving.since),
+                view.peers().awaiting_claims_since(owner),
+                failed_since,
+            ];
+            let since = away_since.into_iter().flatten().min();
+            let limit = since.map(|since| since + SPEAKER_DOWN_LIMIT);
+            earlier(&mut decision.recheck, limit.filter(|at| *at > now));
+        }
     }
 
-    /// How this node would answer for the address as the deputy of `owner`, if it may.
-    fn duty(&self, case: Case<'_>, owner: &NodeName) -> Option<DeputyDuty> {
+    /// How this node answers for the address as the deputy of `owner`, if it may: on the ports that
+    /// face an interface on which the owner announces.
+    fn duty(&self, case: Case<'_>, owner: &NodeName, announced: &Eligibility) -> Option<DeputyDuty> {
         // The owner does not answer for a tentative address either.
         let tentative = self.claims.get(case.address).is_some_and(|record| record.tentative);
         if tentative || case.view.context.settings.deputy == DeputyMode::Off {
             return None;
         }
-        let candidate: &Eligibility = case.verdicts.get(case.me())?.as_ref().ok()?;
-        let node = case.view.around.node;
-        let allowed = |index| {
-            node.name_of(index)
-                .is_some_and(|name| candidate.interfaces.contains(name))
-        };
         let facing = case.view.facing(owner).into_iter();
         let ports = facing
-            .filter(|(port, _)| allowed(port.index))
+            .filter(|(_, network)| announced.interfaces.contains(&network.interface))
             .map(|(port, network)| (port, network.mac));
         Some(DeputyDuty {
             owner: owner.clone(),
@@ -114,10 +144,17 @@ impl Ownership {
         let load = self.load(view, &all);
         let mut deputies = BTreeSet::new();
         for (address, verdicts) in all.iter() {
-            if self.claims.owner(*address) == Some(node) {
-                let candidates = verdicts.iter().filter(|(name, _)| *name != node);
-                let candidates = candidates.filter_map(|(name, verdict)| Some((name, verdict.as_ref().ok()?.weight)));
-                deputies.extend(rank(*address, candidates, &load).first().map(|name| (*name).clone()));
+            let address = *address;
+            let case = Case {
+                view,
+                snapshot,
+                address,
+                verdicts,
+            };
+            let owned = self.claims.owner(address) == Some(node);
+            if let Some(announced) = owned.then(|| case.announced_by(node)).flatten() {
+                let first = case.deputies(&load, node, &announced).first().copied().cloned();
+                deputies.extend(first);
             }
         }
         deputies.remove(&view.context.me);

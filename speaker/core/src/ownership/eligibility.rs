@@ -52,13 +52,7 @@ pub(crate) fn verdicts(
         address,
         holders: Holders::new(snapshot, networks, address),
     };
-    let services = snapshot.addresses.get(&address).map_or(&[][..], |services| services);
-    // A Service without endpoints has no say. Nothing can be done for it, and the Services that
-    // share its address must not suffer.
-    let serving: Vec<&ServiceOnAddress> = services
-        .iter()
-        .filter(|service| !service.endpoints.is_empty())
-        .collect();
+    let serving = question.serving();
     let mut verdicts: Verdicts = snapshot
         .nodes
         .iter()
@@ -67,6 +61,26 @@ pub(crate) fn verdicts(
     question.prefer_prefix(&mut verdicts);
     prefer_staying(&serving, &mut verdicts);
     verdicts
+}
+
+/// Decides whether a node may own `address` as far as this depends on the node alone. For an owner
+/// whose speaker is not heard: `networks` are those of its last Hello.
+pub(super) fn verdict_on(
+    snapshot: &ClusterSnapshot,
+    (name, node): (&NodeName, &Node),
+    networks: &[Network],
+    address: IpAddr,
+) -> Result<Eligibility, Reason> {
+    // Of the interfaces only those of the node itself matter: it may keep an address that it has.
+    let own = BTreeMap::from([(name.clone(), networks.to_vec())]);
+    let question = Question {
+        snapshot,
+        networks: &own,
+        address,
+        holders: Holders::new(snapshot, &own, address),
+    };
+    question.holders.check(name)?;
+    question.for_networks(&question.serving(), (name, node), networks)
 }
 
 /// The address that a verdict is about, and what the verdict depends on.
@@ -112,9 +126,25 @@ impl<'a> Holders<'a> {
 }
 
 impl<'a> Question<'a> {
+    /// The Services that decide. One without endpoints has no say: nothing can be done for it, and
+    /// the Services that share its address must not suffer.
+    fn serving(&self) -> Vec<&'a ServiceOnAddress> {
+        let services = self.snapshot.services_on(self.address);
+        services.filter(|service| !service.endpoints.is_empty()).collect()
+    }
+
     fn for_node(&self, serving: &[&ServiceOnAddress], name: &NodeName, node: &Node) -> Result<Eligibility, Reason> {
         self.holders.check(name)?;
         let networks = self.networks.get(name).ok_or(Reason::NoSpeaker)?;
+        self.for_networks(serving, (name, node), networks)
+    }
+
+    fn for_networks(
+        &self,
+        serving: &[&ServiceOnAddress],
+        (name, node): (&NodeName, &Node),
+        networks: &[Network],
+    ) -> Result<Eligibility, Reason> {
         if node.network_unavailable {
             return Err(Reason::NetworkUnavailable);
         }

@@ -10,7 +10,7 @@ use std::{
 use super::{
     Ownership, TakeoverRecord,
     address_state::NoEligibleNode,
-    case::{CLAIM_DELAY, Case, Decision},
+    case::{CLAIM_DELAY, Case, Decision, Owner},
     earlier,
     ranking::{Load, rank},
 };
@@ -18,7 +18,7 @@ use crate::{
     context::Turn,
     event::{Cause, Event},
     ineligibility::Reason,
-    settings::OwnershipMode,
+    settings::{DeputyMode, OwnershipMode},
     types::NodeName,
 };
 
@@ -165,15 +165,22 @@ impl Ownership {
     }
 
     /// Reports that no node is eligible, once that has lasted for a while. One of all speakers
-    /// reports it.
-    pub(super) fn report_no_eligible_node(&mut self, turn: &mut Turn<'_>, case: Case<'_>, decision: &mut Decision) {
+    /// reports it. An owner that keeps the address although its speaker is down has a deputy.
+    pub(super) fn report_no_eligible_node(
+        &mut self,
+        turn: &mut Turn<'_>,
+        case: Case<'_>,
+        owner: &Owner,
+        decision: &mut Decision,
+    ) {
         let (now, address) = (case.now(), case.address);
+        let is_answered = !matches!(owner, Owner::Unowned(_)) && case.view.context.settings.deputy != DeputyMode::Off;
         let reasons: Option<BTreeMap<NodeName, Reason>> = case
             .verdicts
             .iter()
             .map(|(node, verdict)| Some((node.clone(), verdict.as_ref().err().copied()?)))
             .collect();
-        let Some(reasons) = reasons else {
+        let Some(reasons) = reasons.filter(|_| !is_answered) else {
             if let Some(state) = self.addresses.get_mut(&address) {
                 state.no_eligible_node = None;
             }

@@ -2,6 +2,7 @@
 
 mod arbitrary_input;
 mod conflicts;
+mod deputy;
 mod disagreement;
 mod failure_detection;
 mod handover;

@@ -92,3 +92,22 @@ fn p3_failed_owner_is_replaced_and_takes_nothing_back() {
     world.run(seconds(20));
     assert_eq!(world.owner(ADDRESS), second);
 }
+
+#[test]
+fn p1_second_candidate_takes_over_if_the_first_does_not_know_the_service() {
+    let mut reference = VirtualCluster::new(&["a", "b", "c", "d"], &[ADDRESS]);
+    reference.run(seconds(3));
+    let owner = reference.owner(ADDRESS);
+    reference.kill(&owner);
+    reference.run(seconds(3));
+    let first = reference.owner(ADDRESS);
+    let mut world = VirtualCluster::new(&["a", "b", "c", "d"], &[ADDRESS]);
+    world.run(seconds(3));
+    assert_eq!(world.owner(ADDRESS), owner);
+    let mut without_service = world.snapshot.clone();
+    without_service.addresses.clear();
+    world.publish_to(&first, without_service);
+    world.kill(&owner);
+    world.run(seconds(2));
+    world.owner(ADDRESS);
+}

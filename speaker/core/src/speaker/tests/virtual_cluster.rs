@@ -44,6 +44,9 @@ pub(super) struct VirtualCluster {
     pub(super) shares_wire: bool,
     /// A host outside the cluster, which answers ARP requests for this address.
     pub(super) foreign_host: Option<(Ipv4Addr, MacAddr)>,
+    /// The nodes whose kernels answer ARP requests for the address of a node, with or without a
+    /// speaker.
+    pub(super) kernels: BTreeSet<NodeName>,
     /// Every report of announced addresses: the node and the number of addresses.
     pub(super) reports: Vec<(NodeName, usize)>,
     /// Every event of every speaker.
@@ -69,6 +72,7 @@ impl VirtualCluster {
             loss: None,
             shares_wire: false,
             foreign_host: None,
+            kernels: BTreeSet::new(),
             reports: Vec::new(),
             events: Vec::new(),
             groups: BTreeMap::new(),
@@ -81,7 +85,7 @@ impl VirtualCluster {
     /// Starts the speaker of a node, or restarts it.
     pub(super) fn start(&mut self, node: &NodeName) {
         let mut speaker = Speaker::new(self.now, node.clone(), self.settings);
-        let addresses = ["192.0.2.250/24", "fe80::1/64"];
+        let addresses = [&*format!("{}/24", self.lan_address(node)), "fe80::1/64"];
         let interface = ethernet(self.interface_index(node).0, "eth0", &addresses);
         speaker.handle_interfaces(self.now, vec![interface]);
         speaker.handle_snapshot(self.now, Arc::new(self.snapshot.clone()));
@@ -110,6 +114,17 @@ impl VirtualCluster {
     pub(super) fn interface_index(&self, node: &NodeName) -> InterfaceIndex {
         let position = self.snapshot.nodes.keys().position(|name| name == node).unwrap();
         InterfaceIndex(u32::try_from(position).unwrap() + 1)
+    }
+
+    /// The address of a node on its only interface.
+    pub(super) fn lan_address(&self, node: &NodeName) -> Ipv4Addr {
+        let index = u8::try_from(self.interface_index(node).0).unwrap();
+        Ipv4Addr::new(192, 0, 2, 200 + index)
+    }
+
+    /// The MAC of the only interface of a node.
+    pub(super) fn mac(&self, node: &NodeName) -> MacAddr {
+        ethernet(self.interface_index(node).0, "eth0", &[]).mac.unwrap()
     }
 
     /// Hands the present snapshot to all speakers.
@@ -187,6 +202,8 @@ impl VirtualCluster {
     /// Takes the outputs of all speakers. Returns the messages and the frames among them.
     fn take_outputs(&mut self) -> (Vec<SentMessage>, Vec<SentFrame>) {
         let (mut messages, mut frames) = (Vec::new(), Vec::new());
+        let kernels = self.kernels.iter().map(|node| (self.lan_address(node), self.mac(node)));
+        let hosts: Vec<_> = kernels.chain(self.foreign_host).collect();
         for (node, speaker) in &mut self.speakers {
             while let Some(output) = speaker.poll_output() {
                 match output {
@@ -197,7 +214,7 @@ impl VirtualCluster {
                     }
                     Output::Frame { interface, frame } => {
                         self.frames += 1;
-                        if let Some(reply) = foreign_reply(self.foreign_host, &frame) {
+                        for reply in hosts.iter().filter_map(|host| reply_of(*host, &frame)) {
                             speaker.handle_frame(self.now, interface, FrameKind::Arp, &reply);
                         }
                         if self.shares_wire {
@@ -261,6 +278,12 @@ impl VirtualCluster {
         owners[0].clone()
     }
 
+    /// The MACs with which anybody answers for an address.
+    pub(super) fn macs(&self, address: &str) -> BTreeSet<MacAddr> {
+        let answers = self.speakers.keys().flat_map(|node| self.answers(node, address));
+        answers.map(|(_, mac)| mac).collect()
+    }
+
     /// A node whose speaker runs and that is none of `nodes`.
     pub(super) fn other_than(&self, nodes: &[&NodeName]) -> NodeName {
         let mut others = self.speakers.keys().filter(|node| !nodes.contains(node));
@@ -268,9 +291,8 @@ impl VirtualCluster {
     }
 }
 
-/// The reply of a foreign host to an ARP request for its address.
-fn foreign_reply(host: Option<(Ipv4Addr, MacAddr)>, frame: &[u8]) -> Option<Vec<u8>> {
-    let (address, mac) = host?;
+/// The reply of a host to an ARP request for its address.
+fn reply_of((address, mac): (Ipv4Addr, MacAddr), frame: &[u8]) -> Option<Vec<u8>> {
     let request = ArpPacket::parse(frame).filter(|packet| !packet.reply)?;
     // A gratuitous ARP is no question.
     let is_question = request.target == address && request.sender != address;
