@@ -64,6 +64,11 @@ pub struct SpeakerArgs {
     #[arg(long, default_value_t, value_parser = modes::<ConflictDetectionMode>(ConflictDetectionMode::NAMES))]
     pub(crate) conflict_detection: ConflictDetectionMode,
 
+    /// Seconds that a speaker may be down while its node lives, before its addresses move to other
+    /// nodes; 0 moves them at once
+    #[arg(long, default_value_t = 60)]
+    pub(crate) speaker_down_limit: u64,
+
     /// Never announce on interfaces whose names match this regular expression; may be repeated, and
     /// replaces MetalLB's list
     #[arg(long, value_name = "REGEX", default_values = DEFAULT_PATTERNS)]
@@ -91,6 +96,7 @@ impl SpeakerArgs {
             deputy: self.deputy,
             ownership: self.ownership,
             conflict_detection: self.conflict_detection,
+            speaker_down_limit: Duration::from_secs(self.speaker_down_limit),
             announce_interval: Duration::from_secs(self.announce_interval),
         }
     }
@@ -131,6 +137,19 @@ mod tests {
         assert_eq!(off.conflict_detection, ConflictDetectionMode::Off);
         let error = parse(&["--deputy=doubt"]).unwrap_err().to_string();
         assert!(error.contains("on-suspect, always, off"), "{error}");
+    }
+
+    #[test]
+    fn any_number_of_seconds_is_a_limit_for_a_speaker_that_is_down() {
+        for (flags, seconds) in [
+            (&[][..], 60),
+            (&["--speaker-down-limit=0"], 0),
+            (&["--speaker-down-limit=18446744073709551615"], u64::MAX),
+        ] {
+            let settings = parse(flags).unwrap().settings();
+            assert_eq!(settings.speaker_down_limit, Duration::from_secs(seconds));
+        }
+        assert!(parse(&["--speaker-down-limit=-1"]).is_err());
     }
 
     #[test]

@@ -7,7 +7,7 @@
 //!      ▲                         │              heard again               │ a deputy answers
 //!      │ not eligible, released, │                                        │
 //!      └ or handed over ◄────────┴────────────────────────────────────────┘
-//!                                  node down, or its speaker down for 60 s
+//!                                  node down, or its speaker down for too long (60 s)
 //! ```
 //! [`eligibility`] says which nodes may own an address, [`ranking`] in which order they come,
 //! `claims` which claim wins. `decide` puts them together; `takeover`, `deputy` and `transition`

@@ -132,6 +132,9 @@ pub struct Settings {
     pub ownership: OwnershipMode,
     /// Whether to look for foreign hosts that use an address.
     pub conflict_detection: ConflictDetectionMode,
+    /// How long a speaker may be down while its node lives, before the addresses of the node move.
+    /// Zero: they move at once.
+    pub speaker_down_limit: Duration,
     /// The time between two gratuitous announcements of an address. Zero: announce only when the
     /// owner changes.
     pub announce_interval: Duration,
@@ -143,6 +146,7 @@ impl Default for Settings {
             deputy: DeputyMode::default(),
             ownership: OwnershipMode::default(),
             conflict_detection: ConflictDetectionMode::default(),
+            speaker_down_limit: Duration::from_secs(60),
             announce_interval: Duration::from_secs(60),
         }
     }

@@ -19,9 +19,6 @@ use crate::{
 /// know the Service yet, or may have lost the API server.
 pub(super) const CLAIM_DELAY: Duration = Duration::from_millis(500);
 
-/// How long a speaker may be down while its node lives, before its addresses move.
-pub(super) const SPEAKER_DOWN_LIMIT: Duration = Duration::from_secs(60);
-
 /// What this node does after a review of all addresses.
 #[derive(Debug, Default)]
 pub(crate) struct Decision {

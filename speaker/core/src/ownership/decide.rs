@@ -9,12 +9,12 @@ use lodestone_crds::ObjectKey;
 
 use super::{
     Ownership,
-    case::{Case, Decision, Owner, SPEAKER_DOWN_LIMIT},
+    case::{Case, Decision, Owner},
     claims::{ClaimRecord, stale_after},
     earlier,
     eligibility::{AllVerdicts, Verdicts},
     ranking::Load,
-    standing::{has_successor, standing},
+    standing::{absence, has_successor, standing},
     transition,
 };
 use crate::{
@@ -170,19 +170,16 @@ fn owner_by_phase(
     if failed_since.is_some() && reachability() == Reachability::NodeDown {
         return Owner::Unowned(Cause::NodeDown);
     }
-    let away_since = [
-        leaving.map(|leaving| leaving.since),
-        view.peers().awaiting_claims_since(node),
-        failed_since,
-    ];
     let no_deputy = view.context.settings.deputy == DeputyMode::Off;
-    match away_since.into_iter().flatten().min() {
+    match absence(view, node, failed_since) {
         // A speaker that shuts down answers until it has stopped.
         Some(_) if leaving.is_none() && reachability() == Reachability::SpeakerAlive => Owner::Present(node.clone()),
         Some(_) if no_deputy && failed_since.is_some() && reachability() == Reachability::SpeakerDown => {
             Owner::Unowned(Cause::SpeakerDown)
         }
-        Some(since) if now >= since + SPEAKER_DOWN_LIMIT && has_successor() => Owner::Unowned(Cause::SpeakerDown),
+        Some(absence) if absence.until.is_some_and(|until| now >= until) && has_successor() => {
+            Owner::Unowned(Cause::SpeakerDown)
+        }
         Some(_) => Owner::Away(node.clone()),
         None if phase == Phase::Suspect => Owner::Away(node.clone()),
         None if now >= record.heard + stale_after(view.cycle()) => Owner::Unowned(Cause::Unclaimed),

@@ -5,11 +5,11 @@ use std::{borrow::Cow, collections::BTreeSet, time::Duration};
 
 use super::{
     Ownership,
-    case::{CLAIM_DELAY, Case, Decision, Owner, SPEAKER_DOWN_LIMIT},
+    case::{CLAIM_DELAY, Case, Decision, Owner},
     earlier,
     eligibility::Eligibility,
     ranking::{Load, rank},
-    standing::standing,
+    standing::{absence, standing},
 };
 use crate::{
     cluster_snapshot::ClusterSnapshot,
@@ -104,13 +104,7 @@ impl Ownership {
             earlier(&mut decision.recheck, due.filter(|due| now < *due));
         }
         if is_deputy || position.is_some() {
-            let away_since = [
-                view.peers().leaving(owner).map(|leaving| leaving.since),
-                view.peers().awaiting_claims_since(owner),
-                failed_since,
-            ];
-            let since = away_since.into_iter().flatten().min();
-            let limit = since.map(|since| since + SPEAKER_DOWN_LIMIT);
+            let limit = absence(view, owner, failed_since).and_then(|absence| absence.until);
             earlier(&mut decision.recheck, limit.filter(|at| *at > now));
         }
     }

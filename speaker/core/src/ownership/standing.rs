@@ -4,10 +4,21 @@
 //! keep what it owns all the same, as long as it would be eligible with a speaker: its deputy
 //! answers for it.
 
-use std::{borrow::Cow, net::IpAddr};
+use std::{
+    borrow::Cow,
+    net::IpAddr,
+    time::{Duration, Instant},
+};
 
 use super::eligibility::{Eligibility, Verdicts, verdict_on};
-use crate::{ineligibility::Reason, liveness::View, types::NodeName};
+use crate::{
+    ineligibility::Reason,
+    liveness::{View, reachability::Reachability},
+    types::NodeName,
+};
+
+/// How long a failed owner keeps an address at least, while nothing shows whether its node lives.
+const UNDECIDED_LIMIT: Duration = Duration::from_secs(60);
 
 /// How a node that claims the address announces it, or why it no longer may. `None` if too little
 /// is known of the node.
@@ -39,4 +50,26 @@ pub(super) fn has_successor(view: &View<'_>, verdicts: &Verdicts, owner: &NodeNa
     let shuts_down = view.context.shutdown.is_some();
     let stays = |node: &NodeName| node != owner && !(shuts_down && *node == view.context.me);
     verdicts.iter().any(|(node, verdict)| verdict.is_ok() && stays(node))
+}
+
+/// The time without the speaker of an owner.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Absence {
+    /// When it ends, because the addresses move; `None`: never.
+    pub(super) until: Option<Instant>,
+}
+
+/// The absence of the speaker of `node`, if it is absent. `failed_since`: since when this node does
+/// not hear it where it announces.
+pub(super) fn absence(view: &View<'_>, node: &NodeName, failed_since: Option<Instant>) -> Option<Absence> {
+    let leaving = view.peers().leaving(node).map(|leaving| leaving.since);
+    let awaited = view.peers().awaiting_claims_since(node);
+    let since = [leaving, awaited, failed_since].into_iter().flatten().min()?;
+    let is_certain =
+        leaving.is_some() || failed_since.is_none() || view.reachability(node) == Reachability::SpeakerDown;
+    let limit = view.context.settings.speaker_down_limit;
+    let limit = if is_certain { limit } else { limit.max(UNDECIDED_LIMIT) };
+    Some(Absence {
+        until: since.checked_add(limit),
+    })
 }

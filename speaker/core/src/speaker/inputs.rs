@@ -8,7 +8,7 @@ use crate::{
     context::Shutdown,
     liveness::AddressUser,
     node::{interface::Interface, preflight::KernelSettings},
-    settings::DeputyMode,
+    settings::{DeputyMode, Settings},
     types::{InterfaceIndex, MacAddr, NodeName},
     wire::FrameKind,
     wire::message::Message,
@@ -90,7 +90,13 @@ impl Speaker {
     pub fn begin_shutdown(&mut self, now: Instant) {
         let snapshot = self.context.snapshot.as_ref();
         let draining = snapshot.and_then(|snapshot| snapshot.nodes.get(&self.context.me));
-        let handover = self.context.settings.deputy == DeputyMode::Off || draining.is_some_and(|node| node.draining);
+        let Settings {
+            deputy,
+            speaker_down_limit,
+            ..
+        } = self.context.settings;
+        let stays = deputy != DeputyMode::Off && !speaker_down_limit.is_zero();
+        let handover = !stays || draining.is_some_and(|node| node.draining);
         self.context.shutdown = Some(Shutdown { handover });
         self.sinks.outbox.broadcast(&Message::Leaving { handover });
         self.handle_change(now);

@@ -161,6 +161,34 @@ fn speaker_that_is_down_keeps_its_addresses_for_a_minute() {
 }
 
 #[test]
+fn p2_setting_says_how_long_a_speaker_that_is_down_keeps_its_addresses() {
+    let owner_after = |limit: Duration, milliseconds, situations: &[Setup]| {
+        let mut parts = cluster();
+        parts.context.settings.speaker_down_limit = limit;
+        parts.claim("b", ADDRESS, 1);
+        situations.iter().for_each(|situation| situation(&mut parts));
+        pass_others(&mut parts, milliseconds);
+        owner(&mut parts)
+    };
+    let down = || Owner::Unowned(Cause::SpeakerDown);
+    let (five, ten_minutes) = (Duration::from_secs(5), Duration::from_secs(600));
+    let known: [&[Setup]; 3] = [&[failed, only_the_node_answers], &[leaving], &[leaving, failed]];
+    for situations in known {
+        assert_eq!(owner_after(Duration::ZERO, 0, situations), down());
+        assert_eq!(owner_after(five, 4_999, situations), away());
+        assert_eq!(owner_after(five, 5_000, situations), down());
+        assert_eq!(owner_after(ten_minutes, 599_999, situations), away());
+        assert_eq!(owner_after(ten_minutes, 600_000, situations), down());
+        assert_eq!(owner_after(Duration::MAX, 3_600_000, situations), away());
+    }
+    // Nothing shows yet whether the node lives: a hasty takeover could make two owners.
+    for limit in [Duration::ZERO, five] {
+        assert_eq!(owner_after(limit, 59_999, &[failed]), away());
+        assert_eq!(owner_after(limit, 60_000, &[failed]), down());
+    }
+}
+
+#[test]
 fn without_deputies_a_speaker_that_is_down_loses_its_addresses_at_once() {
     let down = Owner::Unowned(Cause::SpeakerDown);
     assert_eq!(owner_when(&[without_deputies, failed, only_the_node_answers]), down);

@@ -42,3 +42,17 @@ fn p4_drained_owner_that_shuts_down_answers_until_another_node_does() {
     assert_ne!(world.owner(ADDRESS), owner);
     assert!(world.speaker(&owner).may_stop());
 }
+
+#[test]
+fn p4_speaker_hands_over_when_it_may_not_be_down_at_all() {
+    let mut world = VirtualCluster::new(&["a", "b", "c"], &[ADDRESS]);
+    world.settings.speaker_down_limit = Duration::ZERO;
+    world.restart_all();
+    world.run(seconds(3));
+    let (owner, now) = (world.owner(ADDRESS), world.now);
+    world.speaker(&owner).begin_shutdown(now);
+    assert_eq!(world.owner(ADDRESS), owner);
+    world.run(STEP * 2);
+    assert_ne!(world.owner(ADDRESS), owner);
+    assert!(world.speaker(&owner).may_stop());
+}
