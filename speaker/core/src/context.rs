@@ -1,9 +1,9 @@
 //! What every part of the speaker may read, and what every part may write to.
 
-use std::{sync::Arc, time::Instant};
+use std::{collections::BTreeMap, sync::Arc, time::Instant};
 
 use crate::{
-    cluster_snapshot::ClusterSnapshot,
+    cluster_snapshot::{ClusterSnapshot, Node},
     output::Outbox,
     settings::Settings,
     stats::Stats,
@@ -19,10 +19,35 @@ pub(crate) struct Context {
     pub(crate) settings: Settings,
     /// The cluster, once the API server has reported it.
     pub(crate) snapshot: Option<Arc<ClusterSnapshot>>,
+    /// The nodes of earlier snapshots that the present one lacks, as long as their speakers are
+    /// heard.
+    pub(crate) deleted: BTreeMap<NodeName, DeletedNode>,
     /// Whether this speaker still listens, to learn what is owned before it claims anything.
     pub(crate) listening: bool,
     /// Set once the process is about to end.
     pub(crate) shutdown: Option<Shutdown>,
+}
+
+/// A node whose Node object was deleted.
+#[derive(Clone, Debug)]
+pub(crate) struct DeletedNode {
+    /// When this speaker learned it.
+    pub(crate) since: Instant,
+    /// What the node was.
+    pub(crate) node: Node,
+}
+
+impl Context {
+    /// Replaces the snapshot.
+    pub(crate) fn set_snapshot(&mut self, now: Instant, snapshot: Arc<ClusterSnapshot>) {
+        let before = self.snapshot.replace(snapshot.clone());
+        let nodes = before.iter().flat_map(|before| &before.nodes);
+        for (name, node) in nodes.filter(|(name, _)| !snapshot.nodes.contains_key(*name)) {
+            let node = node.clone();
+            self.deleted.insert(name.clone(), DeletedNode { since: now, node });
+        }
+        self.deleted.retain(|name, _| !snapshot.nodes.contains_key(name));
+    }
 }
 
 /// How this speaker shuts down.

@@ -11,6 +11,8 @@ pub enum Reason {
     OwnAddress,
     /// The address is one of another node itself, by its Node object or on one of its interfaces.
     NodeAddress,
+    /// Its Node object was deleted.
+    NodeDeleted,
     /// The node has the condition NetworkUnavailable.
     NetworkUnavailable,
     /// The node has the label that excludes it from load balancing.
@@ -41,6 +43,7 @@ impl fmt::Display for Reason {
             Self::NoSpeaker => "no speaker is heard from it",
             Self::OwnAddress => "the address is its own",
             Self::NodeAddress => "the address is another node's own",
+            Self::NodeDeleted => "its Node was deleted",
             Self::NetworkUnavailable => "its condition NetworkUnavailable is True",
             Self::ExcludedByLabel => "it has the label node.kubernetes.io/exclude-from-external-load-balancers",
             Self::NoAdvertisement => "no L2Advertisement covers the Service, its pool and the node",

@@ -104,6 +104,7 @@ impl Speaker {
                 me,
                 settings,
                 snapshot: None,
+                deleted: std::collections::BTreeMap::new(),
                 listening: true,
                 shutdown: None,
             },

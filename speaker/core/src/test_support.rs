@@ -58,6 +58,7 @@ impl Parts {
                 me: "a".into(),
                 settings,
                 snapshot: None,
+                deleted: std::collections::BTreeMap::new(),
                 listening: false,
                 shutdown: None,
             },
@@ -79,7 +80,7 @@ impl Parts {
     /// Replaces the snapshot, and what the parts derive from it.
     pub(crate) fn set_snapshot(&mut self, snapshot: ClusterSnapshot) {
         let snapshot = Arc::new(snapshot);
-        self.context.snapshot = Some(snapshot.clone());
+        self.context.set_snapshot(self.now, snapshot.clone());
         self.liveness.retain(turn!(self, self.now), &snapshot);
         self.liveness.rebuild_ring(&self.context);
         self.ownership

@@ -14,7 +14,7 @@ use super::{
     earlier,
     eligibility::{AllVerdicts, Verdicts},
     ranking::Load,
-    standing::{absence, has_successor, standing},
+    standing::{DELETED_GRACE, absence, has_successor, standing},
     transition,
 };
 use crate::{
@@ -73,6 +73,10 @@ impl Ownership {
             self.take_over_if_better(case, load, decision);
         }
         let owner = self.owner(view, address, verdicts);
+        let claimant = self.claims.owner(address);
+        let deleted = claimant.and_then(|node| view.context.deleted.get(node));
+        let due = deleted.map(|deleted| deleted.since + DELETED_GRACE);
+        earlier(&mut decision.recheck, due.filter(|due| *due > case.now()));
         match &owner {
             Owner::Present(node) | Owner::Away(node) if node != case.me() => {
                 self.act_as_deputy(case, &owner, load, decision);
@@ -81,10 +85,10 @@ impl Ownership {
                 earlier(&mut decision.recheck, stale.filter(|stale| *stale > case.now()));
             }
             Owner::Present(_) | Owner::Away(_) => {
-                if let Some(Ok(candidate)) = verdicts.get(case.me()) {
+                if let Some(Ok(candidate)) = standing(view, address, verdicts, case.me()) {
                     decision
                         .announce
-                        .insert(address, transition::announcement(case, candidate));
+                        .insert(address, transition::announcement(case, &candidate));
                 }
             }
             Owner::Unowned(cause) => self.keep_check(case, *cause, decision),

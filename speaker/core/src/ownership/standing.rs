@@ -2,7 +2,7 @@
 //!
 //! A verdict says who could take an address, and a node whose speaker is not heard cannot. It may
 //! keep what it owns all the same, as long as it would be eligible with a speaker: its deputy
-//! answers for it.
+//! answers for it. A node whose Node object was deleted hands over, once another can take over.
 
 use std::{
     borrow::Cow,
@@ -12,10 +12,14 @@ use std::{
 
 use super::eligibility::{Eligibility, Verdicts, verdict_on};
 use crate::{
+    cluster_snapshot::Node,
     ineligibility::Reason,
     liveness::{View, reachability::Reachability},
     types::NodeName,
 };
+
+/// How long a Node may be missing: it may come back, or the API server may be behind.
+pub(super) const DELETED_GRACE: Duration = Duration::from_secs(2);
 
 /// How long a failed owner keeps an address at least, while nothing shows whether its node lives.
 const UNDECIDED_LIMIT: Duration = Duration::from_secs(60);
@@ -28,21 +32,39 @@ pub(super) fn standing<'a>(
     verdicts: &'a Verdicts,
     node: &NodeName,
 ) -> Option<Result<Cow<'a, Eligibility>, Reason>> {
-    match verdicts.get(node)? {
-        Ok(candidate) => Some(Ok(Cow::Borrowed(candidate))),
-        Err(Reason::NoSpeaker) => standing_without_speaker(view, address, node).map(|verdict| verdict.map(Cow::Owned)),
-        Err(reason) => Some(Err(*reason)),
+    match verdicts.get(node) {
+        Some(Ok(candidate)) => Some(Ok(Cow::Borrowed(candidate))),
+        Some(Err(Reason::NoSpeaker)) => {
+            let snapshot = view.context.snapshot.as_ref()?;
+            by_last_hello(view, address, (node, snapshot.nodes.get(node)?))
+        }
+        Some(Err(reason)) => Some(Err(*reason)),
+        None => {
+            let deleted = view.context.deleted.get(node)?;
+            if view.now >= deleted.since + DELETED_GRACE && has_successor(view, verdicts, node) {
+                return Some(Err(Reason::NodeDeleted));
+            }
+            by_last_hello(view, address, (node, &deleted.node))
+        }
     }
 }
 
-fn standing_without_speaker(view: &View<'_>, address: IpAddr, node: &NodeName) -> Option<Result<Eligibility, Reason>> {
+/// The same for a node that the verdicts say nothing about, by its last Hello.
+fn by_last_hello<'a>(
+    view: &View<'_>,
+    address: IpAddr,
+    (name, node): (&NodeName, &Node),
+) -> Option<Result<Cow<'a, Eligibility>, Reason>> {
     let snapshot = view.context.snapshot.as_deref()?;
-    let known = snapshot.nodes.get(node)?;
-    if !view.peers().has_sent_hello(node) {
-        return None;
-    }
-    let networks = view.peers().networks_of(node);
-    Some(verdict_on(snapshot, (node, known), networks, address))
+    let networks = if *name == view.context.me {
+        view.around.node.networks()
+    } else {
+        view.peers()
+            .has_sent_hello(name)
+            .then(|| view.peers().networks_of(name).to_vec())?
+    };
+    let verdict = verdict_on(snapshot, (name, node), &networks, address);
+    Some(verdict.map(Cow::Owned))
 }
 
 /// Whether a node other than `owner` can take the address.

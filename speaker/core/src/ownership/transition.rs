@@ -11,6 +11,7 @@ use super::{
     case::{Case, Decision},
     earlier,
     eligibility::Eligibility,
+    standing::standing,
 };
 use crate::{
     context::Turn,
@@ -47,7 +48,8 @@ impl Ownership {
     /// eligible node announces it.
     pub(super) fn linger(&mut self, case: Case<'_>, owned: &BTreeMap<IpAddr, Announcement>, decision: &mut Decision) {
         let (now, address, me) = (case.now(), case.address, case.me());
-        let can_announce = matches!(case.verdicts.get(me), Some(Err(reason)) if *reason != Reason::NoInterface);
+        let standing = standing(case.view, address, case.verdicts, me);
+        let can_announce = matches!(standing, Some(Err(reason)) if reason != Reason::NoInterface);
         let still_ours = self.claims.owner(address) == Some(me);
         let others = case
             .verdicts

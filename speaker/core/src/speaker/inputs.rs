@@ -21,9 +21,12 @@ impl Speaker {
         self.sinks
             .stats
             .retain_addresses(|address| snapshot.addresses.contains_key(address));
-        self.context.snapshot = Some(snapshot.clone());
+        self.context.set_snapshot(now, snapshot.clone());
         self.liveness.retain(turn!(self, now), &snapshot);
-        let peers = self.liveness.peers();
+        let (peers, me) = (self.liveness.peers(), self.context.me.clone());
+        self.context
+            .deleted
+            .retain(|node, _| *node == me || peers.session(node).is_some());
         self.sync
             .retain(|node| snapshot.nodes.contains_key(node) || peers.session(node).is_some());
         self.liveness.rebuild_ring(&self.context);
@@ -89,14 +92,15 @@ impl Speaker {
     /// end.
     pub fn begin_shutdown(&mut self, now: Instant) {
         let snapshot = self.context.snapshot.as_ref();
-        let draining = snapshot.and_then(|snapshot| snapshot.nodes.get(&self.context.me));
+        let node = snapshot.and_then(|snapshot| snapshot.nodes.get(&self.context.me));
+        let draining = node.is_some_and(|node| node.draining) || self.context.deleted.contains_key(&self.context.me);
         let Settings {
             deputy,
             speaker_down_limit,
             ..
         } = self.context.settings;
         let stays = deputy != DeputyMode::Off && !speaker_down_limit.is_zero();
-        let handover = !stays || draining.is_some_and(|node| node.draining);
+        let handover = !stays || draining;
         self.context.shutdown = Some(Shutdown { handover });
         self.sinks.outbox.broadcast(&Message::Leaving { handover });
         self.handle_change(now);

@@ -245,7 +245,11 @@ impl VirtualCluster {
         let Some(speaker) = self.speakers.get_mut(to) else {
             return;
         };
-        let source = self.snapshot.node_address(from).unwrap();
+        // A deleted node has no InternalIP any more, and sends all the same.
+        let source = self
+            .snapshot
+            .node_address(from)
+            .unwrap_or_else(|| [10, 0, 0, 99].into());
         let datagram = Datagram {
             from: from.clone(),
             to: to.clone(),
