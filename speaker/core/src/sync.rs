@@ -96,6 +96,14 @@ impl StateSync {
             for message in own_claims_messages(turn.context, state) {
                 turn.outbox.send(next, message);
             }
+            for released in state
+                .ownership
+                .claims()
+                .released_by(&turn.context.me)
+                .chunks(CLAIMS_PER_MESSAGE)
+            {
+                turn.outbox.send(next, Message::Released(released.to_vec()));
+            }
         }
         self.last_resync = Some(next.clone());
     }
@@ -104,9 +112,7 @@ impl StateSync {
 /// Sends a peer all that it needs after it appeared; `restarted`: it has forgotten everything.
 pub(crate) fn welcome(turn: &mut Turn<'_>, node: &NodeName, restarted: bool, state: FullState<'_>) {
     send_hello(turn, state.node, node);
-    for claims in state.ownership.claims().of(node).chunks(CLAIMS_PER_MESSAGE) {
-        turn.outbox.send(node, Message::YourClaims(claims.to_vec()));
-    }
+    remind(turn, node, state.ownership);
     if turn.context.listening {
         return turn.outbox.send(node, Message::Listening);
     }
@@ -123,6 +129,13 @@ pub(crate) fn welcome(turn: &mut Turn<'_>, node: &NodeName, restarted: bool, sta
     }
     for message in own_claims_messages(turn.context, state) {
         turn.outbox.send(node, message);
+    }
+}
+
+/// Tells a node that has restarted what it owned.
+pub(crate) fn remind(turn: &mut Turn<'_>, node: &NodeName, ownership: &Ownership) {
+    for claims in ownership.claims().of(node).chunks(CLAIMS_PER_MESSAGE) {
+        turn.outbox.send(node, Message::YourClaims(claims.to_vec()));
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, time::Instant};
 
-use super::retransmit::UnacknowledgedClaim;
+use super::retransmit::{RepeatedRelease, UnacknowledgedClaim};
 use crate::{event::Cause, ineligibility::Reason, types::NodeName};
 
 /// What this node remembers of one address.
@@ -22,6 +22,10 @@ pub(super) struct AddressState {
     pub(super) taken: Option<TakeoverRecord>,
     /// This node's claim, until the former owner acknowledges it.
     pub(super) unacknowledged: Option<UnacknowledgedClaim>,
+    /// This node's release, until it was repeated often enough.
+    pub(super) release: Option<RepeatedRelease>,
+    /// The new owner whose claim this node acknowledged last, and when.
+    pub(super) yielded: Option<(NodeName, Instant)>,
     /// Whether a deputy has confirmed that it answers for it.
     pub(super) covered: bool,
 }

@@ -197,6 +197,13 @@ impl Claims {
         record.map(|record| record.released = true).is_some()
     }
 
+    /// The claims that `node` has released, and that no other node has replaced.
+    pub(crate) fn released_by(&self, node: &NodeName) -> Vec<Claim> {
+        let records = self.records.iter();
+        let released = records.filter(|(_, record)| record.released && record.node == *node);
+        released.map(|(address, record)| record.claim(*address)).collect()
+    }
+
     /// Keeps the claims of `node`, which is this one, from becoming stale.
     pub(crate) fn keep_fresh(&mut self, now: Instant, node: &NodeName) {
         for record in self.records.values_mut().filter(|record| record.node == *node) {

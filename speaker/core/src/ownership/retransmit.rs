@@ -1,8 +1,8 @@
 //! Retransmits a claim until the previous owner acknowledges it with `Yielded`. Until then that
-//! owner goes on answering.
+//! owner goes on answering. Repeats a release, which nobody acknowledges.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     net::IpAddr,
     time::{Duration, Instant},
 };
@@ -24,6 +24,26 @@ const INTERVAL: Duration = Duration::from_millis(100);
 /// Extra retransmissions after the acknowledgement for an always-on deputy, which does not
 /// acknowledge.
 const COPIES_FOR_DEPUTY: u32 = 2;
+
+/// How often a release is repeated. Anti-entropy repeats it too.
+const RELEASE_COPIES: u32 = 3;
+
+/// A release that is broadcast again, so that a node that missed it need not wait for anti-entropy.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct RepeatedRelease {
+    copies_left: u32,
+    due: Instant,
+}
+
+impl RepeatedRelease {
+    /// The repetitions of a release that is broadcast now.
+    pub(super) fn new(now: Instant) -> Self {
+        Self {
+            copies_left: RELEASE_COPIES,
+            due: now + INTERVAL,
+        }
+    }
+}
 
 /// A claim that the previous owner has not acknowledged yet.
 #[derive(Clone, Debug)]
@@ -79,6 +99,7 @@ impl Ownership {
         if !turn.timers.is_due(Timer::Retransmission, turn.now) {
             return;
         }
+        self.repeat_releases(turn);
         let me = &turn.context.me;
         let mut due: BTreeMap<NodeName, Vec<Claim>> = BTreeMap::new();
         for (address, state) in &mut self.addresses {
@@ -106,13 +127,56 @@ impl Ownership {
         }
     }
 
+    /// Broadcasts the releases that are due again.
+    fn repeat_releases(&mut self, turn: &mut Turn<'_>) {
+        let mut again = BTreeSet::new();
+        for (address, state) in &mut self.addresses {
+            let Some(release) = state.release.as_mut().filter(|release| release.due <= turn.now) else {
+                continue;
+            };
+            (release.copies_left, release.due) = (release.copies_left - 1, turn.now + INTERVAL);
+            if release.copies_left == 0 {
+                state.release = None;
+            }
+            again.insert(*address);
+        }
+        let mut released = self.claims.released_by(&turn.context.me);
+        released.retain(|claim| again.contains(&claim.address));
+        for some in released.chunks(CLAIMS_PER_MESSAGE) {
+            turn.outbox.broadcast(&Message::Released(some.to_vec()));
+        }
+    }
+
+    /// Acknowledges claims of `node` again, if they are retransmissions: it may not have received
+    /// the acknowledgement.
+    pub(crate) fn acknowledge_again(&self, turn: &mut Turn<'_>, node: &NodeName, claims: &[Claim]) {
+        let until = |at: Instant| at + INTERVAL * (COPIES + 1);
+        let has_yielded = |address: &IpAddr| {
+            let yielded = self.addresses.get(address).and_then(|state| state.yielded.as_ref());
+            let to_node = yielded.is_some_and(|(to, at)| to == node && turn.now <= until(*at));
+            to_node && self.claims.owner(*address) == Some(node)
+        };
+        let addresses = claims.iter().map(|claim| claim.address);
+        let again: Vec<IpAddr> = addresses.filter(has_yielded).collect();
+        if !again.is_empty() {
+            turn.outbox.send(node, Message::Yielded(again));
+        }
+    }
+
+    /// Whether the former owner of an address has not acknowledged this node's claim yet.
+    #[cfg(test)]
+    pub(crate) fn awaits_acknowledgement(&self, address: IpAddr) -> bool {
+        self.addresses
+            .get(&address)
+            .is_some_and(|state| state.unacknowledged.is_some())
+    }
+
     /// Arms the timer for the next retransmission.
     pub(crate) fn arm_retransmission(&self, turn: &mut Turn<'_>) {
-        let claims = self
-            .addresses
-            .values()
-            .filter_map(|state| state.unacknowledged.as_ref());
-        turn.timers
-            .set(Timer::Retransmission, claims.map(|claim| claim.due).min());
+        let due = self.addresses.values().flat_map(|state| {
+            let claim = state.unacknowledged.as_ref().map(|claim| claim.due);
+            claim.into_iter().chain(state.release.map(|release| release.due))
+        });
+        turn.timers.set(Timer::Retransmission, due.min());
     }
 }

@@ -11,6 +11,7 @@ use super::{
     case::{Case, Decision},
     earlier,
     eligibility::Eligibility,
+    retransmit::RepeatedRelease,
     standing::standing,
 };
 use crate::{
@@ -89,7 +90,11 @@ impl Ownership {
             if record.node == *me {
                 self.claims.release(me, claim);
                 released.push(claim);
+                let state = self.addresses.entry(*address).or_default();
+                state.release = Some(RepeatedRelease::new(turn.now));
             } else {
+                let state = self.addresses.entry(*address).or_default();
+                state.yielded = Some((record.node.clone(), turn.now));
                 moved.push((record.node.clone(), claim));
                 by_owner.entry(record.node).or_default().push(*address);
             }
@@ -108,6 +113,7 @@ impl Ownership {
                 turn.outbox.send(&node, Message::Yielded(some.to_vec()));
             }
         }
+        self.arm_retransmission(turn);
     }
 
     /// The own claims to these addresses.

@@ -7,7 +7,7 @@ use crate::{
     liveness::peers::{Arrival, Path, Phase, Sighting},
     output::Output,
     ownership::{ReceivedClaim, claims::ClaimOutcome},
-    sync::welcome,
+    sync::{remind, welcome},
     timers::Timer,
     types::NodeName,
     wire::message::{Claim, Datagram, Message},
@@ -88,7 +88,11 @@ impl Speaker {
             | Message::Released(_)
             | Message::Yielded(_) => self.handle_claims_message(now, from, message),
             Message::StaleBoot(boot) => self.sinks.outbox.push(Output::BootId(boot)),
-            Message::Listening => self.note_answer(now, from),
+            Message::Listening => {
+                // It has forgotten what it owned, and may have missed the first reminder.
+                remind(turn!(self, now), from, &self.ownership);
+                self.note_answer(now, from);
+            }
             Message::Leaving { handover } => {
                 let turn = turn!(self, now);
                 if self.liveness.handle_leaving(now, from, handover) {
@@ -140,6 +144,7 @@ impl Speaker {
     fn handle_claims_message(&mut self, now: Instant, from: &NodeName, message: Message) {
         match message {
             Message::Claims { claims, last } => {
+                self.ownership.acknowledge_again(turn!(self, now), from, &claims);
                 for claim in claims {
                     self.handle_claim(now, from, from, claim);
                 }

@@ -98,3 +98,22 @@ fn p5_always_deputy_learns_new_owner_despite_two_lost_messages() {
     world.run(Duration::from_millis(150));
     assert!(!is_deputy(&world));
 }
+
+#[test]
+fn p6_lost_acknowledgement_of_a_claim_is_repeated() {
+    let mut world = VirtualCluster::new(&["a", "b"], &[ADDRESS]);
+    let handover = Handover::prepare(&mut world);
+    world.loss = Some(Box::new(|_, message| matches!(message, Message::Yielded(_))));
+    handover.run(&mut world);
+    world.run(STEP);
+    assert_eq!(world.owner(ADDRESS), handover.first);
+    let is_awaited = |world: &VirtualCluster| {
+        world.speakers[&handover.first]
+            .ownership
+            .awaits_acknowledgement(ip(ADDRESS))
+    };
+    assert!(is_awaited(&world));
+    world.loss = None;
+    world.run(Duration::from_millis(150));
+    assert!(!is_awaited(&world), "the former owner has acknowledged it again");
+}

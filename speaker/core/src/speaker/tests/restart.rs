@@ -33,3 +33,19 @@ fn speaker_whose_clock_moved_backwards_is_heard() {
     let alive = |node: &str| world.speakers[node].debug_state(world.now).peers_heard.len();
     assert_eq!((alive("a"), alive("b")), (1, 1));
 }
+
+#[test]
+fn p2_restarted_owner_is_reminded_again_of_what_it_owned() {
+    let mut world = VirtualCluster::new(&["a", "b"], &[ADDRESS]);
+    world.run(seconds(3));
+    let owner = world.owner(ADDRESS);
+    world.kill(&owner);
+    world.run(Duration::from_millis(150));
+    let lost = std::cell::Cell::new(false);
+    world.loss = Some(Box::new(move |_, message| {
+        matches!(message, Message::YourClaims(_)) && !lost.replace(true)
+    }));
+    world.start(&owner);
+    world.run(Duration::from_millis(50));
+    assert_eq!(world.owner(ADDRESS), owner, "the first reminder is lost");
+}

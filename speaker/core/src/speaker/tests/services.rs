@@ -42,3 +42,37 @@ fn owners_of_the_two_addresses_of_a_service_know_each_other() {
     let co_owners: Vec<usize> = owned.map(|announcement| announcement.owned.co_owners.len()).collect();
     assert_eq!(co_owners, [0, 0]);
 }
+
+/// The owner learns first that the Service has no endpoint, and releases the address. All other
+/// nodes still count on it.
+fn released_while(lost: impl Fn(&Message) -> bool + 'static) -> (VirtualCluster, NodeName) {
+    let mut world = VirtualCluster::new(&["a", "b", "c"], &[ADDRESS]);
+    world.run(seconds(3));
+    let owner = world.owner(ADDRESS);
+    world.loss = Some(Box::new(move |_, message| lost(message)));
+    let mut without_endpoints = world.snapshot.clone();
+    service(&mut without_endpoints).endpoints = Arc::default();
+    world.publish_to(&owner, without_endpoints);
+    world.run(STEP);
+    world.loss = None;
+    (world, owner)
+}
+
+#[test]
+fn p6_lost_release_is_soon_repeated() {
+    let (mut world, owner) = released_while(|message| matches!(message, Message::Released(_)));
+    assert_eq!(world.owners(ADDRESS), NOBODY);
+    world.run(Duration::from_millis(700));
+    assert_ne!(world.owner(ADDRESS), owner);
+}
+
+#[test]
+fn p6_release_that_was_lost_every_time_comes_with_the_next_anti_entropy() {
+    let (mut world, owner) = released_while(|message| matches!(message, Message::Released(_)));
+    world.loss = Some(Box::new(|_, message| matches!(message, Message::Released(_))));
+    world.run(seconds(1));
+    assert_eq!(world.owners(ADDRESS), NOBODY);
+    world.loss = None;
+    world.run(seconds(3));
+    assert_ne!(world.owner(ADDRESS), owner);
+}
