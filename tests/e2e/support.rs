@@ -1,5 +1,6 @@
 //! What the suites have in common: their shared cluster, namespaces for single tests, and helpers.
 
+mod answers;
 mod namespace;
 
 use std::{
@@ -12,6 +13,7 @@ use std::{
 use lodestone_tests::{AnnouncedService, Cluster, NAMESPACE, Netns, Spec};
 use serde_json::{Value, json};
 
+pub(crate) use answers::watch_answers;
 pub(crate) use namespace::TestNamespace;
 
 /// How long a test waits for a condition. It is generous: reaching it means that something is

@@ -43,6 +43,7 @@ macro_rules! through_kube_proxy {
                 p2_a_killed_speaker_keeps_its_address_and_mac,
                 p2_a_deputy_answers_with_the_mac_of_a_frozen_speaker,
                 p2_a_rolling_restart_of_the_speakers_moves_nothing,
+                p2_a_deputy_covers_the_only_local_endpoint_throughout,
                 p6_addresses_are_answered_without_the_api_server,
             }
             ipv6::{

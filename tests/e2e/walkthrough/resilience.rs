@@ -1,10 +1,15 @@
 //! Processes and nodes that are killed, frozen and restarted.
 
+use std::time::Duration;
+
 use lodestone_tests::{Cluster, NAMESPACE, wait_until};
 use serde_json::json;
 
 use super::{answer, cluster, owner};
-use crate::support::{LIMIT, TestNamespace, client};
+use crate::support::{LIMIT, TestNamespace, client, watch_answers};
+
+/// How long nobody may answer. A speaker that starts again takes longer.
+const MOMENT: Duration = Duration::from_millis(400);
 
 pub(crate) fn p2_a_killed_speaker_keeps_its_address_and_mac(cluster: &Cluster) {
     let ns = TestNamespace::create(cluster, "killed");
@@ -116,6 +121,26 @@ pub(crate) fn p2_a_rolling_restart_of_the_speakers_moves_nothing(cluster: &Clust
     for address in &before {
         answer(cluster, address);
     }
+}
+
+/// No other node is eligible. Without a deputy nobody answers until the speaker has started again.
+pub(crate) fn p2_a_deputy_covers_the_only_local_endpoint_throughout(cluster: &Cluster) {
+    let ns = TestNamespace::create(cluster, "only-local");
+    ns.deploy("web", 1);
+    ns.balance("web", "web", &json!({"externalTrafficPolicy": "Local"}));
+    let address = ns.address("web");
+    let node = owner(cluster, &address);
+    let pod = cluster.pod_of("speaker", Some(&node)).unwrap();
+    let answers = watch_answers(cluster, &address, || {
+        cluster.kubectl(&["-n", NAMESPACE, "delete", "pod", &pod]).unwrap();
+        cluster.wait_for_lodestone().unwrap();
+    });
+    let mac = cluster.host(&node).mac(cluster.lan_interface()).unwrap();
+    assert_eq!(answers.macs, [mac].into());
+    assert!(answers.longest_gap < MOMENT, "{answers:?}");
+    assert!(answers.span > Duration::from_secs(20), "{answers:?}");
+    assert_eq!(owner(cluster, &address), node);
+    answer(cluster, &address);
 }
 
 pub(crate) fn p6_addresses_are_answered_without_the_api_server(cluster: &Cluster) {

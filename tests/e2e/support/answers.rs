@@ -1,0 +1,65 @@
+//! Asking for an address all the time, to find moments in which nobody answers.
+
+use std::{collections::BTreeSet, time::Duration};
+
+use lodestone_tests::Cluster;
+
+use super::client;
+
+/// How long an address is watched: longer than it takes to delete a pod and to start the next.
+const WATCH: Duration = Duration::from_secs(30);
+
+/// The answers to requests for an address.
+#[derive(Debug)]
+pub(crate) struct Answers {
+    /// The MACs in them.
+    pub(crate) macs: BTreeSet<String>,
+    /// From the first answer to the last.
+    pub(crate) span: Duration,
+    /// The longest time between two answers.
+    pub(crate) longest_gap: Duration,
+}
+
+/// Broadcasts an ARP request for an IPv4 address every 20 ms for half a minute, and does `work`
+/// meanwhile.
+pub(crate) fn watch_answers(cluster: &Cluster, address: &str, work: impl FnOnce()) -> Answers {
+    let client = client(cluster);
+    let seconds = WATCH.as_secs().to_string();
+    // Each arping asks once a second.
+    let ask = r#"for _ in $(seq 50); do arping -q -b -w "$2" -I eth0 "$1" & sleep 0.02; done; wait"#;
+    let asking = client.tool("sh").args(["-c", ask, "sh", address, &seconds]);
+    // The kernel stamps the answers, so a loaded machine distorts nothing.
+    let listen = ["tcpdump", "-i", "eth0", "-Q", "in", "-n", "-tt", "arp[6:2] = 2"];
+    let listening = client.tool("timeout").args(["-s", "INT", &seconds]).args(listen);
+    let text = std::thread::scope(|scope| {
+        let asking = scope.spawn(|| asking.output());
+        let listening = scope.spawn(|| listening.output());
+        work();
+        asking.join().unwrap().unwrap();
+        listening.join().unwrap().unwrap().stdout
+    });
+    parse(&String::from_utf8_lossy(&text), address)
+}
+
+/// Reads lines such as `1700000000.123456 ARP, Reply 192.0.2.1 is-at 02:00:00:00:00:01, length 46`.
+fn parse(text: &str, address: &str) -> Answers {
+    let reply = format!(" Reply {address} is-at ");
+    let (times, macs): (Vec<f64>, BTreeSet<String>) = text
+        .lines()
+        .filter_map(|line| {
+            let (before, after) = line.split_once(&reply)?;
+            let time = before.split_whitespace().next()?.parse::<f64>().ok()?;
+            Some((time, after.split([',', ' ']).next()?.to_owned()))
+        })
+        .unzip();
+    let gaps = times.windows(2).map(|pair| pair[1] - pair[0]);
+    let span = times
+        .last()
+        .zip(times.first())
+        .map_or(0.0, |(last, first)| last - first);
+    Answers {
+        macs,
+        span: Duration::from_secs_f64(span),
+        longest_gap: Duration::from_secs_f64(gaps.fold(0.0, f64::max)),
+    }
+}
