@@ -149,6 +149,12 @@ impl fmt::Display for Event {
 pub enum PeerConflictResponse {
     /// The speaker of the other node is not heard, and answered before this one did.
     HoldsBack,
+    /// The speaker of the other node is not heard, and that node ranks first for the address.
+    StepsDown,
+    /// The speaker of the other node is not heard, and this node ranks first for the address.
+    GoesOn,
+    /// The speaker of the other node is heard and does not own the address: its kernel answers.
+    IgnoresKernel,
 }
 
 impl fmt::Display for PeerConflictResponse {
@@ -156,6 +162,15 @@ impl fmt::Display for PeerConflictResponse {
         f.write_str(match self {
             Self::HoldsBack => {
                 "whose speaker is not heard by the reporting speaker. That speaker leaves the address to the node. Check that the speakers' UDP port is open between the nodes"
+            }
+            Self::StepsDown => {
+                "whose speaker is not heard, so this node stops announcing it; check that UDP between the nodes is not blocked"
+            }
+            Self::GoesOn => {
+                "whose speaker is not heard; this node goes on announcing it; check that UDP between the nodes is not blocked"
+            }
+            Self::IgnoresKernel => {
+                "whose speaker does not announce it, so its kernel answers; remove the address from the interfaces of that node, and set strictARP if kube-proxy runs in IPVS mode"
             }
         })
     }

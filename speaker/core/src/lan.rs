@@ -62,6 +62,8 @@ pub(crate) struct FrameOutcome {
     pub(crate) reply: Option<Vec<u8>>,
     /// A node of the cluster that uses an address with its own MAC.
     pub(crate) peer_use: Option<(NodeName, AddressUse)>,
+    /// A node of the cluster that probes for an address.
+    pub(crate) peer_probe: Option<(NodeName, IpAddr)>,
 }
 
 /// How an owned address is announced.

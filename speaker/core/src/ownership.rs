@@ -22,6 +22,7 @@ pub(crate) mod eligibility;
 pub(crate) mod ranking;
 mod recorded;
 mod retransmit;
+mod rivals;
 mod standing;
 mod takeover;
 mod transition;
@@ -39,6 +40,7 @@ pub(crate) use case::Decision;
 use claims::{ClaimContext, ClaimOutcome, Claims};
 use eligibility::{AllVerdicts, Verdicts};
 use recorded::RecordedAddresses;
+pub(crate) use rivals::RivalStanding;
 
 use crate::{cluster_snapshot::ClusterSnapshot, context::Turn, liveness::View, types::NodeName, wire::message::Claim};
 

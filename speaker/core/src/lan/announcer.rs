@@ -104,13 +104,7 @@ impl Lan {
                 self.conflicts.forget(address);
                 continue;
             };
-            for port in &announcement.ports {
-                let frame = match address {
-                    IpAddr::V4(v4) => arp::request(port.mac, Ipv4Addr::UNSPECIFIED, v4).into(),
-                    IpAddr::V6(v6) => ndp::solicitation(port.mac, None, v6),
-                };
-                turn.outbox.push_frame(port.index, frame);
-            }
+            probe(turn, address, announcement);
         }
         let mut cleared = round.clear;
         cleared.retain(|address| self.owned.contains_key(address));
@@ -120,6 +114,15 @@ impl Lan {
         }
         self.arm(turn);
         cleared
+    }
+
+    /// Asks who else answers for these owned addresses.
+    pub(crate) fn probe_contested(&self, turn: &mut Turn<'_>, addresses: &[IpAddr]) {
+        for address in addresses {
+            if let Some(announcement) = self.owned.get(address) {
+                probe(turn, *address, announcement);
+            }
+        }
     }
 
     /// Sends the gratuitous announcements that are due.
@@ -157,5 +160,15 @@ impl Lan {
             self.reported = Some(announced.clone());
             turn.outbox.push(Output::Ownership(announced));
         }
+    }
+}
+
+fn probe(turn: &mut Turn<'_>, address: IpAddr, announcement: &Announcement) {
+    for port in &announcement.ports {
+        let frame = match address {
+            IpAddr::V4(v4) => arp::request(port.mac, Ipv4Addr::UNSPECIFIED, v4).into(),
+            IpAddr::V6(v6) => ndp::solicitation(port.mac, None, v6),
+        };
+        turn.outbox.push_frame(port.index, frame);
     }
 }

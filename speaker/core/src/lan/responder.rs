@@ -35,7 +35,7 @@ impl Lan {
         if packet.destination.is_broadcast() {
             self.neighbours.note_broadcast(turn.now, interface);
         }
-        let mut peer_use = None;
+        let (mut peer_use, mut peer_probe) = (None, None);
         if packet.sender != Ipv4Addr::UNSPECIFIED {
             let seen = AddressUse {
                 interface,
@@ -45,14 +45,18 @@ impl Lan {
             };
             peer_use = self.note_address_use(turn, seen);
         } else if !packet.reply {
-            self.handle_probe(turn, packet.target.into(), packet.sender_mac);
+            peer_probe = self.handle_probe(turn, packet.target.into(), packet.sender_mac);
         }
         let reply = if packet.reply {
             None
         } else {
             self.arp_reply(turn, interface, packet)
         };
-        FrameOutcome { reply, peer_use }
+        FrameOutcome {
+            reply,
+            peer_use,
+            peer_probe,
+        }
     }
 
     fn arp_reply(&self, turn: &mut Turn<'_>, interface: InterfaceIndex, packet: &ArpPacket) -> Option<Vec<u8>> {
@@ -77,14 +81,15 @@ impl Lan {
                     mac: advertisement.target_mac.unwrap_or(advertisement.source),
                 };
                 FrameOutcome {
-                    reply: None,
                     peer_use: self.note_address_use(turn, seen),
+                    ..FrameOutcome::default()
                 }
             }
             NdpPacket::Solicitation(solicitation) => {
                 let target = IpAddr::from(solicitation.target);
+                let mut peer_probe = None;
                 if solicitation.sender.is_unspecified() && !self.conflicts.is_clear(target) {
-                    self.handle_probe(turn, target, solicitation.sender_mac);
+                    peer_probe = self.handle_probe(turn, target, solicitation.sender_mac);
                 } else {
                     self.neighbours.note_heard(turn.now, interface);
                 }
@@ -94,7 +99,11 @@ impl Lan {
                     self.count_request(turn, target, reply.is_some());
                     reply
                 });
-                FrameOutcome { reply, peer_use: None }
+                FrameOutcome {
+                    reply,
+                    peer_use: None,
+                    peer_probe,
+                }
             }
         }
     }
@@ -187,12 +196,21 @@ impl Lan {
         }
     }
 
-    /// A host probes for an address (RFC 5227, section 2.1.1; RFC 4862, section 5.4.3).
-    fn handle_probe(&mut self, turn: &mut Turn<'_>, address: IpAddr, mac: MacAddr) {
+    /// A host probes for an address (RFC 5227, section 2.1.1; RFC 4862, section 5.4.3). Returns the
+    /// node if it is a peer.
+    fn handle_probe(&mut self, turn: &mut Turn<'_>, address: IpAddr, mac: MacAddr) -> Option<(NodeName, IpAddr)> {
         if self.conflicts.is_on() && !self.is_of_cluster(mac) {
             self.conflicts.handle_foreign_probe(turn.now, address);
             self.arm(turn);
         }
+        let peer = self.peer_macs.get(&mac).cloned();
+        peer.map(|node| (node, address))
+    }
+
+    /// Lets a peer whose speaker is not heard, and that probes for the address too, go first.
+    pub(crate) fn defer_to_peer(&mut self, turn: &mut Turn<'_>, address: IpAddr) {
+        self.conflicts.handle_foreign_probe(turn.now, address);
+        self.arm(turn);
     }
 
     /// A host outside the cluster has an owned address.

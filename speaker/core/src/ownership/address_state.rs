@@ -2,7 +2,10 @@
 
 use std::{collections::BTreeMap, time::Instant};
 
-use super::retransmit::{RepeatedRelease, UnacknowledgedClaim};
+use super::{
+    retransmit::{RepeatedRelease, UnacknowledgedClaim},
+    rivals::Rival,
+};
 use crate::{event::Cause, ineligibility::Reason, types::NodeName};
 
 /// What this node remembers of one address.
@@ -26,6 +29,8 @@ pub(super) struct AddressState {
     pub(super) release: Option<RepeatedRelease>,
     /// The new owner whose claim this node acknowledged last, and when.
     pub(super) yielded: Option<(NodeName, Instant)>,
+    /// Another node that answers for it, although this one owns it.
+    pub(super) rival: Option<Rival>,
     /// Whether a deputy has confirmed that it answers for it.
     pub(super) covered: bool,
 }

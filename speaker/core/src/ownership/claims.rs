@@ -145,6 +145,23 @@ impl Claims {
         epoch
     }
 
+    /// Replaces the claim to `address` by one of `node`, which answers for it on the wire, as if
+    /// another node relayed it. Returns the claim.
+    ///
+    /// It is tentative, because no message proves it: no deputy answers for it, and a node that
+    /// takes the address later probes it.
+    pub(crate) fn concede(&mut self, now: Instant, address: IpAddr, node: &NodeName) -> Option<Claim> {
+        let record = self.records.get_mut(&address)?;
+        let claim = Claim {
+            address,
+            epoch: record.epoch.next(),
+            tentative: true,
+        };
+        *record = ClaimRecord::new(now, node, claim);
+        record.relayed = true;
+        Some(claim)
+    }
+
     /// Marks a node's claim as no longer tentative. Returns the claim if that is news.
     pub(crate) fn confirm(&mut self, node: &NodeName, address: IpAddr) -> Option<Claim> {
         let record = self.records.get_mut(&address)?;

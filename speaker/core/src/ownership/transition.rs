@@ -82,6 +82,7 @@ impl Ownership {
                 state.taken = None;
                 state.unacknowledged = None;
                 state.covered = false;
+                state.rival = None;
             }
             let Some(record) = self.claims.get(*address).cloned() else {
                 continue;

@@ -84,6 +84,9 @@ impl Speaker {
                 .count_answer(turn!(self, now), around, seen, AddressUser { node, owns });
             self.handle_peer_use(now, node, seen);
         }
+        if let Some((node, address)) = &outcome.peer_probe {
+            self.handle_peer_probe(now, node, *address);
+        }
         outcome.reply
     }
 

@@ -3,10 +3,15 @@
 //! Claims settle who owns an address, as long as speakers hear each other. This is about the
 //! others: the wire shows what their messages do not.
 
-use std::time::Instant;
+use std::{net::IpAddr, time::Instant};
 
 use super::{Speaker, turn, view};
-use crate::{lan::AddressUse, types::NodeName};
+use crate::{
+    event::PeerConflictResponse,
+    lan::AddressUse,
+    ownership::{RivalStanding, ranking::ranks_before},
+    types::NodeName,
+};
 
 impl Speaker {
     /// Handles that a peer uses an address with its own MAC.
@@ -17,8 +22,45 @@ impl Speaker {
             return;
         }
         let is_heard = view!(self, now).is_heard(node);
-        if !is_heard {
+        if self.lan.conflicts().is_clear(seen.address) {
+            self.handle_rival(now, node, seen, is_heard);
+        } else if !is_heard {
             self.lan.hold_back(turn!(self, now), node, seen);
+        }
+    }
+
+    /// Handles that a peer uses an address that this node announces.
+    ///
+    /// Of two owners whose messages do not arrive, the one that ranks first stays: both know that
+    /// rule. The other one must see it on the wire, and so this node announces the address.
+    fn handle_rival(&mut self, now: Instant, node: &NodeName, seen: &AddressUse, is_heard: bool) {
+        let (turn, address) = (turn!(self, now), seen.address);
+        let standing = self.ownership.note_rival(now, address, node);
+        if standing == RivalStanding::New && !is_heard {
+            self.lan.announce(turn, address);
+        }
+        if standing != RivalStanding::Confirmed {
+            return;
+        }
+        let response = if is_heard {
+            PeerConflictResponse::IgnoresKernel
+        } else if ranks_before(address, node, &self.context.me) {
+            PeerConflictResponse::StepsDown
+        } else {
+            PeerConflictResponse::GoesOn
+        };
+        self.lan.report_peer_conflict(turn, node, seen, response);
+        if response == PeerConflictResponse::StepsDown {
+            self.ownership.concede(turn, address, node);
+        }
+    }
+
+    /// Handles that a peer probes for an address. If its speaker is not heard, both may be about to
+    /// announce it, and the one that ranks first does.
+    pub(super) fn handle_peer_probe(&mut self, now: Instant, node: &NodeName, address: IpAddr) {
+        let is_heard = view!(self, now).is_heard(node);
+        if !is_heard && ranks_before(address, node, &self.context.me) {
+            self.lan.defer_to_peer(turn!(self, now), address);
         }
     }
 }

@@ -85,6 +85,8 @@ impl Speaker {
             self.run_preflight(now);
             self.liveness
                 .send_baseline_requests(turn!(self, now), surroundings!(self));
+            let contested = self.ownership.contested(now, &self.context.me);
+            self.lan.probe_contested(turn!(self, now), &contested);
         }
     }
 

@@ -240,3 +240,72 @@ fn p5_recorded_owner_that_hears_nobody_leaves_an_address_to_the_new_owner() {
         assert_eq!(world.owner(ADDRESS), owner);
     }
 }
+
+#[test]
+fn p1_new_address_is_announced_by_one_node_although_no_message_arrives() {
+    let mut world = VirtualCluster::new(&["a", "b", "c"], &[]);
+    world.shares_wire = true;
+    world.run(seconds(3));
+    world.loss = Some(Box::new(|_, _| true));
+    world.run(seconds(3));
+    world.snapshot.addresses = testing::snapshot(&[], &[ADDRESS]).addresses;
+    world.publish_snapshot();
+    for _ in 0..300 {
+        world.run(STEP * 10);
+        assert!(world.owners(ADDRESS).len() <= 1);
+    }
+    let answering = answering(&world);
+    assert_eq!(answering, [world.owner(ADDRESS)]);
+}
+
+#[test]
+fn p5_owners_that_cannot_talk_are_settled_on_the_wire() {
+    let mut world = VirtualCluster::new(&["a", "b", "c"], &[ADDRESS, "192.0.2.2", "192.0.2.3", IPV6_ADDRESS]);
+    world.run(seconds(3));
+    world.partition = BTreeSet::from(["a".into()]);
+    world.run(seconds(4));
+    let addresses = [ADDRESS, "192.0.2.2", "192.0.2.3", IPV6_ADDRESS];
+    for address in addresses {
+        assert_eq!(world.owners(address).len(), 2, "each side has an owner");
+    }
+    // The wire heals, and the messages stay blocked.
+    world.shares_wire = true;
+    world.run(seconds(90));
+    for _ in 0..300 {
+        for address in addresses {
+            assert_eq!(world.owners(address).len(), 1, "{address}");
+        }
+        world.run(STEP * 100);
+    }
+    world.partition.clear();
+    world.run(seconds(1));
+    for address in addresses {
+        world.owner(address);
+    }
+}
+
+#[test]
+fn p5_owner_goes_on_beside_a_kernel_that_answers_and_names_its_node() {
+    let mut world = VirtualCluster::new(&["a", "b"], &[ADDRESS]);
+    world.run(seconds(3));
+    let owner = world.owner(ADDRESS);
+    let other = world.other_than(&[&owner]);
+    let port = world.interface_index(&other);
+    let mac = MacAddr::new(2, 0, 0, 0, 0, u8::try_from(port.0).unwrap());
+    world.events.clear();
+    for _ in 0..20 {
+        world.run(seconds(1));
+        let (now, interface) = (world.now, world.interface_index(&owner));
+        let answer = arp::gratuitous(mac, ADDRESS.parse().unwrap())[1];
+        world
+            .speaker(&owner)
+            .handle_frame(now, interface, FrameKind::Arp, &answer);
+        assert_eq!(world.owner(ADDRESS), owner);
+    }
+    world.run(STEP);
+    let texts: Vec<String> = world.events.iter().map(ToString::to_string).collect();
+    assert_eq!(texts.len(), 1, "{texts:?}");
+    assert!(texts[0].contains(&format!(
+        "is used by node {other} ({mac}), whose speaker does not announce it"
+    )));
+}
