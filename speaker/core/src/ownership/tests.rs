@@ -16,6 +16,7 @@ mod deputy;
 mod election;
 mod handover;
 mod owner;
+mod rivals;
 mod takeover;
 
 /// The Service address of most tests.
