@@ -40,16 +40,24 @@ struct NodeLabels {
     node: String,
 }
 
-/// Returns all metrics in the OpenMetrics text format. `rejected` is how many datagrams from peers
-/// were rejected.
+/// What the shell counts, which the core does not see.
+#[derive(Debug)]
+pub(crate) struct ShellCounters {
+    /// Datagrams from peers that were rejected.
+    pub(crate) rejected: u64,
+    /// Frames that the kernel dropped because the speaker did not read them in time.
+    pub(crate) dropped_frames: u64,
+}
+
+/// Returns all metrics in the OpenMetrics text format.
 #[must_use]
-pub(crate) fn text(speaker: &Speaker, rejected: u64, now: Instant) -> String {
+pub(crate) fn text(speaker: &Speaker, shell: &ShellCounters, now: Instant) -> String {
     let mut registry = Registry::default();
     register_announced(&mut registry, speaker);
     register_configuration(&mut registry, speaker);
     register_traffic(&mut registry, speaker);
     register_labelled_counters(&mut registry, speaker);
-    register_counters(&mut registry, speaker, rejected);
+    register_counters(&mut registry, speaker, shell);
     register_peers(&mut registry, speaker, now);
     let mut text = String::new();
     // Writing to a String does not fail.
@@ -147,7 +155,7 @@ fn register_labelled_counters(registry: &mut Registry, speaker: &Speaker) {
     );
 }
 
-fn register_counters(registry: &mut Registry, speaker: &Speaker, rejected: u64) {
+fn register_counters(registry: &mut Registry, speaker: &Speaker, shell: &ShellCounters) {
     let stats = speaker.stats();
     for (name, help, value) in [
         ("suspect", "Watched peers marked suspect", stats.suspects),
@@ -170,7 +178,12 @@ fn register_counters(registry: &mut Registry, speaker: &Speaker, rejected: u64) 
         (
             "refused_messages",
             "Datagrams on the speakers' port that do not open under a known key, or are not a message",
-            rejected,
+            shell.rejected,
+        ),
+        (
+            "dropped_frames",
+            "ARP and NDP frames lost because the speaker did not read them in time",
+            shell.dropped_frames,
         ),
     ] {
         let counter = Counter::<u64>::default();
@@ -222,7 +235,11 @@ mod tests {
                 .handle_frame(now, InterfaceIndex(1), FrameKind::Arp, &request[..20])
                 .is_none()
         );
-        let text = text(&speaker, 3, now);
+        let shell = ShellCounters {
+            rejected: 3,
+            dropped_frames: 4,
+        };
+        let text = text(&speaker, &shell, now);
         for line in [
             "metallb_speaker_announced{service=\"n/192.0.2.1\",protocol=\"layer2\",node=\"a\",ip=\"192.0.2.1\"} 1",
             "metallb_layer2_requests_received{ip=\"192.0.2.1\"} 1",
@@ -236,6 +253,7 @@ mod tests {
             "lodestone_speaker_deputy_activations_total 0",
             "lodestone_speaker_conflicts_total 0",
             "lodestone_speaker_refused_messages_total 3",
+            "lodestone_speaker_dropped_frames_total 4",
         ] {
             assert!(text.lines().any(|have| have == line), "{line} is not in\n{text}");
         }
@@ -248,7 +266,11 @@ mod tests {
     #[test]
     fn a_new_speaker_has_no_configuration_and_no_address() {
         let now = lodestone_runtime::clock::now();
-        let text = text(&Speaker::new(now, "a".into(), Settings::default()), 0, now);
+        let shell = ShellCounters {
+            rejected: 0,
+            dropped_frames: 0,
+        };
+        let text = text(&Speaker::new(now, "a".into(), Settings::default()), &shell, now);
         assert!(text.contains("metallb_k8s_client_config_loaded_bool 0"), "{text}");
         assert!(!text.contains("metallb_speaker_announced{"), "{text}");
     }

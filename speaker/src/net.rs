@@ -2,6 +2,7 @@
 //!
 //! | Module | Purpose |
 //! |---|---|
+//! | [`frame_filter`] | BPF programs that choose the frames |
 //! | [`frame_sockets`] | ARP and NDP frames of all interfaces |
 //! | [`heartbeat_sockets`] | connected UDP sockets for heartbeats |
 //! | [`multicast_groups`] | memberships in solicited-node groups |
@@ -12,6 +13,7 @@
 //! | [`sysctl`] | the kernel's settings |
 //! | [`timerfd`] | the timer of the driver |
 
+mod frame_filter;
 pub mod frame_sockets;
 pub(crate) mod heartbeat_sockets;
 pub(crate) mod multicast_groups;

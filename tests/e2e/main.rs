@@ -22,6 +22,7 @@
 
 mod api_server;
 mod controller;
+mod frames;
 mod interfaces;
 mod peers;
 mod sandbox;

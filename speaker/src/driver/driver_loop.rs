@@ -26,7 +26,7 @@ use super::{
 };
 use crate::{
     channels::DriverChannels,
-    metrics,
+    metrics::{self, ShellCounters},
     net::{
         netlink::{self, Links},
         peer_socket::{PeerSocket, Received},
@@ -205,7 +205,7 @@ impl DriverLoop {
         }
     }
 
-    fn answer(&self, query: Query) {
+    fn answer(&mut self, query: Query) {
         // The client may have given up; then the answer is dropped.
         match query {
             Query::State(response) => {
@@ -213,7 +213,11 @@ impl DriverLoop {
                 let _ = response.send(state.unwrap_or_default());
             }
             Query::Metrics(response) => {
-                let text = metrics::text(&self.core, self.peers.rejected_count(), clock::now());
+                let shell = ShellCounters {
+                    rejected: self.peers.rejected_count(),
+                    dropped_frames: self.lan.dropped_count(),
+                };
+                let text = metrics::text(&self.core, &shell, clock::now());
                 let _ = response.send(text);
             }
         }

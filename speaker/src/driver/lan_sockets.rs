@@ -80,6 +80,11 @@ impl LanSockets {
         }
     }
 
+    /// How many frames were lost because the driver did not read them in time.
+    pub(super) fn dropped_count(&mut self) -> u64 {
+        self.frames.dropped_count()
+    }
+
     /// Joins these solicited-node groups and leaves all others.
     pub(super) fn set_groups(&self, groups: BTreeSet<(InterfaceIndex, Ipv6Addr)>) {
         self.groups.set(groups);

@@ -9,34 +9,19 @@ use std::{
 };
 
 use lodestone_speaker_core::{FrameKind, Interface, InterfaceIndex};
-use socket2::{SockFilter, Socket};
+use socket2::Socket;
 use tokio::io::unix::AsyncFd;
 
-use super::packet_socket;
+use super::{frame_filter, packet_socket};
 
 /// The length of the receive buffer in bytes. A longer frame is cut, which loses nothing: no field
 /// in use lies beyond, and a solicitation with its options is shorter.
 pub const FRAME: usize = 256;
 
-/// Accepts a frame up to the length of the buffer.
-const ACCEPT: u32 = 256;
-
-/// Rejects a frame.
-const REJECT: u32 = 0;
-
 const fn ethertype(kind: FrameKind) -> u16 {
     match kind {
         FrameKind::Arp => 0x0806,
         FrameKind::Ndp => 0x86dd,
-    }
-}
-
-fn filter(kind: FrameKind) -> Vec<SockFilter> {
-    match kind {
-        FrameKind::Arp => accept_if(&[]),
-        // The next header is ICMPv6, the hop limit is 255, and the type is a solicitation (135) or
-        // an advertisement (136).
-        FrameKind::Ndp => accept_if(&[(20, &[58]), (21, &[255]), (54, &[135, 136])]),
     }
 }
 
@@ -47,6 +32,9 @@ pub struct FrameSockets {
     /// The socket that is polled first, so that a flood on one interface does not starve the
     /// others.
     next: Option<(InterfaceIndex, FrameKind)>,
+    /// How many frames the kernel dropped because a socket's buffer was full, as far as it was
+    /// asked.
+    dropped: u64,
 }
 
 impl FrameSockets {
@@ -56,8 +44,10 @@ impl FrameSockets {
     /// again.
     pub fn follow(&mut self, interfaces: &[Interface]) -> Vec<InterfaceIndex> {
         let wanted: Vec<&Interface> = interfaces.iter().filter(|interface| interface.can_announce()).collect();
-        self.sockets
-            .retain(|(index, _), _| wanted.iter().any(|interface| interface.index == *index));
+        let is_gone = |(index, _): &(InterfaceIndex, FrameKind)| !wanted.iter().any(|one| one.index == *index);
+        for (_, socket) in self.sockets.extract_if(.., |key, _| is_gone(key)) {
+            self.dropped += take_dropped(&socket);
+        }
         let mut failed = Vec::new();
         for interface in wanted {
             for kind in [FrameKind::Arp, FrameKind::Ndp] {
@@ -66,7 +56,7 @@ impl FrameSockets {
                     continue;
                 }
                 let (name, index) = (&interface.name, interface.index);
-                match packet_socket::open(index, ethertype(kind), &filter(kind)) {
+                match packet_socket::open(index, ethertype(kind), &frame_filter::program(kind)) {
                     Ok(socket) => {
                         tracing::info!(interface = name, %index, ?kind, "opened a packet socket");
                         self.sockets.insert(key, socket);
@@ -101,6 +91,13 @@ impl FrameSockets {
             Err(error) if error.kind() != io::ErrorKind::WouldBlock => Err(error),
             _ => Ok(()),
         }
+    }
+
+    /// How many frames the kernel has dropped because the buffer of a socket was full. Frames that
+    /// the filter rejects do not count.
+    pub fn dropped_count(&mut self) -> u64 {
+        self.dropped += self.sockets.values().map(take_dropped).sum::<u64>();
+        self.dropped
     }
 
     /// The ARP socket of an interface, for callers that read it without a reactor.
@@ -141,6 +138,12 @@ impl FrameSockets {
     }
 }
 
+/// The frames that the kernel has dropped since the last call. A socket that cannot say adds none:
+/// the number is for humans only.
+fn take_dropped(socket: &AsyncFd<Socket>) -> u64 {
+    packet_socket::take_dropped(socket.get_ref()).map_or(0, u64::from)
+}
+
 fn poll_socket(socket: &AsyncFd<Socket>, context: &mut Context<'_>, buffer: &mut [u8]) -> Poll<usize> {
     loop {
         // This fails only without a reactor, which is when the process ends.
@@ -157,23 +160,4 @@ fn poll_socket(socket: &AsyncFd<Socket>, context: &mut Context<'_>, buffer: &mut
             return Poll::Ready(read.unwrap_or(0));
         }
     }
-}
-
-/// A classic BPF program that accepts a frame if each offset holds one of its bytes. No other frame
-/// wakes the speaker.
-fn accept_if(values: &[(u32, &[u8])]) -> Vec<SockFilter> {
-    let mut program = Vec::new();
-    for (offset, bytes) in values {
-        // ldb: load the byte at this offset.
-        program.push(SockFilter::new(0x30, 0, 0, *offset));
-        for (remaining, byte) in (0u8..).zip(bytes.iter().rev()).collect::<Vec<_>>().into_iter().rev() {
-            // jeq: if equal, jump over the remaining comparisons and the reject behind them.
-            program.push(SockFilter::new(0x15, remaining + 1, 0, u32::from(*byte)));
-        }
-        // ret
-        program.push(SockFilter::new(0x06, 0, 0, REJECT));
-    }
-    // ret
-    program.push(SockFilter::new(0x06, 0, 0, ACCEPT));
-    program
 }

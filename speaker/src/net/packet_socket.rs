@@ -1,10 +1,10 @@
 //! Packet sockets (packet(7)), which carry whole Ethernet frames of one interface.
 #![expect(
     unsafe_code,
-    reason = "socket2 has no safe constructor for the address of a packet socket"
+    reason = "socket2 has no safe constructor for the address of a packet socket, and none of its options"
 )]
 
-use std::io;
+use std::{io, os::fd::AsRawFd, ptr::from_mut};
 
 use lodestone_speaker_core::InterfaceIndex;
 use socket2::{Domain, Protocol, SockAddr, SockFilter, Socket, Type};
@@ -31,6 +31,36 @@ pub(super) fn open(interface: InterfaceIndex, ethertype: u16, filter: &[SockFilt
     socket.set_recv_buffer_size(RECEIVE_BUFFER)?;
     socket.bind(&address(interface, ethertype)?)?;
     register(socket, Interest::READABLE)
+}
+
+/// Returns how many frames the kernel has dropped since the last call, because the receive buffer
+/// was full.
+pub(super) fn take_dropped(socket: &Socket) -> io::Result<u32> {
+    let mut statistics = libc::tpacket_stats {
+        tp_packets: 0,
+        tp_drops: 0,
+    };
+    let size = libc::socklen_t::try_from(size_of_val(&statistics)).map_err(io::Error::other)?;
+    let mut length = size;
+    // SAFETY: both pointers come from exclusive references that live until the call returns. The
+    // kernel writes at most `length` bytes to the first, which is its size. Any bytes are a valid
+    // value of its two integers. The descriptor is open, because `socket` owns it.
+    let result = unsafe {
+        libc::getsockopt(
+            socket.as_raw_fd(),
+            libc::SOL_PACKET,
+            libc::PACKET_STATISTICS,
+            from_mut(&mut statistics).cast(),
+            from_mut(&mut length),
+        )
+    };
+    if result == -1 {
+        return Err(io::Error::last_os_error());
+    }
+    if length != size {
+        return Err(io::ErrorKind::InvalidData.into());
+    }
+    Ok(statistics.tp_drops)
 }
 
 fn address(interface: InterfaceIndex, ethertype: u16) -> io::Result<SockAddr> {

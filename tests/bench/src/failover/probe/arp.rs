@@ -96,7 +96,10 @@ pub(super) fn observe(address: IpAddr, mac: MacAddr, stop: &AtomicBool) -> Resul
                         end.get_or_insert_with(|| clock::now() + ANSWER_TIMEOUT);
                     }
                 }
-                (number, mac) = client.receive() => requests.record_answer(clock::now(), number, mac),
+                answer = client.receive() => {
+                    let (number, mac) = answer?;
+                    requests.record_answer(clock::now(), number, mac);
+                }
             }
         }
         Ok(requests.disruption())

@@ -1,28 +1,35 @@
 //! ARP requests that can be matched with their answers.
 
-use std::net::Ipv4Addr;
+use std::{io, net::Ipv4Addr};
 
 use anyhow::Result;
 use lodestone_bench::packet_sockets::open_sockets;
 use lodestone_speaker::net::frame_sockets::{FRAME, FrameSockets};
 use lodestone_speaker_core::{
-    FrameKind, InterfaceIndex,
+    InterfaceIndex,
     wire::arp::{self, ArpPacket},
 };
 use pnet_base::MacAddr;
+use socket2::{Domain, Protocol, Socket, Type};
+use tokio::net::UdpSocket;
+
+/// The EtherType of ARP.
+const ARP: u16 = 0x0806;
 
 /// First bytes of the sender MACs. The number of the request follows.
 const MAC_PREFIX: [u8; 2] = [2, 0xaa];
 
 /// Sends ARP requests, each from a MAC of its own, so that every answer identifies its request.
 pub(super) struct ArpClient {
-    sockets: FrameSockets,
+    requests: FrameSockets,
+    /// Receives every ARP frame. The answers go to the made-up MACs, and the speaker's sockets
+    /// reject frames for another host.
+    answers: UdpSocket,
     interface: InterfaceIndex,
     mac: MacAddr,
     sender: Ipv4Addr,
     target: Ipv4Addr,
     sent: u32,
-    buffer: [u8; FRAME],
 }
 
 impl ArpClient {
@@ -32,15 +39,21 @@ impl ArpClient {
     /// (RFC 5227), so they would disturb the conflict detection of a new address: there, use an
     /// address that no host has.
     pub(super) fn open(mac: MacAddr, sender: Ipv4Addr, target: Ipv4Addr) -> Result<Self> {
-        let (sockets, interface) = open_sockets(mac)?;
+        let (requests, interface) = open_sockets(mac)?;
+        let answers = Socket::new(
+            Domain::PACKET,
+            Type::RAW.nonblocking().cloexec(),
+            Some(Protocol::from(i32::from(ARP.to_be()))),
+        )?;
         Ok(Self {
-            sockets,
+            requests,
+            // Only `recv` is used, which is the same for every kind of socket.
+            answers: UdpSocket::from_std(answers.into())?,
             interface,
             mac,
             sender,
             target,
             sent: 0,
-            buffer: FrameSockets::buffer(),
         })
     }
 
@@ -50,21 +63,24 @@ impl ArpClient {
         let mut frame = arp::request(self.mac, self.sender, self.target);
         frame[22..24].copy_from_slice(&MAC_PREFIX);
         frame[24..28].copy_from_slice(&self.sent.to_be_bytes());
-        self.sockets.send(self.interface, &frame)?;
+        self.requests.send(self.interface, &frame)?;
         Ok(())
     }
 
     /// Waits for an answer. Returns the number of its request, from 1, and the MAC it announces.
-    pub(super) async fn receive(&mut self) -> (u32, MacAddr) {
+    ///
+    /// # Errors
+    /// When the socket fails.
+    pub(super) async fn receive(&mut self) -> io::Result<(u32, MacAddr)> {
         loop {
-            let (_, kind, length) = self.sockets.receive(&mut self.buffer).await;
-            let frame = self.buffer.get(..length).unwrap_or_default();
-            let packet = (kind == FrameKind::Arp).then(|| ArpPacket::parse(frame)).flatten();
+            let mut buffer = [0; FRAME];
+            let length = self.answers.recv(&mut buffer).await?;
+            let packet = ArpPacket::parse(buffer.get(..length).unwrap_or_default());
             if let Some(packet) = packet.filter(|packet| packet.reply && packet.sender == self.target)
                 && let [first, second, a, b, c, d] = <[u8; 6]>::from(packet.destination)
                 && [first, second] == MAC_PREFIX
             {
-                return (u32::from_be_bytes([a, b, c, d]), packet.sender_mac);
+                return Ok((u32::from_be_bytes([a, b, c, d]), packet.sender_mac));
             }
         }
     }

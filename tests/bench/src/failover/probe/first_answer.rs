@@ -64,7 +64,10 @@ fn wait_for_answer(mac: MacAddr, target: Ipv4Addr) -> Result<Instant> {
         while clock::now() < end {
             tokio::select! {
                 _ = interval.tick() => client.send()?,
-                _ = client.receive() => return Ok(clock::now()),
+                answer = client.receive() => {
+                    answer?;
+                    return Ok(clock::now());
+                }
             }
         }
         anyhow::bail!("no answer for {target} within {TIMEOUT:?}")
