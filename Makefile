@@ -13,7 +13,8 @@
 #   fuzz           cargo-fuzz on all parsers
 #   bench          all figures of docs/benchmarks.md
 #   images         the container images
-#   sandbox        a whole Kubernetes with Lodestone, to try it; sandbox-down removes it
+#   sandbox        a whole Kubernetes with Lodestone, to try it (LAYOUT=overlay: other networks);
+#                  sandbox-down removes it
 #   crds           the chart's CustomResourceDefinitions
 #   promises       the lists of tests in docs/promises.md
 #   version        the chart's version, from Cargo.toml; version-check compares them
@@ -138,7 +139,7 @@ crds:
 
 .PHONY: sandbox
 sandbox:
-	@tests/sandbox.sh up
+	@LAYOUT=$(LAYOUT) tests/sandbox.sh up
 
 .PHONY: sandbox-down
 sandbox-down:

@@ -1,11 +1,13 @@
 #!/usr/bin/env bash
 # `make sandbox` starts a Kubernetes cluster with Lodestone on this machine, to try things out.
-# `make sandbox-down` removes it.
+# `make sandbox-down` removes it. `make sandbox LAYOUT=overlay` gives it other networks: see
+# `target/debug/cluster up --help`.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
 NAME=${LODESTONE_SANDBOX:-sandbox}
 STATE=/run/lodestone/$NAME
+LAYOUT=${LAYOUT:-flat}
 
 say() { printf '\n== %s\n' "$*" >&2; }
 
@@ -26,10 +28,10 @@ up() {
   tests/kubernetes/build.sh >/dev/null
   say "Lodestone (the first build takes 3 to 5 minutes)"
   make --no-print-directory images >&2
-  say "The cluster: a control-plane node, three workers and a client on the LAN"
+  say "The cluster: a control-plane node, three workers and a client on the LAN (layout: $LAYOUT)"
   local images=() image
   for image in target/images/*.tar target/test-images/*.tar; do images+=(--image "$PWD/$image"); done
-  target/debug/cluster up $NAME "${images[@]}" >/dev/null
+  target/debug/cluster up $NAME --layout "$LAYOUT" "${images[@]}" >/dev/null
   export KUBECONFIG=$STATE/kubeconfig PATH=$STATE/bin:$PATH
   say "helm install lodestone charts/lodestone -n metallb-system --create-namespace"
   helm install lodestone charts/lodestone -n metallb-system --create-namespace >/dev/null

@@ -13,7 +13,7 @@ use crate::{
     cluster::Cluster,
     control_plane::ControlPlane,
     machine::raise_inotify_limit,
-    network,
+    network_setup,
     node::NodeHost,
     pki::{Authority, write_kubeconfig},
     spec::Spec,
@@ -66,7 +66,7 @@ impl Cluster {
     }
 
     fn bring_up(&mut self, supervisor: &Path) -> Result<()> {
-        network::create(self.spec())?;
+        network_setup::create(self.spec())?;
         let (pipe, port) = supervisor::start(supervisor, self.spec(), self.state())?;
         // A detached cluster outlives this process: its supervisor ignores the pipe.
         if self.spec().owned {

@@ -9,7 +9,7 @@ use crate::{
     netns::Netns,
     network::{self, NodeAddresses},
     node::NodeHost,
-    spec::{Layout, Spec},
+    spec::Spec,
     state_dir::StateDir,
     tool::Tool,
     wait::wait_until,
@@ -73,16 +73,10 @@ impl Cluster {
         Netns::new(self.spec.namespace(name))
     }
 
-    /// The layout of the cluster's networks.
+    /// The name of the interface that has the address of each node on the LAN.
     #[must_use]
-    pub const fn layout(&self) -> Layout {
-        self.spec.layout
-    }
-
-    /// The name of the interface that each node has on the LAN.
-    #[must_use]
-    pub const fn lan_interface(&self) -> &'static str {
-        network::lan_interface(self.layout())
+    pub fn lan_interface(&self) -> &'static str {
+        network::lan_interface(&self.spec)
     }
 
     /// The addresses of a node.
@@ -90,7 +84,7 @@ impl Cluster {
     /// # Errors
     /// When no node has that name.
     pub fn addresses(&self, node: &str) -> Result<NodeAddresses> {
-        Ok(network::node_addresses(self.layout(), self.node_index(node)?))
+        Ok(network::node_addresses(&self.spec, self.node_index(node)?))
     }
 
     /// The processes of a node.

@@ -26,13 +26,13 @@ pub(crate) const API_SERVER_PARTS: [&str; 2] = ["etcd", "kube-apiserver"];
 impl ControlPlane<'_> {
     /// The address and port of the API server on the node network.
     pub(crate) fn api_server_address(spec: &Spec) -> String {
-        format!("{}:6443", node_addresses(spec.layout, 0).ipv4)
+        format!("{}:6443", node_addresses(spec, 0).ipv4)
     }
 
     /// Issues the certificates and kubeconfigs of all components and of the administrator.
     pub(crate) fn issue_credentials(&self, authority: &Authority) -> Result<()> {
         let server = format!("https://{}", Self::api_server_address(self.spec));
-        let node = node_addresses(self.spec.layout, 0);
+        let node = node_addresses(self.spec, 0);
         let addresses: Vec<IpAddr> = ["127.0.0.1", "10.96.0.1", "fd00:96::1", &node.ipv4, &node.ipv6]
             .iter()
             .flat_map(|ip| ip.parse())
@@ -102,7 +102,7 @@ impl ControlPlane<'_> {
             "--etcd-servers=http://127.0.0.1:2379".to_owned(),
             "--bind-address=0.0.0.0".to_owned(),
             "--secure-port=6443".to_owned(),
-            format!("--advertise-address={}", node_addresses(self.spec.layout, 0).ipv4),
+            format!("--advertise-address={}", node_addresses(self.spec, 0).ipv4),
             format!("--client-ca-file={}", pki("ca.crt")),
             format!("--tls-cert-file={}", pki("apiserver.crt")),
             format!("--tls-private-key-file={}", pki("apiserver.key")),

@@ -23,7 +23,7 @@
 //! | start a cluster and talk to its API server | [`Cluster`] |
 //! | install Lodestone | [`Cluster::install_lodestone`], [`Cluster::apply_quickstart`] |
 //! | see what a client on the LAN sees | [`Netns`], [`Cluster::owner_of`], [`AnnouncedService`] |
-//! | break something | [`LossRule`], [`PodProcess`], [`Cluster::power_off`], [`Cluster::partition`] |
+//! | break something | [`LossRule`], [`Direction`], [`PodProcess`], [`Cluster::power_off`], [`Cluster::partition`] |
 #![forbid(unsafe_code)]
 #![expect(
     clippy::disallowed_methods,
@@ -43,9 +43,11 @@ mod lodestone;
 mod machine;
 mod netns;
 mod network;
+mod network_setup;
 mod node;
 mod node_config;
 mod observe;
+mod overlay;
 mod pki;
 mod pod_process;
 mod power;
@@ -63,10 +65,11 @@ pub use capture::RecordedDatagram;
 pub use client::ServerAnswer;
 pub use cluster::Cluster;
 pub use image::{Image, LODESTONE_VERSION};
-pub use link_faults::LossRule;
+pub use link_faults::{Direction, LossRule};
 pub use lodestone::{NAMESPACE, checkout, images};
 pub use netns::Netns;
 pub use network::{LAN_POOL, LAN_POOL_IPV6, NodeAddresses};
+pub use overlay::OVERLAY_INTERFACE;
 pub use pod_process::PodProcess;
 pub use spec::{Layout, ProxyMode, Spec};
 pub use state_dir::{StateDir, list_clusters};

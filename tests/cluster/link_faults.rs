@@ -1,4 +1,5 @@
-//! Faults of links: packet loss, a lost carrier, a partition, filtered broadcasts.
+//! Faults of links: packet loss, a lost carrier, a port that forwards nothing, a partition,
+//! filtered broadcasts and messages.
 //!
 //! All of them act on the bridges' side of a link, in the namespace `lan`. The host notices only
 //! what a real host would notice.
@@ -8,11 +9,14 @@ use anyhow::Result;
 use crate::{
     cluster::Cluster,
     netns::Netns,
-    network::{lan_port, node_port},
+    network::{Cable, cables, lan_port, node_port},
 };
 
 /// The bridge for the hosts that [`Cluster::partition`] separates from the others.
 const PARTITION_BRIDGE: &str = "other-side";
+
+/// The UDP port of the speakers.
+const SPEAKER_PORT: u16 = 7947;
 
 /// The share of packets that a link drops, in each direction independently.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -21,6 +25,28 @@ pub enum LossRule {
     All,
     /// This percentage of the packets, chosen at random.
     Percent(u8),
+}
+
+/// A direction of packets, as seen from a host.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Direction {
+    /// What the host sends.
+    Outgoing,
+    /// What the host receives.
+    Incoming,
+    /// Both.
+    Both,
+}
+
+impl Direction {
+    /// The hooks of the packet filter at the bridge's end of the host's link.
+    const fn hooks(self) -> &'static [&'static str] {
+        match self {
+            Self::Outgoing => &["ingress"],
+            Self::Incoming => &["egress"],
+            Self::Both => &["ingress", "egress"],
+        }
+    }
 }
 
 impl Cluster {
@@ -32,13 +58,13 @@ impl Cluster {
         self.set_loss(&lan_port(host), loss)
     }
 
-    /// Drops packets between a node and the node network, until [`Self::restore_links`]. In the
-    /// flat layout the node network is the LAN.
+    /// Drops packets between a node and the node network, until [`Self::restore_links`]. Without
+    /// [`Layout::Split`](crate::Layout::Split) the node network is the LAN.
     ///
     /// # Errors
     /// When the packet filter refuses the rules.
     pub fn set_node_network_loss(&self, node: &str, loss: LossRule) -> Result<()> {
-        self.set_loss(&node_port(self.layout(), node), loss)
+        self.set_loss(&node_port(self.spec(), node), loss)
     }
 
     /// Drops broadcasts from the LAN to a host, as some switches and hypervisors do, until
@@ -56,12 +82,49 @@ impl Cluster {
         ))
     }
 
+    /// Drops the messages between speakers on all networks of a node, as a firewall does, until
+    /// [`Self::restore_links`]. Everything else passes.
+    ///
+    /// # Errors
+    /// When no host has that name, or the packet filter refuses the rules.
+    pub fn block_speaker_messages(&self, node: &str, direction: Direction) -> Result<()> {
+        for cable in self.cables(node)? {
+            let port = cable.port;
+            self.clear_filter(&port)?;
+            let mut script = format!("add table netdev {port}\n");
+            for hook in direction.hooks() {
+                script += &format!(
+                    "add chain netdev {port} {hook} {{ type filter hook {hook} device \"{port}\" priority 0; }}\n\
+                     add rule netdev {port} {hook} udp dport {SPEAKER_PORT} drop\n"
+                );
+            }
+            self.nft(script)?;
+        }
+        Ok(())
+    }
+
     /// Ends all loss and filtering on the links of a host.
     ///
     /// # Errors
-    /// When the packet filter refuses the change.
+    /// When no host has that name, or the packet filter refuses the change.
     pub fn restore_links(&self, host: &str) -> Result<()> {
-        self.ports(host).iter().try_for_each(|port| self.clear_filter(port))
+        self.cables(host)?
+            .iter()
+            .try_for_each(|cable| self.clear_filter(&cable.port))
+    }
+
+    /// Makes the switch stop forwarding between a host and the LAN, or start again. The host keeps
+    /// its carrier and notices nothing. The bridge forgets what it has learned on that port.
+    ///
+    /// # Errors
+    /// When no host has that name.
+    pub fn set_forwarding(&self, host: &str, forwards: bool) -> Result<()> {
+        let state = if forwards { "forwarding" } else { "disabled" };
+        self.bridges()
+            .tool("bridge")
+            .args(["link", "set", "dev", &lan_port(host), "state", state])
+            .run()?;
+        Ok(())
     }
 
     /// Connects or disconnects the LAN cable of a host. The host sees its carrier come or go.
@@ -79,6 +142,7 @@ impl Cluster {
     /// # Errors
     /// When no host has one of these names, or a partition exists already.
     pub fn partition(&self, hosts: &[&str]) -> Result<()> {
+        let cables = self.cables_of_all(hosts)?;
         self.bridges().ip(&[
             "link",
             "add",
@@ -89,8 +153,9 @@ impl Cluster {
             "forward_delay",
             "0",
         ])?;
-        for port in hosts.iter().flat_map(|host| self.ports(host)) {
-            self.bridges().ip(&["link", "set", &port, "master", PARTITION_BRIDGE])?;
+        for cable in cables {
+            self.bridges()
+                .ip(&["link", "set", &cable.port, "master", PARTITION_BRIDGE])?;
         }
         Ok(())
     }
@@ -100,20 +165,22 @@ impl Cluster {
     /// # Errors
     /// When there is no partition.
     pub fn end_partition(&self, hosts: &[&str]) -> Result<()> {
-        for port in hosts.iter().flat_map(|host| self.ports(host)) {
-            // The name of a port starts with the name of its bridge.
-            let bridge = port.split('-').next().unwrap_or_default();
-            self.bridges().ip(&["link", "set", &port, "master", bridge])?;
+        for cable in self.cables_of_all(hosts)? {
+            self.bridges()
+                .ip(&["link", "set", &cable.port, "master", cable.bridge])?;
         }
         self.bridges().ip(&["link", "del", PARTITION_BRIDGE])?;
         Ok(())
     }
 
-    /// The bridge ports of a host, one for each of its networks.
-    pub(crate) fn ports(&self, host: &str) -> Vec<String> {
-        let mut ports = vec![lan_port(host), node_port(self.layout(), host)];
-        ports.dedup();
-        ports
+    /// All cables of a host.
+    pub(crate) fn cables(&self, host: &str) -> Result<Vec<Cable>> {
+        cables(self.spec(), host)
+    }
+
+    fn cables_of_all(&self, hosts: &[&str]) -> Result<Vec<Cable>> {
+        let cables: Vec<Vec<Cable>> = hosts.iter().map(|host| self.cables(host)).collect::<Result<_>>()?;
+        Ok(cables.into_iter().flatten().collect())
     }
 
     pub(crate) fn set_loss(&self, port: &str, loss: LossRule) -> Result<()> {

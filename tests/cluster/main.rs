@@ -29,9 +29,9 @@ enum Command {
         /// The number of hosts on the LAN outside the cluster
         #[arg(long, default_value_t = 1)]
         clients: u8,
-        /// One network for everything, or a LAN separate from the node network
-        #[arg(long, value_enum, default_value_t)]
-        layout: Layout,
+        /// A property of the networks; several may be combined, separated by commas
+        #[arg(long = "layout", value_enum, value_delimiter = ',')]
+        layouts: Vec<Layout>,
         /// The mode of kube-proxy
         #[arg(long, value_enum, default_value_t)]
         proxy_mode: ProxyMode,
@@ -86,15 +86,16 @@ fn main() -> Result<()> {
             name,
             workers,
             clients,
-            layout,
+            layouts,
             proxy_mode,
             images,
         } => {
             if StateDir::of(&name).exists() {
                 bail!("the cluster {name} is up already; take it down first: cluster down {name}");
             }
-            let spec = Spec::new(&name)
-                .layout(layout)
+            let spec = layouts
+                .into_iter()
+                .fold(Spec::new(&name), Spec::layout)
                 .proxy_mode(proxy_mode)
                 .workers(workers)
                 .clients(clients)

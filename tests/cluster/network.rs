@@ -1,11 +1,8 @@
-//! The networks of a cluster: bridges, links, addresses and routes.
+//! The networks of a cluster: which cables each host has, and which addresses.
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 
-use crate::{
-    netns::Netns,
-    spec::{Layout, Spec},
-};
+use crate::spec::{Layout, Spec};
 
 /// IPv4 addresses of the LAN that no host has, for the pools of tests.
 pub const LAN_POOL: &str = "192.168.122.110-192.168.122.119";
@@ -20,7 +17,7 @@ pub struct NodeAddresses {
     pub ipv4: String,
     /// Its IPv6 InternalIP, on the node network.
     pub ipv6: String,
-    /// Its IPv4 address on the LAN; in the flat layout the same as its InternalIP.
+    /// Its IPv4 address on the LAN; without [`Layout::Split`] the same as its InternalIP.
     pub lan_ipv4: String,
     /// Its IPv6 address on the LAN.
     pub lan_ipv6: String,
@@ -35,154 +32,178 @@ pub(crate) const POD_RANGES: (&str, &str) = ("10.244.0.0/16", "fd00:244::/48");
 /// The prefixes of cluster IPs: IPv4, IPv6.
 pub(crate) const SERVICE_RANGES: (&str, &str) = ("10.96.0.0/16", "fd00:96::/112");
 
+/// The name of the bridge of a node, in [`Layout::Bridge`].
+pub(crate) const NODE_BRIDGE: &str = "br0";
+
+/// The name of the bridge between the pods of a node.
+pub(crate) const POD_BRIDGE: &str = "cni0";
+
+/// The difference between the host parts of the two addresses of a node on the LAN, in
+/// [`Layout::SecondPortWithAddress`].
+const SECOND_ADDRESS: usize = 40;
+
 /// A network with a bridge of its own.
-struct BridgedNetwork {
-    bridge: &'static str,
-    /// The name of the interface that each host has on this network.
-    interface: &'static str,
+#[derive(Clone, Copy)]
+pub(crate) struct BridgedNetwork {
+    pub(crate) bridge: &'static str,
     /// The first three bytes of its IPv4 addresses.
-    ipv4: &'static str,
+    pub(crate) ipv4: &'static str,
     /// The prefix of its IPv6 addresses, without the last colon.
-    ipv6: &'static str,
+    pub(crate) ipv6: &'static str,
 }
 
-const LAN_FLAT: BridgedNetwork = BridgedNetwork {
+/// The network of the clients and of the Services' addresses.
+const LAN: BridgedNetwork = BridgedNetwork {
     bridge: "lan",
-    interface: "eth0",
     ipv4: "192.168.122",
     ipv6: "fd00:122:",
 };
-const LAN_SPLIT: BridgedNetwork = BridgedNetwork {
-    bridge: "lan",
-    interface: "lan0",
-    ipv4: "192.168.122",
-    ipv6: "fd00:122:",
-};
-const NODES_SPLIT: BridgedNetwork = BridgedNetwork {
+/// The network of the nodes' InternalIPs, in [`Layout::Split`].
+const NODES: BridgedNetwork = BridgedNetwork {
     bridge: "nodes",
-    interface: "eth0",
     ipv4: "10.10.0",
     ipv6: "fd00:10:",
 };
+/// The additional network of [`Layout::Storage`].
+const STORAGE: BridgedNetwork = BridgedNetwork {
+    bridge: "storage",
+    ipv4: "10.10.10",
+    ipv6: "fd00:1010:",
+};
+
+/// A cable between a host and the bridge of a network.
+pub(crate) struct Cable {
+    pub(crate) bridge: &'static str,
+    /// The end at the bridge, an interface in the namespace `lan`.
+    pub(crate) port: String,
+    /// The end at the host.
+    pub(crate) interface: &'static str,
+    /// The MAC of the host's end. It identifies the kind of cable and the host, which makes the
+    /// output of tests readable.
+    pub(crate) mac: String,
+    /// The interface that has the addresses: the cable's end, or a bridge of the host.
+    pub(crate) address_interface: &'static str,
+    /// The IPv4 and IPv6 address of the host, with their prefix lengths.
+    pub(crate) addresses: Option<(String, String)>,
+}
+
+/// The networks that exist in a cluster.
+pub(crate) fn networks(spec: &Spec) -> Vec<BridgedNetwork> {
+    let optional = [(Layout::Split, NODES), (Layout::Storage, STORAGE)];
+    let optional = optional.into_iter().filter(|(layout, _)| spec.has(*layout));
+    std::iter::once(LAN)
+        .chain(optional.map(|(_, network)| network))
+        .collect()
+}
+
+/// The cables of a node or of a client. The first one leads to the LAN.
+///
+/// # Errors
+/// When no host has that name.
+pub(crate) fn cables(spec: &Spec, host: &str) -> Result<Vec<Cable>> {
+    let position = |names: Vec<String>| names.iter().position(|name| name == host);
+    if let Some(index) = position(spec.nodes()) {
+        return Ok(node_cables(spec, host, 10 + index));
+    }
+    let index = position(spec.client_names()).with_context(|| format!("no host is called {host}"))?;
+    Ok(vec![LAN.cable(host, 201 + index, "eth0", 0x1a)])
+}
+
+fn node_cables(spec: &Spec, node: &str, number: usize) -> Vec<Cable> {
+    let to_lan = if spec.has(Layout::Split) { "lan0" } else { "eth0" };
+    let mut cables = vec![Cable {
+        address_interface: lan_interface(spec),
+        ..LAN.cable(node, number, to_lan, 0x1a)
+    }];
+    if spec.has(Layout::Split) {
+        cables.push(NODES.cable(node, number, "eth0", 0x0d));
+    }
+    if spec.has(Layout::Storage) {
+        cables.push(STORAGE.cable(node, number, "eth1", 0x5a));
+    }
+    let with_address = spec.has(Layout::SecondPortWithAddress);
+    if with_address || spec.has(Layout::SecondPort) {
+        let second = LAN.cable(node, number + SECOND_ADDRESS, "port2", 0x2a);
+        cables.push(Cable {
+            port: format!("lan2-{node}"),
+            addresses: second.addresses.filter(|_| with_address),
+            ..second
+        });
+    }
+    cables
+}
+
+impl BridgedNetwork {
+    /// A cable from this network to a host. `number` is the host part of its addresses and the last
+    /// byte of its MAC.
+    fn cable(&self, host: &str, number: usize, interface: &'static str, kind: u8) -> Cable {
+        Cable {
+            bridge: self.bridge,
+            port: format!("{}-{host}", self.bridge),
+            interface,
+            mac: format!("02:00:00:{kind:02x}:00:{number:02x}"),
+            address_interface: interface,
+            addresses: Some((
+                format!("{}.{number}/24", self.ipv4),
+                format!("{}:{number}/64", self.ipv6),
+            )),
+        }
+    }
+
+    /// The addresses of the bridge, which is the default router: IPv4, IPv6.
+    pub(crate) fn router(&self) -> (String, String) {
+        (format!("{}.1", self.ipv4), format!("{}:1", self.ipv6))
+    }
+}
 
 /// The addresses of the node with this index; 0 is the control-plane node.
-pub(crate) fn node_addresses(layout: Layout, index: usize) -> NodeAddresses {
+pub(crate) fn node_addresses(spec: &Spec, index: usize) -> NodeAddresses {
     let host = 10 + index;
-    let node_network = node_network(layout);
+    let node_network = node_network(spec);
     NodeAddresses {
         ipv4: format!("{}.{host}", node_network.ipv4),
         ipv6: format!("{}:{host}", node_network.ipv6),
-        lan_ipv4: format!("{}.{host}", LAN_FLAT.ipv4),
-        lan_ipv6: format!("{}:{host}", LAN_FLAT.ipv6),
+        lan_ipv4: format!("{}.{host}", LAN.ipv4),
+        lan_ipv6: format!("{}:{host}", LAN.ipv6),
         pods_ipv4: format!("10.244.{index}.0/24"),
         pods_ipv6: format!("fd00:244:0:{index:x}::/64"),
     }
 }
 
 /// The network of the nodes' InternalIPs.
-const fn node_network(layout: Layout) -> &'static BridgedNetwork {
-    match layout {
-        Layout::Flat => &LAN_FLAT,
-        Layout::Split => &NODES_SPLIT,
+pub(crate) fn node_network(spec: &Spec) -> &'static BridgedNetwork {
+    if spec.has(Layout::Split) { &NODES } else { &LAN }
+}
+
+/// The network of a client.
+pub(crate) const fn client_network() -> &'static BridgedNetwork {
+    &LAN
+}
+
+/// The name of the interface that has the address of a node on the LAN.
+pub(crate) fn lan_interface(spec: &Spec) -> &'static str {
+    match (spec.has(Layout::Bridge), spec.has(Layout::Split)) {
+        (true, _) => NODE_BRIDGE,
+        (false, true) => "lan0",
+        (false, false) => "eth0",
     }
 }
 
-/// The name of the interface that each node has on the LAN.
-pub(crate) const fn lan_interface(layout: Layout) -> &'static str {
-    match layout {
-        Layout::Flat => LAN_FLAT.interface,
-        Layout::Split => LAN_SPLIT.interface,
+/// The name of the interface that has the InternalIPs of a node.
+pub(crate) fn node_interface(spec: &Spec) -> &'static str {
+    if spec.has(Layout::Split) {
+        "eth0"
+    } else {
+        lan_interface(spec)
     }
 }
 
 /// The port that connects a host to the bridge of the LAN, in the namespace `lan`.
 pub(crate) fn lan_port(host: &str) -> String {
-    port(&LAN_FLAT, host)
+    format!("{}-{host}", LAN.bridge)
 }
 
 /// The port that connects a node to the bridge of the node network, in the namespace `lan`.
-pub(crate) fn node_port(layout: Layout, host: &str) -> String {
-    port(node_network(layout), host)
-}
-
-fn port(network: &BridgedNetwork, host: &str) -> String {
-    format!("{}-{host}", network.bridge)
-}
-
-/// Creates all namespaces, bridges, links and routes.
-pub(crate) fn create(spec: &Spec) -> Result<()> {
-    let bridges = Netns::new(spec.namespace("lan"));
-    bridges.create()?;
-    // The IP packet filter of this namespace must not see bridged frames.
-    bridges.sysctl(&[
-        ("bridge/bridge-nf-call-iptables", "0"),
-        ("bridge/bridge-nf-call-ip6tables", "0"),
-    ])?;
-    let networks: &[BridgedNetwork] = match spec.layout {
-        Layout::Flat => &[LAN_FLAT],
-        Layout::Split => &[LAN_SPLIT, NODES_SPLIT],
-    };
-    let mut lines = Vec::new();
-    for network in networks {
-        lines.push(format!("link add {} type bridge forward_delay 0", network.bridge));
-        lines.push(format!("addr add {}.1/24 dev {}", network.ipv4, network.bridge));
-        lines.push(format!("addr add {}:1/64 dev {} nodad", network.ipv6, network.bridge));
-        lines.push(format!("link set {} up", network.bridge));
-    }
-    bridges.ip_batch(&lines)?;
-    for (index, node) in spec.nodes().iter().enumerate() {
-        create_host(spec, node, networks, 10 + index)?;
-    }
-    for (index, client) in spec.client_names().iter().enumerate() {
-        create_host(spec, client, &[LAN_FLAT], 201 + index)?;
-    }
-    for index in 0..spec.nodes().len() {
-        create_pod_routes(spec, index)?;
-    }
-    Ok(())
-}
-
-/// Creates a host with an interface on each of `networks`. Its default route uses the last of them.
-fn create_host(spec: &Spec, name: &str, networks: &[BridgedNetwork], number: usize) -> Result<()> {
-    let netns = Netns::new(spec.namespace(name));
-    netns.create()?;
-    netns.sysctl(&[("ipv4/ip_forward", "1"), ("ipv6/conf/all/forwarding", "1")])?;
-    let bridges = spec.namespace("lan");
-    let mut lines = Vec::new();
-    for network in networks {
-        let (interface, port) = (network.interface, port(network, name));
-        // A fixed MAC that identifies the network and the host makes test output readable.
-        let mac = format!(
-            "02:00:00:{:02x}:00:{number:02x}",
-            if network.bridge == "lan" { 0x1a } else { 0x0d }
-        );
-        Netns::new(&bridges).ip_batch(&[
-            format!(
-                "link add {port} type veth peer name {interface} address {mac} netns {}",
-                netns.name()
-            ),
-            format!("link set {port} master {} up", network.bridge),
-        ])?;
-        lines.push(format!("addr add {}.{number}/24 dev {interface}", network.ipv4));
-        lines.push(format!("addr add {}:{number}/64 dev {interface} nodad", network.ipv6));
-        lines.push(format!("link set {interface} up"));
-    }
-    if let Some(network) = networks.last() {
-        // Without a default route, connections to cluster IPs fail before kube-proxy's rules apply.
-        lines.push(format!("route add default via {}.1", network.ipv4));
-        lines.push(format!("route add default via {}:1", network.ipv6));
-    }
-    netns.ip_batch(&lines)
-}
-
-/// Creates the routes from the node with this index to the pods of all other nodes.
-fn create_pod_routes(spec: &Spec, index: usize) -> Result<()> {
-    let nodes = spec.nodes();
-    let mut lines = Vec::new();
-    for other in (0..nodes.len()).filter(|other| *other != index) {
-        let addresses = node_addresses(spec.layout, other);
-        lines.push(format!("route add {} via {}", addresses.pods_ipv4, addresses.ipv4));
-        lines.push(format!("route add {} via {}", addresses.pods_ipv6, addresses.ipv6));
-    }
-    Netns::new(spec.namespace(&nodes[index])).ip_batch(&lines)
+pub(crate) fn node_port(spec: &Spec, host: &str) -> String {
+    format!("{}-{host}", node_network(spec).bridge)
 }

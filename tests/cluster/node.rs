@@ -139,7 +139,7 @@ impl NodeHost<'_> {
         let root = self.file("kubelet");
         // The containerd of this node must see the volumes that the kubelet mounts.
         share_mounts(Path::new(&root))?;
-        let addresses = node_addresses(self.spec.layout, self.index);
+        let addresses = node_addresses(self.spec, self.index);
         let mut command: Vec<String> = [
             "--mount",
             "--propagation=unchanged",

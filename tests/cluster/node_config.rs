@@ -2,16 +2,24 @@
 
 use serde_json::json;
 
-use crate::{image::PAUSE_IMAGE, network::node_addresses, node::NodeHost, spec::Spec};
+use crate::{
+    image::PAUSE_IMAGE,
+    network::{POD_BRIDGE, node_addresses},
+    node::NodeHost,
+    overlay::OVERLAY_MTU,
+    spec::{Layout, Spec},
+};
 
 impl NodeHost<'_> {
     /// The CNI configuration: a bridge for the pods of this node.
     pub(crate) fn cni_config(&self) -> serde_json::Value {
-        let addresses = node_addresses(self.spec.layout, self.index);
+        // 0: the plugin leaves the kernel's default.
+        let mtu = if self.spec.has(Layout::Overlay) { OVERLAY_MTU } else { 0 };
+        let addresses = node_addresses(self.spec, self.index);
         json!({
             "cniVersion": "1.0.0", "name": "pods",
             "plugins": [{
-                "type": "bridge", "bridge": "cni0", "isGateway": true, "isDefaultGateway": true, "hairpinMode": true,
+                "type": "bridge", "bridge": POD_BRIDGE, "isGateway": true, "isDefaultGateway": true, "hairpinMode": true, "mtu": mtu,
                 "ipam": {
                     "type": "host-local", "dataDir": self.file("ipam"),
                     "ranges": [[{"subnet": addresses.pods_ipv4}], [{"subnet": addresses.pods_ipv6}]],

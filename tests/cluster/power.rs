@@ -45,8 +45,8 @@ impl Cluster {
     /// # Errors
     /// When the packet filter refuses a rule, or a process survives.
     pub fn power_off(&self, node: &str) -> Result<()> {
-        for port in self.ports(node) {
-            self.set_loss(&port, LossRule::All)?;
+        for cable in self.cables(node)? {
+            self.set_loss(&cable.port, LossRule::All)?;
         }
         let daemons: Vec<_> = NODE_PARTS
             .iter()

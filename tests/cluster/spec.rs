@@ -1,15 +1,42 @@
 //! The parameters of a cluster: how many hosts it has, and on which networks.
 
-use std::path::PathBuf;
+use std::{collections::BTreeSet, path::PathBuf};
 
-/// How the interfaces of the nodes are attached to networks.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize, clap::ValueEnum)]
+/// A property of the networks of a cluster. Properties can be combined ([`Spec::layout`]).
+#[derive(
+    Clone,
+    Copy,
+    Debug,
+    Default,
+    PartialEq,
+    Eq,
+    PartialOrd,
+    Ord,
+    Hash,
+    serde::Serialize,
+    serde::Deserialize,
+    clap::ValueEnum,
+)]
 pub enum Layout {
-    /// Each node has one interface, `eth0`: the LAN is also the node network.
+    /// Each node has one interface, `eth0`: the LAN is also the node network. Adds nothing to other
+    /// layouts.
     #[default]
     Flat,
-    /// Each node has two interfaces: `eth0` on the node network and `lan0` on the LAN.
+    /// The node network is not the LAN: each node has `eth0` on the node network and `lan0` on the
+    /// LAN.
     Split,
+    /// Pods of different nodes talk through a tunnel. Its device, `vxlan.lodestone`, has a MAC and
+    /// an address of its own on each node, and forwards no broadcast.
+    Overlay,
+    /// All nodes share a second network, on `eth1`. Neither Kubernetes nor any client uses it.
+    Storage,
+    /// Each node has a second port in the switch of the LAN, `port2`, without an address.
+    SecondPort,
+    /// Each node has a second port in the switch of the LAN, `port2`, with an address of its own
+    /// there.
+    SecondPortWithAddress,
+    /// The interface on the LAN is a port of a bridge, `br0`, which has the addresses.
+    Bridge,
 }
 
 /// How kube-proxy forwards packets for a Service to its pods.
@@ -46,8 +73,8 @@ pub struct Spec {
     /// The prefix of the cluster's network namespaces, and the name of its directory. Keep it
     /// short: the path of a Unix socket has at most 107 bytes.
     pub(crate) name: String,
-    /// The networks.
-    pub(crate) layout: Layout,
+    /// The properties of the networks, without [`Layout::Flat`].
+    pub(crate) layouts: BTreeSet<Layout>,
     /// The mode of every kube-proxy.
     pub(crate) proxy_mode: ProxyMode,
     /// The number of workers, besides the control-plane node.
@@ -67,7 +94,7 @@ impl Spec {
     pub fn new(name: &str) -> Self {
         Self {
             name: name.to_owned(),
-            layout: Layout::Flat,
+            layouts: BTreeSet::new(),
             proxy_mode: ProxyMode::Nftables,
             workers: 3,
             clients: 1,
@@ -83,11 +110,22 @@ impl Spec {
         Self::new(&format!("{prefix}{}", std::process::id()))
     }
 
-    /// Sets the layout of the networks.
+    /// Adds a property to the networks.
     #[must_use]
-    pub const fn layout(mut self, layout: Layout) -> Self {
-        self.layout = layout;
+    pub fn layout(mut self, layout: Layout) -> Self {
+        if layout != Layout::Flat {
+            self.layouts.insert(layout);
+        }
         self
+    }
+
+    /// Whether the networks have this property. [`Layout::Flat`] means that they have no other.
+    #[must_use]
+    pub fn has(&self, layout: Layout) -> bool {
+        match layout {
+            Layout::Flat => self.layouts.is_empty(),
+            other => self.layouts.contains(&other),
+        }
     }
 
     /// Sets the mode of every kube-proxy.

@@ -24,6 +24,7 @@ mod api_server;
 mod controller;
 mod frames;
 mod interfaces;
+mod layouts;
 mod peers;
 mod sandbox;
 mod support;

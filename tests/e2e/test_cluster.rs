@@ -4,12 +4,16 @@ use std::{
     collections::BTreeSet,
     fs,
     io::{BufRead, BufReader},
+    net::UdpSocket,
     os::unix::fs::MetadataExt,
     path::Path,
     process::{Command, Stdio},
+    time::Duration,
 };
 
-use lodestone_tests::{Cluster, Layout, LossRule, NAMESPACE, Netns, Spec, StateDir, images, run, wait_until};
+use lodestone_tests::{
+    Cluster, Direction, Layout, LossRule, NAMESPACE, Netns, Spec, StateDir, images, run, wait_until,
+};
 
 use crate::support::{LIMIT, client, cluster_program};
 
@@ -91,6 +95,7 @@ fn two_clusters_run_side_by_side_and_leave_nothing_behind() {
     // In the split layout the nodes use addresses on a network other than the LAN.
     assert!(split.addresses("w1").unwrap().ipv4.starts_with("10.10.0."));
     links_lose_packets_and_carrier(&flat);
+    messages_between_speakers_are_blocked(&flat);
     pods_freeze_and_restart(&flat);
     let (one, two) = (flat.spec().name().to_owned(), split.spec().name().to_owned());
     drop(flat);
@@ -141,7 +146,7 @@ fn both_families_work(cluster: &Cluster) {
     let client = client(cluster);
     let node = cluster.addresses("w1").unwrap();
     // In the split layout kube-proxy serves node ports on the node network only.
-    let on_lan = cluster.layout() == Layout::Flat;
+    let on_lan = !cluster.spec().has(Layout::Split);
     for address in [&node.lan_ipv4, &node.lan_ipv6].into_iter().filter(|_| on_lan) {
         let answered = || client.http(address, port.parse().unwrap()).is_ok();
         wait_until(&format!("an answer from {address}"), LIMIT, answered).unwrap();
@@ -190,10 +195,47 @@ fn links_lose_packets_and_carrier(cluster: &Cluster) {
     assert_eq!(pings_answered("20"), 20);
     let node = cluster.host("w1");
     let has_carrier = |host: &Netns| host.ip(&["-j", "link", "show", "eth0"]).unwrap().contains("LOWER_UP");
+    cluster.set_forwarding("w1", false).unwrap();
+    assert_eq!(pings_answered("3"), 0);
+    assert!(has_carrier(&node));
+    cluster.set_forwarding("w1", true).unwrap();
+    assert_eq!(pings_answered("20"), 20);
     cluster.set_carrier("w1", false).unwrap();
     wait_until("the loss of the carrier", LIMIT, || !has_carrier(&node)).unwrap();
     cluster.set_carrier("w1", true).unwrap();
     wait_until("the carrier", LIMIT, || has_carrier(&node)).unwrap();
+}
+
+/// Messages between speakers can be blocked in each direction; other datagrams pass.
+fn messages_between_speakers_are_blocked(cluster: &Cluster) {
+    let bind = |host: &str, port: u16| {
+        let open = || Ok(UdpSocket::bind(("0.0.0.0", port))?);
+        let socket = cluster.host(host).within(open).unwrap();
+        socket.set_read_timeout(Some(Duration::from_millis(500))).unwrap();
+        socket
+    };
+    // No speaker runs on a client, so the port of the speakers is free there.
+    let (speaker, other) = (bind("client1", 7947), bind("client1", 7948));
+    let (sender, address) = (bind("w1", 0), "192.168.122.201");
+    let arrives = |socket: &UdpSocket| {
+        let port = socket.local_addr().unwrap().port();
+        sender.send_to(b"hello", (address, port)).unwrap();
+        socket.recv(&mut [0; 16]).is_ok()
+    };
+    for (host, direction, expected) in [
+        ("w1", Direction::Outgoing, false),
+        ("w1", Direction::Incoming, true),
+        ("w1", Direction::Both, false),
+        ("client1", Direction::Outgoing, true),
+        ("client1", Direction::Incoming, false),
+        ("client1", Direction::Both, false),
+    ] {
+        cluster.block_speaker_messages(host, direction).unwrap();
+        assert_eq!(arrives(&speaker), expected, "{host}, {direction:?}");
+        assert!(arrives(&other), "{host}, {direction:?}");
+        cluster.restore_links(host).unwrap();
+        assert!(arrives(&speaker));
+    }
 }
 
 /// The process of a pod can be frozen, thawed and killed; the kubelet restarts it.
