@@ -3,6 +3,7 @@
 
 mod attackers;
 mod nodes;
+mod vlan_tags;
 
 use std::time::Duration;
 
