@@ -5,7 +5,7 @@
 //! | `keys` | `peer_key` | driver | it sees the latest value only |
 //! | `snapshots` | `watcher` | driver, `configuration_state` | it sees the latest value only |
 //! | `owned` | driver | `service_l2_status`, readiness | it sees the latest value only |
-//! | `problems` | driver | `configuration_state` | it sees the latest value only |
+//! | `problems` | driver | `configuration_state`, `node_events` | it sees the latest value only |
 //! | `user_events` | driver | `events` | events are dropped and counted |
 //!
 //! No channel ever blocks the driver's thread.

@@ -21,6 +21,7 @@ use crate::{
     kubernetes::{
         configuration_state::{StateSources, StateWriter},
         events::send_user_events,
+        node_events::send_node_events,
         peer_key,
         service_l2_status::Reporter,
         watcher::{ClusterWatcher, WatcherOutputs},
@@ -93,6 +94,7 @@ async fn start_tasks(client: &Client, args: &SpeakerArgs, channels: TaskChannels
     ));
     let recorded = read_recorded(client, namespace).await;
     let (uid_sender, uids) = watch::channel(BTreeMap::new());
+    let node_events = send_node_events(events.clone(), node.clone(), channels.problems.clone());
     let state_writer = StateWriter {
         client: client.clone(),
         namespace: namespace.clone(),
@@ -121,6 +123,7 @@ async fn start_tasks(client: &Client, args: &SpeakerArgs, channels: TaskChannels
         key_task,
         spawn(watcher.run(client.clone(), namespace.clone(), outputs, gates.synced)),
         spawn(send_user_events(events, uids, channels.user_events)),
+        spawn(node_events),
         spawn(state_writer.run()),
         spawn(reporter.run(channels.owned.clone())),
         spawn(open_when_some(channels.owned, gates.participating)),

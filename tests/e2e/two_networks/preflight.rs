@@ -104,6 +104,13 @@ fn preflight_finds_an_interface_without_broadcasts() {
     cluster.block_broadcasts_to(NODE).unwrap();
     let message = wait_for_failure(&cluster, &format!("tcpdump -eni {} arp", cluster.lan_interface()));
     assert!(message.contains("no ARP broadcast"), "{message}");
+    wait_for("an event on the Node with the same text", LIMIT, || {
+        let field = format!("involvedObject.name={NODE},reason=PreflightFailed");
+        let events = cluster.get(&["events", "--field-selector", &field])?;
+        let events = events["items"].as_array().cloned().unwrap_or_default();
+        Ok(events.into_iter().find(|event| event["message"] == message))
+    })
+    .unwrap();
     cluster.restore_links(NODE).unwrap();
     wait_until_passed(&cluster);
 }
