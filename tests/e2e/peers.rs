@@ -2,6 +2,7 @@
 //! return, and a network that is partitioned.
 
 mod attackers;
+mod conflicts;
 mod nodes;
 mod vlan_tags;
 
