@@ -3,6 +3,11 @@
 # copy of the sources, builds the simulator from it and plays SEEDS seeds (default 1000). At least
 # one of them must fail.
 #
+# Rules of situations that the simulator does not play are mutated for the unit tests of a package
+# instead. At least one of these must fail.
+#
+# Usage: mutations.sh [NAME...]  all mutations, or those with these names
+#
 # A comment `// mutation: NAME` stands shortly before the line that a mutation changes. So moving the
 # code does not break this script.
 set -euo pipefail
@@ -12,6 +17,7 @@ export CARGO_TARGET_DIR=$PWD/target/mutations
 copy=$(mktemp -d)
 trap 'rm -rf "$copy"' EXIT
 seeds=${SEEDS:-1000}
+only=("$@")
 
 # Replaces OLD by NEW in the copy, within the lines after the comment `// mutation: NAME`.
 apply() { # NAME OLD NEW
@@ -37,20 +43,43 @@ path.write_text("\n".join(lines))
 PY
 }
 
-mutate() { # NAME OLD NEW
-  local name=$1
+is_wanted() { # NAME
+  [ ${#only[@]} = 0 ] || [[ " ${only[*]} " == *" $1 "* ]]
+}
+
+# Breaks a rule in a new copy of the sources.
+prepare() { # NAME OLD NEW
   rm -rf "${copy:?}/tree"
   mkdir "$copy/tree"
   git ls-files -z | xargs -0 cp --parents -t "$copy/tree"
+  apply "$@" || { echo "DOES NOT APPLY: $1"; return 1; }
+}
+
+mutate() { # NAME OLD NEW
+  local name=$1
+  is_wanted "$name" || return 0
   # `mutate ... || failed=1` switches `set -e` off in here, so every step needs its own check.
   # Without it, a failed step would play the binary of the mutation before.
-  apply "$@" || { echo "DOES NOT APPLY: $name"; return 1; }
+  prepare "$@" || return 1
   (cd "$copy/tree" && cargo build --locked --quiet -p lodestone-sim) || { echo "DOES NOT BUILD: $name"; return 1; }
   if RUST_BACKTRACE=0 "$CARGO_TARGET_DIR/debug/sim" --seeds "$seeds" >"$copy/log" 2>/dev/null; then
     echo "NOT NOTICED: $name"
     return 1
   fi
   echo "noticed: $name ($(tail -1 "$copy/log"))"
+}
+
+mutate_unit() { # PACKAGE NAME OLD NEW
+  local package=$1 name=$2
+  is_wanted "$name" || return 0
+  prepare "${@:2}" || return 1
+  local tests=(cargo test --locked --quiet -p "$package" --lib)
+  (cd "$copy/tree" && "${tests[@]}" --no-run) || { echo "DOES NOT BUILD: $name"; return 1; }
+  if (cd "$copy/tree" && "${tests[@]}") >"$copy/log" 2>&1; then
+    echo "NOT NOTICED: $name"
+    return 1
+  fi
+  echo "noticed: $name ($(sed -n 's/^---- \(.*\) stdout ----$/\1/p' "$copy/log" | head -1))"
 }
 
 failed=0
@@ -66,6 +95,66 @@ mutate takeover-without-reachability-check \
 # A deputy answers with its own MAC instead of the owner's.
 mutate deputy-uses-own-mac \
   '*mac' '{ let _ = mac; port.mac }' || failed=1
+# A deputy must be eligible to own the address.
+mutate_unit lodestone-speaker-core deputy-needs-eligibility \
+  'deputies.len() < 2' 'false' || failed=1
+# Nodes stop checking an owner that is down before another node has taken its address.
+mutate_unit lodestone-speaker-core check-ends-with-the-owner \
+  'case.view.is_checked(owner)' 'false' || failed=1
+# A drained node stops answering although no other node is eligible.
+mutate_unit lodestone-speaker-core drained-node-waits-for-no-successor \
+  ' && has_successor()' '' || failed=1
+# An owner whose speaker is down for long loses the address although no other node is eligible.
+mutate_unit lodestone-speaker-core limit-waits-for-no-successor \
+  ' && has_successor()' '' || failed=1
+# A node keeps its addresses after its Node object was deleted.
+mutate_unit lodestone-speaker-core deleted-node-keeps-its-addresses \
+  'view.now >= deleted.since + DELETED_GRACE' 'false' || failed=1
+# A short limit moves addresses of a node of which nothing shows that its speaker alone is down.
+mutate_unit lodestone-speaker-core no-limit-while-undecided \
+  'limit.max(UNDECIDED_LIMIT)' '{ let _ = UNDECIDED_LIMIT; limit }' || failed=1
+# An event says that no node is eligible while a deputy answers.
+mutate_unit lodestone-speaker-core no-eligible-node-although-answered \
+  '!is_answered' '{ let _ = is_answered; true }' || failed=1
+# A release that is lost waits for anti-entropy.
+mutate_unit lodestone-speaker-core release-not-repeated \
+  'Some(RepeatedRelease::new(turn.now))' 'None.or_else(|| Some(RepeatedRelease::new(turn.now)).filter(|_| false))' || failed=1
+# A former owner acknowledges a claim once only.
+mutate_unit lodestone-speaker-core acknowledgement-not-repeated \
+  '!again.is_empty()' 'false' || failed=1
+# A restarted speaker is reminded of its addresses once only.
+mutate_unit lodestone-speaker-core reminder-not-repeated \
+  'remind(turn!(self, now), from, &self.ownership)' '{ let _ = remind; }' || failed=1
+# A node is a rival as soon as it is seen, although it may only be late.
+mutate_unit lodestone-speaker-core rival-at-first-sight \
+  'now < rival.first + GRACE' '{ let _ = (rival, GRACE); false }' || failed=1
+# Nobody finds out whether a rival still answers.
+mutate_unit lodestone-speaker-core contested-not-probed \
+  'now < rival.last + MEMORY' '{ let _ = rival; false }' || failed=1
+# A claim that only the wire shows is as good as one in a message.
+mutate_unit lodestone-speaker-core conceded-for-certain \
+  'tentative: true' 'tentative: false' || failed=1
+# An owner that hears a new rival on the wire does not show itself.
+mutate_unit lodestone-speaker-core new-rival-hears-nothing \
+  'standing == RivalStanding::New' 'false' || failed=1
+# A kernel that answers is taken for an owner whose messages do not arrive.
+mutate_unit lodestone-speaker-core kernel-taken-for-an-owner \
+  'if is_heard' 'if false' || failed=1
+# Two owners whose messages do not arrive both go on.
+mutate_unit lodestone-speaker-core both-rivals-stay \
+  'ranks_before(address, node, &self.context.me)' 'false' || failed=1
+# Two nodes whose messages do not arrive probe for an address, and both take it.
+mutate_unit lodestone-speaker-core peers-probe-together \
+  '!is_heard && ranks_before(address, node, &self.context.me)' 'false' || failed=1
+# Frames for other hosts reach the speaker.
+mutate_unit lodestone-speaker frames-for-other-hosts \
+  '[u32; 3] = [0, 1, 2]' '[u32; 4] = [0, 1, 2, 3]' || failed=1
+# Frames of other VLANs reach the speaker.
+mutate_unit lodestone-speaker frames-of-other-vlans \
+  'program.require_no_foreign_vlan();' '' || failed=1
+# An event reports a problem that passes.
+mutate_unit lodestone-speaker passing-problem-reported \
+  'now + PERSISTENT' 'now' || failed=1
 # A peer without reachable watchers is treated as failed although it was just heard directly.
 mutate unwatched-peer-not-spared \
   '|heard| now < *heard + SPARED_FOR' '|_| false' || failed=1

@@ -62,6 +62,7 @@ impl CurrentProblems {
     fn persistent(&mut self, now: Instant, present: &BTreeSet<Problem>) -> Vec<Problem> {
         self.0.retain(|problem, _| present.contains(problem));
         for problem in present {
+            // mutation: passing-problem-reported
             self.0.entry(problem.clone()).or_insert(Some(now + PERSISTENT));
         }
         let due = self.0.iter_mut().filter(|(_, due)| due.is_some_and(|due| due <= now));

@@ -29,6 +29,7 @@ const VLAN_TAG: u32 = ancillary(libc::SKF_AD_VLAN_TAG);
 
 /// The packet types of frames for this host: unicast to its MAC, broadcast, and any multicast.
 /// These constants of `if_packet.h` are not in `libc` for every C library.
+// mutation: frames-for-other-hosts
 const FOR_THIS_HOST: [u32; 3] = [0, 1, 2];
 
 /// The bits of a VLAN tag that hold the number of the VLAN. The others hold the priority.
@@ -53,6 +54,7 @@ fn build(kind: FrameKind) -> Program {
     let mut program = Program::default();
     program.load_word(PACKET_TYPE);
     program.require(&FOR_THIS_HOST);
+    // mutation: frames-of-other-vlans
     program.require_no_foreign_vlan();
     if kind == FrameKind::Ndp {
         // The next header is ICMPv6, the hop limit is 255, and the type is a solicitation (135) or

@@ -155,6 +155,7 @@ impl Claims {
         let claim = Claim {
             address,
             epoch: record.epoch.next(),
+            // mutation: conceded-for-certain
             tentative: true,
         };
         *record = ClaimRecord::new(now, node, claim);

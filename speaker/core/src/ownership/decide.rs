@@ -102,6 +102,7 @@ impl Ownership {
         if !matches!(cause, Cause::NodeDown | Cause::SpeakerDown) {
             return;
         }
+        // mutation: check-ends-with-the-owner
         let owner = self.claims.owner(case.address);
         decision
             .checks
@@ -158,6 +159,7 @@ fn owner_by_phase(
     let leaving = view.peers().leaving(node);
     // With nobody to take the address over, a deputy answers for as long as the node lives.
     let has_successor = || has_successor(view, verdicts, node);
+    // mutation: drained-node-waits-for-no-successor
     if leaving.is_some_and(|leaving| leaving.handover) && has_successor() {
         return Owner::Unowned(Cause::HandedOver);
     }
@@ -181,6 +183,7 @@ fn owner_by_phase(
         Some(_) if no_deputy && failed_since.is_some() && reachability() == Reachability::SpeakerDown => {
             Owner::Unowned(Cause::SpeakerDown)
         }
+        // mutation: limit-waits-for-no-successor
         Some(absence) if absence.until.is_some_and(|until| now >= until) && has_successor() => {
             Owner::Unowned(Cause::SpeakerDown)
         }

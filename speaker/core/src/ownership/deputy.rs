@@ -35,6 +35,7 @@ impl Case<'_> {
             .filter(faces)
             .take(2)
             .collect();
+        // mutation: deputy-needs-eligibility
         if deputies.len() < 2 {
             let others = rank(self.address, self.others(owner), load).into_iter().filter(faces);
             deputies.extend(others.take(2 - deputies.len()));

@@ -158,6 +158,7 @@ impl Ownership {
         };
         let addresses = claims.iter().map(|claim| claim.address);
         let again: Vec<IpAddr> = addresses.filter(has_yielded).collect();
+        // mutation: acknowledgement-not-repeated
         if !again.is_empty() {
             turn.outbox.send(node, Message::Yielded(again));
         }

@@ -50,6 +50,7 @@ impl Ownership {
             return RivalStanding::New;
         };
         rival.last = now;
+        // mutation: rival-at-first-sight
         if now < rival.first + GRACE {
             RivalStanding::Unconfirmed
         } else {
@@ -61,6 +62,7 @@ impl Ownership {
     pub(crate) fn contested(&self, now: Instant, me: &NodeName) -> Vec<IpAddr> {
         let contested = self.addresses.iter().filter(|(address, state)| {
             let rival = state.rival.as_ref();
+            // mutation: contested-not-probed
             rival.is_some_and(|rival| now < rival.last + MEMORY) && self.claims.owner(**address) == Some(me)
         });
         contested.map(|(address, _)| *address).collect()

@@ -41,6 +41,7 @@ pub(super) fn standing<'a>(
         Some(Err(reason)) => Some(Err(*reason)),
         None => {
             let deleted = view.context.deleted.get(node)?;
+            // mutation: deleted-node-keeps-its-addresses
             if view.now >= deleted.since + DELETED_GRACE && has_successor(view, verdicts, node) {
                 return Some(Err(Reason::NodeDeleted));
             }
@@ -90,6 +91,7 @@ pub(super) fn absence(view: &View<'_>, node: &NodeName, failed_since: Option<Ins
     let is_certain =
         leaving.is_some() || failed_since.is_none() || view.reachability(node) == Reachability::SpeakerDown;
     let limit = view.context.settings.speaker_down_limit;
+    // mutation: no-limit-while-undecided
     let limit = if is_certain { limit } else { limit.max(UNDECIDED_LIMIT) };
     Some(Absence {
         until: since.checked_add(limit),

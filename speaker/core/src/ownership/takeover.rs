@@ -180,6 +180,7 @@ impl Ownership {
             .iter()
             .map(|(node, verdict)| Some((node.clone(), verdict.as_ref().err().copied()?)))
             .collect();
+        // mutation: no-eligible-node-although-answered
         let Some(reasons) = reasons.filter(|_| !is_answered) else {
             if let Some(state) = self.addresses.get_mut(&address) {
                 state.no_eligible_node = None;

@@ -92,6 +92,7 @@ impl Ownership {
                 self.claims.release(me, claim);
                 released.push(claim);
                 let state = self.addresses.entry(*address).or_default();
+                // mutation: release-not-repeated
                 state.release = Some(RepeatedRelease::new(turn.now));
             } else {
                 let state = self.addresses.entry(*address).or_default();

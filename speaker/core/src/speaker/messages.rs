@@ -90,6 +90,7 @@ impl Speaker {
             Message::StaleBoot(boot) => self.sinks.outbox.push(Output::BootId(boot)),
             Message::Listening => {
                 // It has forgotten what it owned, and may have missed the first reminder.
+                // mutation: reminder-not-repeated
                 remind(turn!(self, now), from, &self.ownership);
                 self.note_answer(now, from);
             }

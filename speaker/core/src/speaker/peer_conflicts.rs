@@ -36,12 +36,15 @@ impl Speaker {
     fn handle_rival(&mut self, now: Instant, node: &NodeName, seen: &AddressUse, is_heard: bool) {
         let (turn, address) = (turn!(self, now), seen.address);
         let standing = self.ownership.note_rival(now, address, node);
+        // mutation: new-rival-hears-nothing
         if standing == RivalStanding::New && !is_heard {
             self.lan.announce(turn, address);
         }
         if standing != RivalStanding::Confirmed {
             return;
         }
+        // mutation: kernel-taken-for-an-owner
+        // mutation: both-rivals-stay
         let response = if is_heard {
             PeerConflictResponse::IgnoresKernel
         } else if ranks_before(address, node, &self.context.me) {
@@ -59,6 +62,7 @@ impl Speaker {
     /// announce it, and the one that ranks first does.
     pub(super) fn handle_peer_probe(&mut self, now: Instant, node: &NodeName, address: IpAddr) {
         let is_heard = view!(self, now).is_heard(node);
+        // mutation: peers-probe-together
         if !is_heard && ranks_before(address, node, &self.context.me) {
             self.lan.defer_to_peer(turn!(self, now), address);
         }
