@@ -9,78 +9,26 @@
 mod adopt;
 mod choose;
 mod decide;
+mod input;
 mod keep;
 mod outcome;
+mod output;
+mod text;
 mod unmet_request;
 
-use std::net::IpAddr;
-
-use k8s_openapi::api::core::v1::LoadBalancerIngress;
-use lodestone_crds::{Config, Family, Labels};
-
-use crate::{
-    alloc::{Allocator, Assignment},
-    notice::Notice,
-    service_view::ServiceView,
-};
 pub(crate) use adopt::adopt;
 use choose::Chooser;
 use decide::Situation;
+pub use input::OnPoolChange;
+pub(crate) use input::PlanInput;
+pub use output::DesiredStatus;
+pub(crate) use output::Plan;
 
-/// What happens to an address whose pool is deleted, shrunk or closed to its Service.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum OnPoolChange {
-    /// The Service keeps it, and no other Service gets it.
-    #[default]
-    Retain,
-    /// The Service gets a different address, if one is available.
-    Reassign,
-}
-
-/// Everything that a plan is made from, beside the allocations.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Input<'a> {
-    /// The Service.
-    pub(crate) service: &'a ServiceView,
-    /// The labels of its namespace.
-    pub(crate) namespace_labels: &'a Labels,
-    /// The configuration in force.
-    pub(crate) config: &'a Config,
-    /// What happens to addresses whose pool no longer provides them.
-    pub(crate) on_pool_change: OnPoolChange,
-}
-
-/// What happens to one Service.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub(crate) struct Plan {
-    /// The addresses that it holds from now on; `None` when that does not change. Addresses that it
-    /// held before and that are not among them are free once the status is written.
-    pub(crate) allocate: Option<Assignment>,
-    /// The status to write; `None` when it is up to date.
-    pub(crate) write: Option<DesiredStatus>,
-    /// Events to send once the status is written.
-    pub(crate) events: Vec<Notice>,
-    /// What does not work, as an event to send when it changes. The Service is planned again when
-    /// any address is released.
-    pub(crate) problem: Option<Notice>,
-    /// The pool whose addresses the Service retains although it would not get them today.
-    pub(crate) retained: Option<String>,
-}
-
-/// What the status of a Service must contain.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct DesiredStatus {
-    /// `status.loadBalancer.ingress`.
-    pub ingress: Vec<LoadBalancerIngress>,
-    /// The annotation with the name of the pool.
-    pub pool: Option<String>,
-    /// The message of the condition `LoadBalancerPortsError`; `None` when there is no such error.
-    pub ports_error: Option<String>,
-}
+use crate::alloc::Allocator;
 
 /// Plans for one Service.
 #[must_use]
-pub(crate) fn plan(input: Input<'_>, allocator: &Allocator) -> Plan {
+pub(crate) fn plan(input: PlanInput<'_>, allocator: &Allocator) -> Plan {
     let service = input.service;
     if !service.is_ours {
         return adopt::plan_not_ours(service, allocator);
@@ -91,22 +39,6 @@ pub(crate) fn plan(input: Input<'_>, allocator: &Allocator) -> Plan {
     }
     let situation = Situation::of(Chooser::new(input, allocator));
     situation.outcome().into_plan(&situation)
-}
-
-fn same_set(a: &[IpAddr], b: &[IpAddr]) -> bool {
-    a.len() == b.len() && a.iter().all(|address| b.contains(address))
-}
-
-fn list(addresses: &[IpAddr]) -> String {
-    addresses.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
-}
-
-fn list_families(families: &[Family]) -> String {
-    families
-        .iter()
-        .map(ToString::to_string)
-        .collect::<Vec<_>>()
-        .join(" and ")
 }
 
 #[cfg(test)]

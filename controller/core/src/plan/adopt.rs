@@ -9,7 +9,12 @@ use jiff::Timestamp;
 use k8s_openapi::api::core::v1::LoadBalancerIngress;
 use lodestone_crds::{Config, Family};
 
-use super::{DesiredStatus, Plan, choose::Chooser, keep::Keep, list};
+use super::{
+    choose::Chooser,
+    keep::Keep,
+    output::{DesiredStatus, Plan},
+    text::join_addresses,
+};
 use crate::{
     alloc::{AddressHolder, Allocator, Assignment},
     notice::{EventReason, Notice},
@@ -74,7 +79,7 @@ fn withdraw(service: &ServiceView, allocator: &Allocator) -> Plan {
     let is_changed = ingress != service.ingress || !is_unmarked;
     let text = format!(
         "released {}: the Service no longer belongs to this load balancer",
-        list(held)
+        join_addresses(held)
     );
     let event = Notice::new(EventReason::ClearAssignment, text);
     let assignment = Assignment {

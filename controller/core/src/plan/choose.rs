@@ -4,7 +4,11 @@ use std::net::IpAddr;
 
 use lodestone_crds::{Family, config::Pool};
 
-use super::{Input, list, list_families, unmet_request::UnmetRequest};
+use super::{
+    input::PlanInput,
+    text::{join_addresses, join_families},
+    unmet_request::UnmetRequest,
+};
 use crate::{alloc::Allocator, service_view::FamilyPolicy};
 
 /// The addresses that a Service gets.
@@ -19,7 +23,7 @@ pub(super) struct Pick {
 
 /// Searches for the addresses of one Service.
 pub(super) struct Chooser<'a> {
-    pub(super) input: Input<'a>,
+    pub(super) input: PlanInput<'a>,
     pub(super) allocator: &'a Allocator,
     /// Whether the Service holds its addresses on other terms than its present ones: its ports, its
     /// sharing key or its backend have changed.
@@ -27,7 +31,7 @@ pub(super) struct Chooser<'a> {
 }
 
 impl<'a> Chooser<'a> {
-    pub(super) fn new(input: Input<'a>, allocator: &'a Allocator) -> Self {
+    pub(super) fn new(input: PlanInput<'a>, allocator: &'a Allocator) -> Self {
         Self {
             input,
             allocator,
@@ -50,8 +54,8 @@ impl Chooser<'_> {
         let fits = asked.iter().all(|family| service.families.contains(family));
         if !fits || (service.family_policy == FamilyPolicy::RequireDual && asked.len() < 2) {
             return Err(UnmetRequest::Families {
-                asked: list_families(&asked),
-                has: list_families(&service.families),
+                asked: join_families(&asked),
+                has: join_families(&service.families),
             });
         }
         let mut from: Option<&Pool> = None;
@@ -62,7 +66,7 @@ impl Chooser<'_> {
                 .pool_of(*address)
                 .ok_or(UnmetRequest::NotInPools(*address))?;
             if from.is_some_and(|from| from.name != pool.name) {
-                return Err(UnmetRequest::TwoPools(list(addresses)));
+                return Err(UnmetRequest::TwoPools(join_addresses(addresses)));
             }
             if let Some(requested) = service
                 .requested_pool
@@ -205,7 +209,7 @@ impl Chooser<'_> {
     }
 
     fn why_none(&self, pools: &[&Pool]) -> String {
-        let wanted = list_families(&self.input.service.families);
+        let wanted = join_families(&self.input.service.families);
         let names = |pools: &mut dyn Iterator<Item = &Pool>| {
             pools.map(|pool| pool.name.as_str()).collect::<Vec<_>>().join(", ")
         };

@@ -7,7 +7,7 @@ use lodestone_crds::Family;
 use super::{
     choose::{Chooser, Pick},
     keep::Keep,
-    list, same_set,
+    text::join_addresses,
     unmet_request::UnmetRequest,
 };
 use crate::{
@@ -129,7 +129,11 @@ impl<'a> Situation<'a> {
             let key = self.chooser.input.service.key.to_string();
             format!("Failed to allocate IP for {key:?}: {text}")
         } else {
-            format!("{text}; the Service keeps {}", list(&self.held))
+            format!("{text}; the Service keeps {}", join_addresses(&self.held))
         }
     }
+}
+
+fn same_set(a: &[IpAddr], b: &[IpAddr]) -> bool {
+    a.len() == b.len() && a.iter().all(|address| b.contains(address))
 }

@@ -4,7 +4,7 @@ use std::net::IpAddr;
 
 use lodestone_crds::Family;
 
-use super::{OnPoolChange, choose::Chooser, list};
+use super::{choose::Chooser, input::OnPoolChange, text::join_addresses};
 use crate::{alloc::AllocationConflict, service_view::FamilyPolicy};
 
 /// Whether a Service may keep the addresses that it has.
@@ -77,11 +77,11 @@ impl Chooser<'_> {
         let pool = held.first().and_then(|first| config.pool_of(*first));
         let why = match pool {
             Some(pool) if !held.iter().all(|address| pool.contains(*address)) => {
-                format!("{} are no longer in one pool", list(held))
+                format!("{} are no longer in one pool", join_addresses(held))
             }
             Some(pool) if !self.serves(pool) => format!("IPAddressPool {} no longer serves this Service", pool.name),
             Some(pool) => return Keep::Yes(Some(pool.name.clone())),
-            None => format!("no IPAddressPool contains {} any longer", list(held)),
+            None => format!("no IPAddressPool contains {} any longer", join_addresses(held)),
         };
         match (&self.input.service.recorded_pool, self.input.on_pool_change) {
             // Without our annotation this controller did not allocate the addresses. They may be

@@ -5,11 +5,11 @@ use std::net::IpAddr;
 use k8s_openapi::api::core::v1::LoadBalancerIngress;
 
 use super::{
-    DesiredStatus, Plan,
     choose::Pick,
     decide::{Failure, Situation},
     keep::Keep,
-    list,
+    output::{DesiredStatus, Plan},
+    text::join_addresses,
 };
 use crate::{
     alloc::Assignment,
@@ -98,7 +98,7 @@ impl Situation<'_> {
             Keep::Nothing | Keep::Yes(_) | Keep::Retained { .. } => None,
         };
         if let Some(why) = why.filter(|_| !lost.is_empty()) {
-            let text = format!("{} is no longer assigned: {why}", list(&lost));
+            let text = format!("{} is no longer assigned: {why}", join_addresses(&lost));
             events.push(Notice::new(EventReason::ClearAssignment, text));
         }
         if addresses.iter().any(|address| !self.held.contains(address)) {
@@ -119,7 +119,7 @@ impl Situation<'_> {
         }
         match &self.keep {
             Keep::Retained { why, .. } if pick.addresses == self.held => {
-                let held = list(&self.held);
+                let held = join_addresses(&self.held);
                 let text = format!("{why}; the Service keeps {held}, and no other Service gets it");
                 Some(Notice::new(EventReason::AddressRetained, text))
             }

@@ -5,11 +5,13 @@ mod retention;
 mod sharing;
 mod status;
 
-use lodestone_crds::{IPAddressPool, ObjectKey, Resources};
+use std::net::IpAddr;
+
+use lodestone_crds::{Config, IPAddressPool, Labels, ObjectKey, Resources};
 use serde_json::{Value, json};
 
 use super::*;
-use crate::notice::EventReason;
+use crate::{notice::EventReason, service_view::ServiceView};
 
 /// Pools by name, with their specifications.
 fn config(pools: &[(&str, Value)]) -> Config {
@@ -77,7 +79,7 @@ fn annotated(name: &str, value: &str) -> Value {
 
 /// Plans for `service` and applies the allocations; returns the rest of the plan.
 fn run_with(config: &Config, allocator: &mut Allocator, service: &ServiceView, on_pool_change: OnPoolChange) -> Plan {
-    let input = Input {
+    let input = PlanInput {
         service,
         namespace_labels: &Labels::new(),
         config,

@@ -6,7 +6,7 @@ use lodestone_crds::ObjectKey;
 use super::{Job, Reconciler};
 use crate::{
     notice::{Notice, ObjectNotice},
-    plan::{Input, plan},
+    plan::{PlanInput, plan},
 };
 
 impl Reconciler {
@@ -29,7 +29,7 @@ impl Reconciler {
         let service = self.services.get(key)?;
         // The labels of the namespace decide which pools serve the Service. They arrive shortly.
         let namespace_labels = self.namespaces.get(&key.namespace)?;
-        let input = Input {
+        let input = PlanInput {
             service,
             namespace_labels,
             config: self.configuration.config(),
