@@ -5,6 +5,7 @@
 
 mod flush;
 mod handlers;
+mod owner_lookup;
 mod watches;
 mod writes;
 
@@ -16,10 +17,9 @@ use std::{
 
 use futures::{
     StreamExt,
-    future::{BoxFuture, Shared},
+    future::BoxFuture,
     stream::{BoxStream, FuturesUnordered, SelectAll},
 };
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
 use kube::Client;
 use lodestone_controller_core::{Notice, ObjectNotice, Reconciler, ServiceView};
 use lodestone_crds::ResourceChange;
@@ -32,6 +32,7 @@ use lodestone_runtime::{
 use tokio::sync::{mpsc, watch};
 
 use crate::{metrics::Metrics, webhook::ReviewRequest};
+pub use owner_lookup::OwnerLookup;
 use watches::WatchReport;
 use writes::Completion;
 
@@ -46,9 +47,6 @@ const STATUS_DELAY: Duration = Duration::from_millis(500);
 
 /// How long to wait before statuses of configuration objects that could not be written are retried.
 const STATUS_RETRY: Duration = Duration::from_secs(5);
-
-/// The owner of the ConfigurationState, once it has been looked up.
-pub type OwnerLookup = Shared<BoxFuture<'static, Option<OwnerReference>>>;
 
 /// What an [`EventLoop`] works with.
 pub struct Connections {

@@ -6,7 +6,7 @@ use kube::Client;
 use lodestone_controller_core::{Job, ObjectNotice, ServiceView};
 use lodestone_crds::ObjectKey;
 
-use super::OwnerLookup;
+use super::owner_lookup::OwnerLookup;
 use crate::status::{
     desired::{self, StatusWrite},
     service,
