@@ -13,40 +13,22 @@
 mod driver_event;
 mod driver_loop;
 mod lan_sockets;
+mod parts;
 
 use std::thread;
 
 use anyhow::{Context, Result};
-use lodestone_runtime::admin::Query;
-use lodestone_speaker_core::{InterfacePattern, NodeName, Settings};
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::oneshot;
 
-use crate::channels::DriverChannels;
 use driver_loop::DriverLoop;
+pub(crate) use parts::DriverParts;
 
 /// The thread drops the sender of its outcome only if it panics.
 const PANICKED: &str = "the driver panicked";
 
-/// What the driver needs to start.
-#[derive(Debug)]
-pub(crate) struct Driver {
-    /// The name of this node.
-    pub(crate) node: NodeName,
-    /// The UDP port of all speakers.
-    pub(crate) port: u16,
-    /// The settings of the core.
-    pub(crate) settings: Settings,
-    /// Interfaces on which nothing is ever announced.
-    pub(crate) exclude: Vec<InterfacePattern>,
-    /// The channels to the main thread.
-    pub(crate) channels: DriverChannels,
-    /// Requests for `/debug/state` and `/metrics`.
-    pub(crate) queries: mpsc::Receiver<Query>,
-}
-
 /// A running driver.
 #[derive(Debug)]
-pub(crate) struct RunningDriver {
+pub(crate) struct Driver {
     shutdown: oneshot::Sender<()>,
     outcome: oneshot::Receiver<Result<()>>,
 }
@@ -60,7 +42,7 @@ impl Driver {
         clippy::disallowed_methods,
         reason = "this is the second of the two threads that decide"
     )]
-    pub(crate) fn start(self) -> Result<RunningDriver> {
+    pub(crate) fn start(parts: DriverParts) -> Result<Self> {
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
             .build()
@@ -69,17 +51,15 @@ impl Driver {
         let (outcome_sender, outcome) = oneshot::channel();
         thread::spawn(move || {
             let result = runtime.block_on(async {
-                DriverLoop::open(self, shutdown_requested).await?.run().await;
+                DriverLoop::open(parts, shutdown_requested).await?.run().await;
                 Ok(())
             });
             // The receiver is gone when the process is about to end.
             let _ = outcome_sender.send(result);
         });
-        Ok(RunningDriver { shutdown, outcome })
+        Ok(Self { shutdown, outcome })
     }
-}
 
-impl RunningDriver {
     /// Waits until the driver ends. Cancel safe.
     ///
     /// # Errors

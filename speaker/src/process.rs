@@ -16,7 +16,7 @@ use tokio::sync::watch;
 
 use crate::{
     channels::{TaskChannels, channels},
-    driver::Driver,
+    driver::{Driver, DriverParts},
     flags::SpeakerArgs,
     kubernetes::{
         configuration_state::{StateSources, StateWriter},
@@ -60,7 +60,7 @@ pub async fn run(args: SpeakerArgs) -> Result<()> {
     };
     let (_admin, queries) = admin::serve(args.common.admin_address(), args.metrics_address(), readiness).await?;
     let (driver_channels, task_channels) = channels();
-    let driver = Driver {
+    let parts = DriverParts {
         node: NodeName::from(args.node_name.as_str()),
         port: args.ml_bindport,
         settings: args.settings(),
@@ -68,7 +68,7 @@ pub async fn run(args: SpeakerArgs) -> Result<()> {
         channels: driver_channels,
         queries,
     };
-    let mut driver = driver.start()?;
+    let mut driver = Driver::start(parts)?;
     let _tasks = start_tasks(&client, &args, task_channels, gates).await;
     tokio::select! {
         outcome = driver.finished() => outcome,

@@ -20,9 +20,9 @@ use tokio::{
 };
 
 use super::{
-    Driver,
     driver_event::DriverEvent,
     lan_sockets::{BufferedFrame, LanSockets},
+    parts::DriverParts,
 };
 use crate::{
     channels::DriverChannels,
@@ -64,15 +64,15 @@ impl DriverLoop {
     ///
     /// # Errors
     /// When a socket, a timer or a thread cannot be created.
-    pub(super) async fn open(driver: Driver, shutdown_requested: oneshot::Receiver<()>) -> Result<Self> {
-        let Driver {
+    pub(super) async fn open(parts: DriverParts, shutdown_requested: oneshot::Receiver<()>) -> Result<Self> {
+        let DriverParts {
             node,
             port,
             settings,
             exclude,
             mut channels,
             queries,
-        } = driver;
+        } = parts;
         let key = channels.keys.wait_for(Option::is_some).await.context("no key")?.clone();
         let key = key.context("no key")?;
         // The boot id must grow with each start. The wall clock does, unless somebody sets it back.
