@@ -214,8 +214,8 @@ impl Lan {
     pub(crate) fn confirm_duties(&self, turn: &mut Turn<'_>, owner: &NodeName) {
         let mine = self.duties.iter().filter(|(_, duty)| duty.owner == *owner);
         let addresses: Vec<IpAddr> = mine.map(|(address, _)| *address).collect();
-        for some in addresses.chunks(ADDRESSES_PER_MESSAGE) {
-            turn.outbox.send(owner, Message::DeputyFor(some.to_vec()));
+        for chunk in addresses.chunks(ADDRESSES_PER_MESSAGE) {
+            turn.outbox.send(owner, Message::DeputyFor(chunk.to_vec()));
         }
     }
 

@@ -124,8 +124,8 @@ pub(crate) fn welcome(turn: &mut Turn<'_>, node: &NodeName, restarted: bool, sta
     } else {
         Vec::new()
     };
-    for some in absent.chunks(RELAYED_CLAIMS_PER_MESSAGE) {
-        turn.outbox.send(node, Message::RelayedClaims(some.to_vec()));
+    for chunk in absent.chunks(RELAYED_CLAIMS_PER_MESSAGE) {
+        turn.outbox.send(node, Message::RelayedClaims(chunk.to_vec()));
     }
     for message in own_claims_messages(turn.context, state) {
         turn.outbox.send(node, message);

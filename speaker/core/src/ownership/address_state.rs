@@ -2,10 +2,6 @@
 
 use std::{collections::BTreeMap, time::Instant};
 
-use super::{
-    retransmit::{RepeatedRelease, UnacknowledgedClaim},
-    rivals::Rival,
-};
 use crate::{event::Cause, ineligibility::Reason, types::NodeName};
 
 /// What this node remembers of one address.
@@ -55,5 +51,28 @@ pub(super) struct NoEligibleNode {
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Contention {
     pub(super) times: u32,
+    pub(super) last: Instant,
+}
+
+/// A claim that the previous owner has not acknowledged yet.
+#[derive(Clone, Debug)]
+pub(super) struct UnacknowledgedClaim {
+    pub(super) previous_owner: NodeName,
+    pub(super) copies_left: u32,
+    pub(super) due: Instant,
+}
+
+/// A release that is broadcast again, so that a node that missed it need not wait for anti-entropy.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct RepeatedRelease {
+    pub(super) copies_left: u32,
+    pub(super) due: Instant,
+}
+
+/// Another node that answers for an address of this one.
+#[derive(Clone, Debug)]
+pub(super) struct Rival {
+    pub(super) node: NodeName,
+    pub(super) first: Instant,
     pub(super) last: Instant,
 }

@@ -7,7 +7,10 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::{Ownership, transition::broadcast_claims};
+use super::{
+    Ownership,
+    address_state::{RepeatedRelease, UnacknowledgedClaim},
+};
 use crate::{
     context::Turn,
     settings::DeputyMode,
@@ -28,29 +31,21 @@ const COPIES_FOR_DEPUTY: u32 = 2;
 /// How often a release is repeated. Anti-entropy repeats it too.
 const RELEASE_COPIES: u32 = 3;
 
-/// A release that is broadcast again, so that a node that missed it need not wait for anti-entropy.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct RepeatedRelease {
-    copies_left: u32,
-    due: Instant,
-}
-
-impl RepeatedRelease {
-    /// The repetitions of a release that is broadcast now.
-    pub(super) fn new(now: Instant) -> Self {
-        Self {
-            copies_left: RELEASE_COPIES,
-            due: now + INTERVAL,
-        }
+/// Broadcasts some claims of this node. They are not its full list, and so no answer to a speaker
+/// that listens.
+pub(super) fn broadcast_claims(turn: &mut Turn<'_>, claims: &[Claim]) {
+    for chunk in claims.chunks(CLAIMS_PER_MESSAGE) {
+        let claims = chunk.to_vec();
+        turn.outbox.broadcast(&Message::Claims { claims, last: false });
     }
 }
 
-/// A claim that the previous owner has not acknowledged yet.
-#[derive(Clone, Debug)]
-pub(super) struct UnacknowledgedClaim {
-    previous_owner: NodeName,
-    copies_left: u32,
-    due: Instant,
+/// The repetitions of a release that is broadcast now.
+pub(super) fn repeat_release(now: Instant) -> RepeatedRelease {
+    RepeatedRelease {
+        copies_left: RELEASE_COPIES,
+        due: now + INTERVAL,
+    }
 }
 
 impl Ownership {
@@ -120,8 +115,8 @@ impl Ownership {
             return broadcast_claims(turn, &claims);
         }
         for (node, claims) in due {
-            for some in claims.chunks(CLAIMS_PER_MESSAGE) {
-                let claims = some.to_vec();
+            for chunk in claims.chunks(CLAIMS_PER_MESSAGE) {
+                let claims = chunk.to_vec();
                 turn.outbox.send(&node, Message::Claims { claims, last: false });
             }
         }

@@ -8,7 +8,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::Ownership;
+use super::{Ownership, address_state::Rival};
 use crate::{context::Turn, types::NodeName, wire::message::Message};
 
 /// How long a node must go on answering until it is a rival.
@@ -16,14 +16,6 @@ const GRACE: Duration = Duration::from_secs(5);
 
 /// How long a node may be silent and still be the same rival.
 const MEMORY: Duration = Duration::from_secs(30);
-
-/// Another node that answers for an address of this one.
-#[derive(Clone, Debug)]
-pub(super) struct Rival {
-    node: NodeName,
-    first: Instant,
-    last: Instant,
-}
 
 /// What follows from a sighting of a possible rival.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -11,7 +11,7 @@ use super::{
     case::{Case, Decision},
     earlier,
     eligibility::Eligibility,
-    retransmit::RepeatedRelease,
+    retransmit::{broadcast_claims, repeat_release},
     standing::standing,
 };
 use crate::{
@@ -93,7 +93,7 @@ impl Ownership {
                 released.push(claim);
                 let state = self.addresses.entry(*address).or_default();
                 // mutation: release-not-repeated
-                state.release = Some(RepeatedRelease::new(turn.now));
+                state.release = Some(repeat_release(turn.now));
             } else {
                 let state = self.addresses.entry(*address).or_default();
                 state.yielded = Some((record.node.clone(), turn.now));
@@ -103,16 +103,16 @@ impl Ownership {
         }
         // A deputy that always answers for this node must not wait until it hears the new owner.
         if turn.context.settings.deputy == DeputyMode::Always {
-            for some in moved.chunks(CLAIMS_PER_MESSAGE) {
-                turn.outbox.broadcast(&Message::RelayedClaims(some.to_vec()));
+            for chunk in moved.chunks(CLAIMS_PER_MESSAGE) {
+                turn.outbox.broadcast(&Message::RelayedClaims(chunk.to_vec()));
             }
         }
-        for some in released.chunks(CLAIMS_PER_MESSAGE) {
-            turn.outbox.broadcast(&Message::Released(some.to_vec()));
+        for chunk in released.chunks(CLAIMS_PER_MESSAGE) {
+            turn.outbox.broadcast(&Message::Released(chunk.to_vec()));
         }
         for (node, addresses) in by_owner {
-            for some in addresses.chunks(CLAIMS_PER_MESSAGE) {
-                turn.outbox.send(&node, Message::Yielded(some.to_vec()));
+            for chunk in addresses.chunks(CLAIMS_PER_MESSAGE) {
+                turn.outbox.send(&node, Message::Yielded(chunk.to_vec()));
             }
         }
         self.arm_retransmission(turn);
@@ -150,14 +150,5 @@ impl Ownership {
         let confirmed = cleared.iter().filter_map(|address| self.claims.confirm(me, *address));
         let confirmed: Vec<Claim> = confirmed.collect();
         broadcast_claims(turn, &confirmed);
-    }
-}
-
-/// Broadcasts some claims of this node. They are not its full list, and so no answer to a speaker
-/// that listens.
-pub(crate) fn broadcast_claims(turn: &mut Turn<'_>, claims: &[Claim]) {
-    for some in claims.chunks(CLAIMS_PER_MESSAGE) {
-        let claims = some.to_vec();
-        turn.outbox.broadcast(&Message::Claims { claims, last: false });
     }
 }
