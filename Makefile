@@ -44,6 +44,7 @@ lint: deps-lint version-check
 	tests/lint/comment-width.sh
 	tests/lint/forbidden-crates.sh
 	tests/lint/part-order.sh
+	tests/lint/import-circles.py
 	tests/lint/promises.sh check
 	cargo clippy --locked --workspace --all-targets -- -D warnings
 	cargo check --locked --manifest-path speaker/fuzz/Cargo.toml

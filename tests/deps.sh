@@ -1,11 +1,11 @@
 #!/usr/bin/env bash
 # Checks what a set of make targets needs, and installs what is missing.
 #   deps.sh rust      Rust and a linker: for `make unit doc`. Installs nothing.
-#   deps.sh lint      also cargo-deny, built into the user's own ~/.cargo. No root.
+#   deps.sh lint      also Python 3, and cargo-deny, built into the user's own ~/.cargo. No root.
 #   deps.sh cluster   Rust, Go, and the Debian packages of the cluster tests and the sandbox. Needs
 #                     root if a package is missing.
-#   deps.sh tools     shellcheck for `make test`, and python3 for `make sim-mutations`. Needs root if
-#                     one is missing.
+#   deps.sh tools     shellcheck for `make test`, and python3 for `make lint` and
+#                     `make sim-mutations`. Needs root if one is missing.
 set -euo pipefail
 
 rust() {
@@ -15,6 +15,7 @@ rust() {
 
 lint() {
   rust
+  command -v python3 >/dev/null || { echo "Python 3 is missing: install python3. It runs a check of the imports." >&2; exit 1; }
   cargo deny --version >/dev/null 2>&1 && return
   echo "building cargo-deny (some minutes, once) ..." >&2
   # Without optimisation the build takes a third of the time. The program runs for a second.
