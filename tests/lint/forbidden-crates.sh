@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # Fails if a crate that must stay deterministic depends on something that can reach a socket, an
 # async runtime or an API server. The compiler then keeps that wall: code that is not there cannot be
-# called. clippy.toml in the same directory bans what the standard library still offers: clocks,
-# files, sockets and threads.
+# called. speaker/core/clippy.toml bans what the standard library still offers: clocks, files, sockets
+# and threads. Clippy reads one file for each crate, so this check also compares the files.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 
@@ -45,4 +45,15 @@ check() { # PACKAGE FORBIDDEN...
 check lodestone-speaker-core "${deterministic[@]}"
 check lodestone-controller-core "${deterministic[@]}"
 check lodestone-crds "${types_only[@]}"
+
+missing=$(grep -v '^#' clippy.toml | grep -vxFf speaker/core/clippy.toml || true)
+if [ -n "$missing" ]; then
+  echo "speaker/core/clippy.toml lacks these lines of clippy.toml:" >&2
+  sed 's/^/  /' <<<"$missing" >&2
+  failed=1
+fi
+if ! cmp -s speaker/core/clippy.toml controller/core/clippy.toml; then
+  echo "controller/core/clippy.toml must be a link to speaker/core/clippy.toml" >&2
+  failed=1
+fi
 exit $failed
