@@ -7,6 +7,35 @@ use std::{fmt, str::FromStr, time::Duration};
 #[error("must be one of: {}", .0.join(", "))]
 pub struct UnknownMode(pub &'static [&'static str]);
 
+/// Gives a mode the names of its values: [`FromStr`], [`fmt::Display`] and the list `NAMES`.
+macro_rules! mode_names {
+    ($mode:ident: $($name:literal => $value:ident),+) => {
+        impl $mode {
+            /// The names of all values, as the flag takes them.
+            pub const NAMES: &[&str] = &[$($name),+];
+        }
+
+        impl FromStr for $mode {
+            type Err = UnknownMode;
+
+            fn from_str(text: &str) -> Result<Self, Self::Err> {
+                match text {
+                    $($name => Ok(Self::$value),)+
+                    _ => Err(UnknownMode(Self::NAMES)),
+                }
+            }
+        }
+
+        impl fmt::Display for $mode {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(match self {
+                    $(Self::$value => $name,)+
+                })
+            }
+        }
+    };
+}
+
 /// When a deputy answers ARP and NDP for another node's addresses, with that node's MAC.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum DeputyMode {
@@ -19,33 +48,7 @@ pub enum DeputyMode {
     Off,
 }
 
-impl DeputyMode {
-    /// The values of the flag `--deputy`.
-    pub const NAMES: &[&str] = &["on-suspect", "always", "off"];
-}
-
-impl FromStr for DeputyMode {
-    type Err = UnknownMode;
-
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
-        match text {
-            "on-suspect" => Ok(Self::OnSuspect),
-            "always" => Ok(Self::Always),
-            "off" => Ok(Self::Off),
-            _ => Err(UnknownMode(Self::NAMES)),
-        }
-    }
-}
-
-impl fmt::Display for DeputyMode {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::OnSuspect => "on-suspect",
-            Self::Always => "always",
-            Self::Off => "off",
-        })
-    }
-}
+mode_names!(DeputyMode: "on-suspect" => OnSuspect, "always" => Always, "off" => Off);
 
 /// Which node owns an address.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -59,31 +62,7 @@ pub enum OwnershipMode {
     Hash,
 }
 
-impl OwnershipMode {
-    /// The values of the flag `--ownership`.
-    pub const NAMES: &[&str] = &["sticky", "hash"];
-}
-
-impl FromStr for OwnershipMode {
-    type Err = UnknownMode;
-
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
-        match text {
-            "sticky" => Ok(Self::Sticky),
-            "hash" => Ok(Self::Hash),
-            _ => Err(UnknownMode(Self::NAMES)),
-        }
-    }
-}
-
-impl fmt::Display for OwnershipMode {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Sticky => "sticky",
-            Self::Hash => "hash",
-        })
-    }
-}
+mode_names!(OwnershipMode: "sticky" => Sticky, "hash" => Hash);
 
 /// Whether speakers look for foreign hosts that use an address.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -97,31 +76,7 @@ pub enum ConflictDetectionMode {
     Off,
 }
 
-impl ConflictDetectionMode {
-    /// The values of the flag `--conflict-detection`.
-    pub const NAMES: &[&str] = &["on", "off"];
-}
-
-impl FromStr for ConflictDetectionMode {
-    type Err = UnknownMode;
-
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
-        match text {
-            "on" => Ok(Self::On),
-            "off" => Ok(Self::Off),
-            _ => Err(UnknownMode(Self::NAMES)),
-        }
-    }
-}
-
-impl fmt::Display for ConflictDetectionMode {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::On => "on",
-            Self::Off => "off",
-        })
-    }
-}
+mode_names!(ConflictDetectionMode: "on" => On, "off" => Off);
 
 /// What an operator chooses.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -156,29 +111,27 @@ impl Default for Settings {
 mod tests {
     use super::*;
 
+    fn names_of<Mode: FromStr<Err = UnknownMode> + ToString>(names: &[&str]) -> Vec<String> {
+        let modes = names.iter().map(|name| name.parse::<Mode>().unwrap());
+        modes.map(|mode| mode.to_string()).collect()
+    }
+
     #[test]
     fn each_mode_is_parsed_from_its_own_name() {
-        for name in DeputyMode::NAMES {
-            assert_eq!(
-                name.parse::<DeputyMode>().map(|mode| mode.to_string()).as_deref(),
-                Ok(*name)
-            );
-        }
-        for name in OwnershipMode::NAMES {
-            assert_eq!(
-                name.parse::<OwnershipMode>().map(|mode| mode.to_string()).as_deref(),
-                Ok(*name)
-            );
-        }
-        for name in ConflictDetectionMode::NAMES {
-            assert_eq!(
-                name.parse::<ConflictDetectionMode>()
-                    .map(|mode| mode.to_string())
-                    .as_deref(),
-                Ok(*name)
-            );
-        }
-        assert!("maybe".parse::<ConflictDetectionMode>().is_err());
-        assert!("doubt".parse::<DeputyMode>().is_err());
+        assert_eq!(
+            names_of::<DeputyMode>(DeputyMode::NAMES),
+            ["on-suspect", "always", "off"]
+        );
+        assert_eq!(names_of::<OwnershipMode>(OwnershipMode::NAMES), ["sticky", "hash"]);
+        assert_eq!(
+            names_of::<ConflictDetectionMode>(ConflictDetectionMode::NAMES),
+            ["on", "off"]
+        );
+    }
+
+    #[test]
+    fn unknown_mode_is_refused_with_the_list_of_names() {
+        let error = "doubt".parse::<DeputyMode>().unwrap_err();
+        assert_eq!(error.to_string(), "must be one of: on-suspect, always, off");
     }
 }
