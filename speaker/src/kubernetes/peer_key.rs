@@ -26,11 +26,18 @@ pub(crate) async fn follow(client: Client, namespace: String, name: String, keys
             }
             _ => continue,
         };
-        if bytes != current
-            && let Some(key) = bytes.as_deref().and_then(Key::new)
-        {
-            keys.send_replace(Some(key));
-            current = bytes;
+        if bytes == current {
+            continue;
+        }
+        match bytes.as_deref().map(Key::new) {
+            Some(Ok(key)) => {
+                keys.send_replace(Some(key));
+                current = bytes;
+            }
+            Some(Err(error)) => {
+                tracing::warn!(secret = name, %error, "the speaker key is unusable; keeping the last one")
+            }
+            None => {}
         }
     }
 }

@@ -142,7 +142,8 @@ impl PeerSocket {
             sequence: self.sequence,
             message,
         };
-        self.sealer.seal(key, &datagram.encode()?)
+        let bytes = datagram.encode().inspect_err(log_unsent).ok()?;
+        self.sealer.seal(key, &bytes).inspect_err(log_unsent).ok()
     }
 
     fn send_sealed(&self, to: IpAddr, sealed: &[u8]) {
@@ -184,4 +185,9 @@ fn bind(port: u16) -> Result<(UdpSocket, bool)> {
     let socket =
         UdpSocket::bind((Ipv4Addr::UNSPECIFIED, port)).with_context(|| format!("cannot bind UDP port {port}"))?;
     Ok((socket, false))
+}
+
+/// Logs a message that cannot be written. The first 2^64 messages of a process can.
+fn log_unsent(error: &impl std::error::Error) {
+    tracing::warn!(%error, "cannot send a message");
 }

@@ -40,6 +40,28 @@ pub enum OpenError {
     WrongKey,
 }
 
+/// Why a key cannot be made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum KeyError {
+    /// The Secret has no bytes.
+    #[error("the Secret is empty")]
+    Empty,
+    /// The key derivation refused. It does not do so for keys of this length.
+    #[error("cannot derive a key from the Secret")]
+    Derivation,
+}
+
+/// Why a message cannot be sealed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum SealError {
+    /// This process has sealed 2^64 messages. A nonce must not repeat.
+    #[error("all nonces of this process are used")]
+    NoncesExhausted,
+    /// The message is longer than the cipher allows, which is many gigabytes.
+    #[error("the message is too long")]
+    TooLong,
+}
+
 /// The symmetric key that all speakers of a cluster share.
 #[derive(Clone)]
 pub struct Key {
@@ -48,21 +70,23 @@ pub struct Key {
 }
 
 impl Key {
-    /// Derives the key from the bytes of the Secret. Returns `None` if they are empty.
-    #[must_use]
-    pub fn new(secret: &[u8]) -> Option<Self> {
+    /// Derives the key from the bytes of the Secret.
+    ///
+    /// # Errors
+    /// [`KeyError::Empty`] if there are no bytes.
+    pub fn new(secret: &[u8]) -> Result<Self, KeyError> {
         if secret.is_empty() {
-            return None;
+            return Err(KeyError::Empty);
         }
         let mut bytes = Zeroizing::new([0; 33]);
         // HKDF-SHA256 can output up to 8160 bytes, so 33 always succeed.
         Hkdf::<Sha256>::new(None, secret)
             .expand(CONTEXT, bytes.as_mut_slice())
-            .ok()?;
-        let (id, key) = bytes.split_first()?;
-        Some(Self {
+            .map_err(|_| KeyError::Derivation)?;
+        let (id, key) = bytes.split_first().ok_or(KeyError::Derivation)?;
+        Ok(Self {
             id: *id,
-            cipher: XChaCha20Poly1305::new_from_slice(key).ok()?,
+            cipher: XChaCha20Poly1305::new_from_slice(key).map_err(|_| KeyError::Derivation)?,
         })
     }
 
@@ -115,10 +139,11 @@ impl Sealer {
 
     /// Encrypts `message` under `key`.
     ///
-    /// Returns `None` if the cipher refuses, which happens only for messages of many gigabytes, or
-    /// if the counter is exhausted.
-    pub fn seal(&mut self, key: &Key, message: &[u8]) -> Option<Vec<u8>> {
-        self.count = self.count.checked_add(1)?;
+    /// # Errors
+    /// [`SealError::NoncesExhausted`] after 2^64 messages, [`SealError::TooLong`] if the cipher
+    /// refuses the length.
+    pub fn seal(&mut self, key: &Key, message: &[u8]) -> Result<Vec<u8>, SealError> {
+        self.count = self.count.checked_add(1).ok_or(SealError::NoncesExhausted)?;
         let mut nonce = [0; NONCE];
         let (prefix, counter) = nonce.split_at_mut(PREFIX);
         prefix.copy_from_slice(&self.prefix);
@@ -133,8 +158,8 @@ impl Sealer {
                     aad: &header,
                 },
             )
-            .ok()?;
-        Some([&header, nonce.as_slice(), &ciphertext].concat())
+            .map_err(|_| SealError::TooLong)?;
+        Ok([&header, nonce.as_slice(), &ciphertext].concat())
     }
 }
 
@@ -153,7 +178,7 @@ mod tests {
         assert_eq!(sealed.len(), 5 + 42);
         assert_eq!(key("secret").open(&sealed).unwrap(), b"hello");
         assert_eq!(key("other").open(&sealed), Err(OpenError::WrongKey));
-        assert!(Key::new(b"").is_none());
+        assert_eq!(Key::new(b"").err(), Some(KeyError::Empty));
     }
 
     #[test]

@@ -109,11 +109,18 @@ pub struct Datagram {
 #[error("not a datagram")]
 pub struct DecodeError;
 
+/// The datagram cannot be written. No value of these types causes it, but the encoder is fallible.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("cannot encode the datagram")]
+pub struct EncodeError;
+
 impl Datagram {
-    /// Encodes the datagram. `None` cannot happen for these types, but the encoder is fallible.
-    #[must_use]
-    pub fn encode(&self) -> Option<Vec<u8>> {
-        postcard::to_stdvec(self).ok()
+    /// Encodes the datagram.
+    ///
+    /// # Errors
+    /// When the encoder refuses, which it does for no value of these types.
+    pub fn encode(&self) -> Result<Vec<u8>, EncodeError> {
+        postcard::to_stdvec(self).map_err(|_| EncodeError)
     }
 
     /// Decodes what [`Self::encode`] encoded.
