@@ -70,6 +70,7 @@
 //! ```
 #![forbid(unsafe_code)]
 
+mod borrow;
 pub mod cluster_snapshot;
 mod context;
 mod event;

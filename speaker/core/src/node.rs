@@ -124,7 +124,7 @@ impl NodeState {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{speaker::turn, test_support::Parts, testing::ethernet};
+    use crate::{borrow::turn, test_support::Parts, testing::ethernet};
 
     fn state(interfaces: Vec<Interface>) -> NodeState {
         let mut state = NodeState::default();

@@ -23,6 +23,7 @@ pub use debug_state::{AddressDebugState, ClaimDebugState, DebugState, SuspectSta
 pub use queries::PeerStatus;
 
 use crate::{
+    borrow::{full_state, turn},
     context::{Context, Sinks},
     lan::Lan,
     liveness::{Liveness, adaptive_timeout::HEARTBEAT_INTERVAL},
@@ -50,46 +51,6 @@ pub struct Speaker {
     sync: StateSync,
     sinks: Sinks,
 }
-
-/// Borrows what the parts write to.
-macro_rules! turn {
-    ($speaker:ident, $now:expr) => {
-        &mut $crate::context::Turn::new($now, &$speaker.context, &mut $speaker.sinks)
-    };
-}
-
-/// Borrows the peers as this node sees them.
-macro_rules! view {
-    ($speaker:ident, $now:expr) => {
-        &$speaker
-            .liveness
-            .view($now, &$speaker.context, $crate::speaker::surroundings!($speaker))
-    };
-}
-
-/// Borrows the interfaces and what is heard on them.
-macro_rules! surroundings {
-    ($speaker:ident) => {
-        $crate::liveness::Surroundings {
-            node: &$speaker.node,
-            neighbours: $speaker.lan.neighbours(),
-        }
-    };
-}
-
-/// Borrows what the full state is made of.
-macro_rules! full_state {
-    ($speaker:ident) => {
-        $crate::sync::FullState {
-            node: &$speaker.node,
-            peers: $speaker.liveness.peers(),
-            ownership: &$speaker.ownership,
-            lan: &$speaker.lan,
-        }
-    };
-}
-
-pub(crate) use {full_state, surroundings, turn, view};
 
 impl Speaker {
     /// The speaker of node `me`, which knows nothing yet.

@@ -10,6 +10,7 @@ use std::{
 };
 
 use crate::{
+    borrow::{turn, view},
     cluster_snapshot::ClusterSnapshot,
     context::{Context, Sinks},
     event::Event,
@@ -22,7 +23,6 @@ use crate::{
     output::{Output, OwnedAddress},
     ownership::{Ownership, ReceivedClaim, claims::ClaimOutcome},
     settings::Settings,
-    speaker::{turn, view},
     testing::{ethernet, snapshot, start},
     types::{BootId, Epoch, InterfaceIndex, MacAddr},
     wire::message::{Claim, Message, Network},

@@ -1,8 +1,8 @@
 use super::*;
 use crate::{
+    borrow::turn,
     output::Output,
     settings::ConflictDetectionMode,
-    speaker::turn,
     test_support::{Parts, ip},
     testing::{ADDRESS, ethernet},
     timers::Timer,

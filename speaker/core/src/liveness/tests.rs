@@ -1,7 +1,7 @@
 use super::*;
 use crate::{
+    borrow::{surroundings, turn, view},
     event::Event,
-    speaker::{surroundings, turn, view},
     test_support::{Parts, ip},
     wire::message::Message,
 };

@@ -2,10 +2,10 @@ use serde_json::{Value, json};
 
 use super::*;
 use crate::{
+    borrow::{turn, view},
     event::{Cause, Event},
     lan::Announcement,
     settings::{DeputyMode, OwnershipMode},
-    speaker::{turn, view},
     test_support::{Parts, claim, ip},
     testing::config,
     timers::Timer,

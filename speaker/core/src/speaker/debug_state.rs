@@ -4,8 +4,9 @@ use std::{collections::BTreeMap, net::IpAddr, time::Instant};
 
 use serde::Serialize;
 
-use super::{Speaker, view};
+use super::Speaker;
 use crate::{
+    borrow::view,
     ineligibility::Reason,
     liveness::{View, peers::Phase},
     node::interface::Interface,

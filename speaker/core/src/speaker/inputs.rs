@@ -2,8 +2,9 @@
 
 use std::{collections::BTreeMap, sync::Arc, time::Instant};
 
-use super::{Speaker, surroundings, turn, view};
+use super::Speaker;
 use crate::{
+    borrow::{surroundings, turn, view},
     cluster_snapshot::ClusterSnapshot,
     context::Shutdown,
     liveness::AddressUser,

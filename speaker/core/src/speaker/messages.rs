@@ -2,8 +2,9 @@
 
 use std::{net::IpAddr, time::Instant};
 
-use super::{Speaker, full_state, turn, view};
+use super::Speaker;
 use crate::{
+    borrow::{full_state, turn, view},
     liveness::peers::{Arrival, Path, Phase, Sighting},
     output::Output,
     ownership::{ReceivedClaim, claims::ClaimOutcome},

@@ -2,8 +2,11 @@
 
 use std::{collections::BTreeMap, net::IpAddr, time::Instant};
 
-use super::{Speaker, turn, view};
-use crate::{lan::Announcement, ownership::Decision, timers::Timer};
+use super::Speaker;
+use crate::{
+    borrow::{turn, view},
+    {lan::Announcement, ownership::Decision, timers::Timer},
+};
 
 impl Speaker {
     /// Reviews ownership now, because something changed.

@@ -5,8 +5,9 @@
 
 use std::{net::IpAddr, time::Instant};
 
-use super::{Speaker, turn, view};
+use super::Speaker;
 use crate::{
+    borrow::{turn, view},
     event::PeerConflictResponse,
     lan::AddressUse,
     ownership::{RivalStanding, ranking::ranks_before},

@@ -5,8 +5,9 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::{Speaker, full_state, surroundings, turn, view};
+use super::Speaker;
 use crate::{
+    borrow::{full_state, surroundings, turn, view},
     liveness::{Liveness, Review, View},
     sync::own_claims_messages,
     timers::Timer,

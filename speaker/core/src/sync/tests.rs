@@ -1,7 +1,7 @@
 use super::*;
 use crate::{
+    borrow::{full_state, turn},
     liveness::peers::Path,
-    speaker::{full_state, turn},
     test_support::{Parts, claim, ip},
     wire::message::Message,
 };

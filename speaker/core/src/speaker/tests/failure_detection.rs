@@ -1,7 +1,10 @@
 //! Peers that are late or silent, and which failure reports count.
 
 use super::*;
-use crate::liveness::peers::{Path, Phase};
+use crate::{
+    borrow::turn,
+    liveness::peers::{Path, Phase},
+};
 
 const MILLISECOND: Duration = Duration::from_millis(1);
 
