@@ -251,6 +251,9 @@ mod tests {
         outbox.set_destinations([("c".into(), None)].into());
         assert_eq!(addresses(&mut outbox, "b"), [""; 0]);
         assert_eq!(addresses(&mut outbox, "c"), ["10.0.0.3"]);
-        assert_eq!(outbox.destinations().map(|node| &**node).collect::<Vec<_>>(), ["c"]);
+        assert_eq!(
+            outbox.destinations().map(|node| node.as_str()).collect::<Vec<_>>(),
+            ["c"]
+        );
     }
 }

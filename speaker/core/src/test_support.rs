@@ -104,7 +104,7 @@ impl Parts {
     /// The number of a node in the snapshot, from 1.
     fn number(&self, node: &str) -> u8 {
         let snapshot = self.context.snapshot.as_ref().unwrap();
-        let index = snapshot.nodes.keys().position(|name| &**name == node).unwrap();
+        let index = snapshot.nodes.keys().position(|name| name.as_str() == node).unwrap();
         u8::try_from(index + 1).unwrap()
     }
 

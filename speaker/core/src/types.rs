@@ -1,7 +1,7 @@
 //! The small types that every part of the speaker uses, so that no two meanings share one primitive
 //! type.
 
-use std::{borrow::Borrow, fmt, ops::Deref, sync::Arc};
+use std::{borrow::Borrow, fmt, sync::Arc};
 
 pub use pnet_base::MacAddr;
 use serde::{Deserialize, Serialize};
@@ -11,10 +11,16 @@ use serde::{Deserialize, Serialize};
 #[serde(transparent)]
 pub struct NodeName(Arc<str>);
 
-impl Deref for NodeName {
-    type Target = str;
+impl NodeName {
+    /// The name as text.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
 
-    fn deref(&self) -> &str {
+impl AsRef<str> for NodeName {
+    fn as_ref(&self) -> &str {
         &self.0
     }
 }

@@ -118,7 +118,7 @@ impl StateWriter {
     }
 
     fn component(&self) -> Component {
-        let labels = [(COMPONENT_TYPE_LABEL, "speaker"), (NODE_LABEL, &self.node)];
+        let labels = [(COMPONENT_TYPE_LABEL, "speaker"), (NODE_LABEL, self.node.as_str())];
         Component {
             name: format!("speaker-{}", self.node),
             labels: labels.map(|(key, value)| (key.to_owned(), value.to_owned())).into(),

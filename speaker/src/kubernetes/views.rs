@@ -96,7 +96,7 @@ impl SliceView {
             }
         }
         endpoints.ending = endpoints.nodes.clone();
-        endpoints.ending.retain(|node| !staying.contains(&**node));
+        endpoints.ending.retain(|node| !staying.contains(node.as_str()));
         let family = match slice.address_type.as_str() {
             "IPv4" => Some(Family::V4),
             "IPv6" => Some(Family::V6),
@@ -213,7 +213,7 @@ mod tests {
         }));
         let (name, view) = node(&object.unwrap());
         assert_eq!(
-            (&*name, view.address, view.network_unavailable),
+            (name.as_str(), view.address, view.network_unavailable),
             ("w1", "192.0.2.1".parse().ok(), true)
         );
         let own: Vec<String> = view.addresses.iter().map(ToString::to_string).collect();

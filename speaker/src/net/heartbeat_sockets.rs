@@ -125,12 +125,12 @@ mod tests {
         assert!(heartbeats.send(&"there".into(), open, b"beat"));
         // The first heartbeat is enough, without another send.
         assert!(heartbeats.send(&"away".into(), closed, b"beat"));
-        assert_eq!(&*heartbeats.next_refusal().await, "away");
+        assert_eq!(heartbeats.next_refusal().await.as_str(), "away");
         for _ in 0..2 {
             heartbeats.send(&"away".into(), closed, b"beat");
             assert!(heartbeats.send(&"there".into(), open, b"beat"));
         }
-        assert_eq!(&*heartbeats.next_refusal().await, "away");
+        assert_eq!(heartbeats.next_refusal().await.as_str(), "away");
         let mut buffer = [0; 10];
         for _ in 0..3 {
             let length = listener.recv(&mut buffer).await.unwrap();

@@ -28,7 +28,7 @@ impl WatchRing {
     /// Builds the ring of these nodes; duplicates count once.
     pub(crate) fn new<'a>(nodes: impl IntoIterator<Item = &'a NodeName>) -> Self {
         let place = |node: &NodeName| {
-            let digest: [u8; 32] = Sha256::digest(node.as_bytes()).into();
+            let digest: [u8; 32] = Sha256::digest(node.as_str()).into();
             let [a, b, c, d, e, f, g, h, ..] = digest;
             ([a, b, c, d, e, f, g, h], node.clone())
         };

@@ -190,7 +190,7 @@ impl Claims {
         let is_void =
             !((context.is_heard)(&known.node) || known.relayed) || now >= known.heard + stale_after(context.cycle);
         // mutation: equal-epochs-not-settled
-        let wins_tie = claim.epoch == known.epoch && ranks_before(claim.address, node, &known.node);
+        let wins_tie = claim.epoch == known.epoch && ranks_before(claim.address, node.as_str(), known.node.as_str());
         if !(is_void || claim.epoch > known.epoch || wins_tie) {
             return ClaimOutcome::Outdated;
         }

@@ -64,7 +64,7 @@ pub(crate) fn rank<'a>(
             (
                 std::cmp::Reverse(weight),
                 load.is_full(node),
-                digest(node, address),
+                digest(node.as_str(), address),
                 node,
             )
         })

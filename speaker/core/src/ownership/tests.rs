@@ -105,7 +105,7 @@ fn address_where_a_ranks(place: usize) -> String {
     let rank = |address: &String| {
         let candidates = nodes.iter().map(|node| (node, 0));
         let order = ranking::rank(ip(address), candidates, &ranking::Load::unlimited());
-        **order[place] == *"a"
+        order[place].as_str() == "a"
     };
     let mut addresses = (1..200).map(|host| format!("192.0.2.{host}"));
     addresses.find(rank).unwrap()

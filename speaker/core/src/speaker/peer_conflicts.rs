@@ -48,7 +48,7 @@ impl Speaker {
         // mutation: both-rivals-stay
         let response = if is_heard {
             PeerConflictResponse::IgnoresKernel
-        } else if ranks_before(address, node, &self.context.me) {
+        } else if ranks_before(address, node.as_str(), self.context.me.as_str()) {
             PeerConflictResponse::StepsDown
         } else {
             PeerConflictResponse::GoesOn
@@ -64,7 +64,7 @@ impl Speaker {
     pub(super) fn handle_peer_probe(&mut self, now: Instant, node: &NodeName, address: IpAddr) {
         let is_heard = view!(self, now).is_heard(node);
         // mutation: peers-probe-together
-        if !is_heard && ranks_before(address, node, &self.context.me) {
+        if !is_heard && ranks_before(address, node.as_str(), self.context.me.as_str()) {
             self.lan.defer_to_peer(turn!(self, now), address);
         }
     }

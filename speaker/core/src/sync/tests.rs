@@ -53,7 +53,7 @@ fn listening_is_complete_once_all_others_have_answered_and_sent_hello() {
     assert!(!is_complete(&parts, &sync), "the Hello of `c` is missing");
     parts.join("c");
     assert!(is_complete(&parts, &sync));
-    sync.retain(|node| **node != *"c");
+    sync.retain(|node| node.as_str() != "c");
     assert!(!is_complete(&parts, &sync), "the answer of `c` is missing");
 }
 

@@ -46,7 +46,7 @@ impl Reporter {
     /// The object of `service` without a status.
     fn object(&self, name: &str, service: &ObjectKey) -> ServiceL2Status {
         let labels = [
-            (NODE_LABEL, &*self.node),
+            (NODE_LABEL, self.node.as_str()),
             (SERVICE_NAME_LABEL, &service.name),
             (SERVICE_NAMESPACE_LABEL, &service.namespace),
         ];

@@ -148,7 +148,7 @@ impl World {
         self.write_record(
             "datagram",
             index,
-            || json!({"to": &**to, "lan": segment == SimSegment::Lan, "message": format!("{:?}", datagram.message)}),
+            || json!({"to": to.as_str(), "lan": segment == SimSegment::Lan, "message": format!("{:?}", datagram.message)}),
         );
         let (sender, receiver) = (&self.nodes[index], &self.nodes[target]);
         let part = sender.sends_to(segment);

@@ -9,7 +9,7 @@ impl World {
     pub(super) fn write_record(&mut self, what: &str, node: usize, content: impl FnOnce() -> Value) {
         let micros = self.elapsed().as_micros();
         let Some(record) = &mut self.record else { return };
-        let line = json!({"us": micros, "node": &*self.nodes[node].name, what: content()});
+        let line = json!({"us": micros, "node": self.nodes[node].name.as_str(), what: content()});
         // A record that cannot be written does not change the run.
         let _ = writeln!(record, "{line}");
     }

@@ -132,7 +132,7 @@ fn answer_of_a_deputy_is_no_sign_of_the_owner() {
     let request = ArpPacket::parse(&arp_request(ADDRESS)).unwrap();
     for (source, node) in [(owner, Some("b")), (deputy, None)] {
         let outcome = handle(&mut parts, ETH0, &request.reply(source, owner));
-        assert_eq!(outcome.peer_use.as_ref().map(|(node, _)| &**node), node);
+        assert_eq!(outcome.peer_use.as_ref().map(|(node, _)| node.as_str()), node);
     }
 }
 

@@ -256,17 +256,17 @@ fn peer_whose_watchers_have_all_failed_counts_as_failed() {
     let lone: NodeName = (*lone).into();
     for (failed, is_unwatched) in [(&watchers[..3], false), (&watchers[..], true)] {
         for node in failed {
-            parts.beat(node, Path::Node);
+            parts.beat(node.as_str(), Path::Node);
         }
         // The other peers are heard all the time.
         parts.pass(1000);
         for node in LARGE[1..].iter().filter(|node| !failed.contains(&(**node).into())) {
-            if **node != *lone {
+            if *node != lone.as_str() {
                 parts.beat(node, Path::Node);
             }
         }
         for node in failed {
-            review(&mut parts, node);
+            review(&mut parts, node.as_str());
         }
         assert_eq!(parts.liveness.peers.is_unwatched(&lone), is_unwatched);
     }

@@ -20,7 +20,7 @@ fn owned_by_b(place: usize) -> (Parts, String) {
 }
 
 fn checked(decision: &Decision) -> Vec<&str> {
-    decision.checks.iter().map(|node| &**node).collect()
+    decision.checks.iter().map(|node| node.as_str()).collect()
 }
 
 #[test]
@@ -108,7 +108,7 @@ fn find_deputies_a_node_are_the_first_other_candidates_of_its_addresses() {
         let view = view!(parts, parts.now);
         let snapshot = parts.context.snapshot.as_ref().unwrap();
         let found = parts.ownership.find_deputies(view, snapshot, &"b".into());
-        assert_eq!(found.iter().map(|node| &**node).collect::<Vec<_>>(), deputies);
+        assert_eq!(found.iter().map(|node| node.as_str()).collect::<Vec<_>>(), deputies);
         let none = parts.ownership.find_deputies(view, snapshot, &"c".into());
         assert!(none.is_empty(), "`c` owns nothing");
     }
@@ -209,7 +209,7 @@ fn deputies_are_warned_although_they_are_not_eligible() {
         let view = view!(parts, parts.now);
         let snapshot = parts.context.snapshot.as_ref().unwrap();
         let found = parts.ownership.find_deputies(view, snapshot, &"b".into());
-        assert_eq!(found.iter().map(|node| &**node).collect::<Vec<_>>(), deputies);
+        assert_eq!(found.iter().map(|node| node.as_str()).collect::<Vec<_>>(), deputies);
     }
 }
 

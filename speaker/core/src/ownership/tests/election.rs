@@ -57,7 +57,11 @@ fn address_that_was_never_owned_is_claimed_as_tentative() {
         }
         decide(&mut parts);
         let record = parts.ownership.claims.get(ip(&address)).unwrap();
-        assert_eq!((&*record.node, record.tentative), ("a", tentative), "{claimed:?}");
+        assert_eq!(
+            (record.node.as_str(), record.tentative),
+            ("a", tentative),
+            "{claimed:?}"
+        );
         assert_eq!(record.epoch.0, if claimed.is_some() { 5 } else { 1 });
     }
 }
@@ -69,7 +73,7 @@ fn recorded_owner_comes_first_when_every_speaker_restarts() {
     start_with_recorded(&mut parts, &address, "a");
     decide(&mut parts);
     let record = parts.ownership.claims.get(ip(&address)).unwrap();
-    assert_eq!((&*record.node, record.tentative), ("a", false));
+    assert_eq!((record.node.as_str(), record.tentative), ("a", false));
 }
 
 /// The speaker starts while ServiceL2Status says that `node` announces the address.
@@ -88,7 +92,7 @@ fn address_recorded_for_another_node_is_claimed_as_tentative() {
     start_with_recorded(&mut parts, &address, "node-that-left");
     decide(&mut parts);
     let record = parts.ownership.claims.get(ip(&address)).unwrap();
-    assert_eq!((&*record.node, record.tentative), ("a", true));
+    assert_eq!((record.node.as_str(), record.tentative), ("a", true));
 }
 
 #[test]
@@ -98,7 +102,7 @@ fn recorded_owner_that_hears_no_peer_claims_as_tentative() {
         start_with_recorded(&mut parts, ADDRESS, "a");
         decide(&mut parts);
         let record = parts.ownership.claims.get(ip(ADDRESS)).unwrap();
-        assert_eq!((&*record.node, record.tentative), ("a", tentative));
+        assert_eq!((record.node.as_str(), record.tentative), ("a", tentative));
     }
 }
 
@@ -137,7 +141,7 @@ fn claim_from_an_earlier_use_of_an_address_proves_nothing() {
         parts.liveness.handle_leaving(parts.now, &"b".into(), true);
         decide(&mut parts);
         let record = parts.ownership.claims.get(ip(&address)).unwrap();
-        assert_eq!((&*record.node, record.tentative), ("a", tentative), "{repeated}");
+        assert_eq!((record.node.as_str(), record.tentative), ("a", tentative), "{repeated}");
     }
 }
 
