@@ -127,6 +127,11 @@ pub(crate) fn welcome(turn: &mut Turn<'_>, node: &NodeName, restarted: bool, sta
     for chunk in absent.chunks(RELAYED_CLAIMS_PER_MESSAGE) {
         turn.outbox.send(node, Message::RelayedClaims(chunk.to_vec()));
     }
+    if restarted {
+        // The claims below complete the answer. A peer that missed the first reminder would take
+        // its own addresses as new ones, and probe them.
+        remind(turn, node, state.ownership);
+    }
     for message in own_claims_messages(turn.context, state) {
         turn.outbox.send(node, message);
     }

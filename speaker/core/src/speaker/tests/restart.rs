@@ -34,18 +34,39 @@ fn speaker_whose_clock_moved_backwards_is_heard() {
     assert_eq!((alive("a"), alive("b")), (1, 1));
 }
 
-#[test]
-fn p2_restarted_owner_is_reminded_again_of_what_it_owned() {
+/// Restarts the owner while its peer's first reminders and lists of claims are lost. Returns
+/// whether the owner went on with its old claim, after the given time.
+fn goes_on_after_loss(reminders: u32, claims: u32, time: Duration) -> bool {
     let mut world = VirtualCluster::new(&["a", "b"], &[ADDRESS]);
     world.run(seconds(3));
     let owner = world.owner(ADDRESS);
     world.kill(&owner);
     world.run(Duration::from_millis(150));
-    let lost = std::cell::Cell::new(false);
-    world.loss = Some(Box::new(move |_, message| {
-        matches!(message, Message::YourClaims(_)) && !lost.replace(true)
+    let to_lose = [reminders, claims].map(std::cell::Cell::new);
+    let restarted = owner.clone();
+    world.loss = Some(Box::new(move |to, message| {
+        let kind = match message {
+            Message::YourClaims(_) => 0,
+            Message::Claims { .. } => 1,
+            _ => return false,
+        };
+        let left = to_lose[kind].get();
+        if *to == restarted {
+            to_lose[kind].set(left.saturating_sub(1));
+        }
+        *to == restarted && left > 0
     }));
+    world.events.clear();
     world.start(&owner);
-    world.run(Duration::from_millis(50));
-    assert_eq!(world.owner(ADDRESS), owner, "the first reminder is lost");
+    world.run(time);
+    let taken = |event: &Event| matches!(event, Event::OwnershipTaken { .. });
+    world.owner(ADDRESS) == owner && !world.events.iter().any(taken)
+}
+
+#[test]
+fn p2_restarted_owner_is_reminded_again_of_what_it_owned() {
+    // The reminder is repeated before the answer is complete.
+    assert!(goes_on_after_loss(1, 0, Duration::from_millis(50)));
+    // All of the answer is lost. That the owner listens shows that it needs a reminder.
+    assert!(goes_on_after_loss(2, 1, seconds(5)));
 }
