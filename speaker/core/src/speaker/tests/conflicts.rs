@@ -1,6 +1,7 @@
 //! Hosts outside the cluster that use an address of a Service (promise P5, RFC 5227).
 
 use super::*;
+use crate::ownership::ranking::ranks_before;
 
 const FOREIGN: MacAddr = MacAddr(2, 0xf, 0, 0, 0, 1);
 
@@ -308,4 +309,67 @@ fn p5_owner_goes_on_beside_a_kernel_that_answers_and_names_its_node() {
     assert!(texts[0].contains(&format!(
         "is used by node {other} ({mac}), whose speaker does not announce it"
     )));
+}
+
+/// The one of two nodes that ranks first for the address, and the other one.
+fn by_rank(address: &str) -> (NodeName, NodeName) {
+    let (a, b) = (NodeName::from("a"), NodeName::from("b"));
+    if ranks_before(ip(address), a.as_str(), b.as_str()) {
+        (a, b)
+    } else {
+        (b, a)
+    }
+}
+
+/// `to` receives a frame of `from` that says that `from` has the address.
+fn show_use(world: &mut VirtualCluster, from: &NodeName, to: &NodeName) {
+    let answer = arp::gratuitous(world.mac(from), ADDRESS.parse().unwrap())[1];
+    let (now, interface) = (world.now, world.interface_index(to));
+    world.speaker(to).handle_frame(now, interface, FrameKind::Arp, &answer);
+}
+
+#[test]
+fn p5_of_two_nodes_that_cannot_talk_the_first_in_rank_probes_first() {
+    let (first, second) = by_rank(ADDRESS);
+    let time_to_answer = |probes: bool| {
+        let mut world = VirtualCluster::new(&["a", "b"], &[]);
+        world.run(seconds(3));
+        world.loss = Some(Box::new(|_, _| true));
+        world.run(seconds(3));
+        let probe = arp::request(world.mac(&first), [0; 4].into(), ADDRESS.parse().unwrap());
+        world.snapshot.addresses = testing::snapshot(&[], &[ADDRESS]).addresses;
+        let snapshot = world.snapshot.clone();
+        world.publish_to(&second, snapshot);
+        let start = world.now;
+        while world.answers(&second, ADDRESS).is_empty() {
+            let (now, interface) = (world.now, world.interface_index(&second));
+            if probes {
+                world
+                    .speaker(&second)
+                    .handle_frame(now, interface, FrameKind::Arp, &probe);
+            }
+            world.run(STEP);
+        }
+        world.now - start
+    };
+    assert!(time_to_answer(true) > time_to_answer(false) + seconds(3));
+}
+
+#[test]
+fn p5_owner_shows_itself_to_a_rival_that_it_sees() {
+    let (first, second) = by_rank(ADDRESS);
+    let mut world = VirtualCluster::new(&["a", "b"], &[ADDRESS]);
+    world.settings.announce_interval = Duration::ZERO;
+    world.restart_all();
+    world.run(seconds(3));
+    world.loss = Some(Box::new(|_, _| true));
+    world.run(seconds(4));
+    assert_eq!(world.owners(ADDRESS).len(), 2, "each node has taken it");
+    world.shares_wire = true;
+    for _ in 0..20 {
+        // Only the first one sees the other one by chance.
+        show_use(&mut world, &second, &first);
+        world.run(seconds(1));
+    }
+    assert_eq!(world.owners(ADDRESS), [first]);
 }
