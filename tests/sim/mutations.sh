@@ -85,7 +85,7 @@ mutate_unit() { # PACKAGE NAME OLD NEW
 failed=0
 # Two claims of one epoch are not settled by rank.
 mutate equal-epochs-not-settled \
-  'claim.epoch == known.epoch && ranks_before(claim.address, node, &known.node)' 'false' || failed=1
+  'claim.epoch == known.epoch && ranks_before(claim.address, node.as_str(), known.node.as_str())' 'false' || failed=1
 # A new owner does not raise the epoch.
 mutate takeover-keeps-epoch \
   'record.epoch.next()' 'record.epoch' || failed=1
@@ -118,7 +118,7 @@ mutate_unit lodestone-speaker-core no-eligible-node-although-answered \
   '!is_answered' '{ let _ = is_answered; true }' || failed=1
 # A release that is lost waits for anti-entropy.
 mutate_unit lodestone-speaker-core release-not-repeated \
-  'Some(RepeatedRelease::new(turn.now))' 'None.or_else(|| Some(RepeatedRelease::new(turn.now)).filter(|_| false))' || failed=1
+  'Some(repeat_release(turn.now))' 'Some(repeat_release(turn.now)).filter(|_| false)' || failed=1
 # A former owner acknowledges a claim once only.
 mutate_unit lodestone-speaker-core acknowledgement-not-repeated \
   '!again.is_empty()' 'false' || failed=1
@@ -142,10 +142,10 @@ mutate_unit lodestone-speaker-core kernel-taken-for-an-owner \
   'if is_heard' 'if false' || failed=1
 # Two owners whose messages do not arrive both go on.
 mutate_unit lodestone-speaker-core both-rivals-stay \
-  'ranks_before(address, node, &self.context.me)' 'false' || failed=1
+  'ranks_before(address, node.as_str(), self.context.me.as_str())' 'false' || failed=1
 # Two nodes whose messages do not arrive probe for an address, and both take it.
 mutate_unit lodestone-speaker-core peers-probe-together \
-  '!is_heard && ranks_before(address, node, &self.context.me)' 'false' || failed=1
+  '!is_heard && ranks_before(address, node.as_str(), self.context.me.as_str())' 'false' || failed=1
 # Frames for other hosts reach the speaker.
 mutate_unit lodestone-speaker frames-for-other-hosts \
   '[u32; 3] = [0, 1, 2]' '[u32; 4] = [0, 1, 2, 3]' || failed=1
