@@ -95,6 +95,11 @@ impl Invariants {
         self.moves.note_impaired(now, node);
     }
 
+    /// Notes that a node cannot answer on the LAN, whatever its speaker does.
+    pub fn note_unreachable(&mut self, now: Instant, node: usize) {
+        self.moves.note_unreachable(now, node);
+    }
+
     /// Returns all violations so far.
     #[must_use]
     pub fn violations(&self) -> &[Violation] {
@@ -157,6 +162,10 @@ impl Invariants {
                 node.has_running_speaker(world.now) && world.is_reachable(index) && node.node_network_part == 0;
             if !is_healthy {
                 self.moves.note_impaired(world.now, index);
+            }
+            let can_answer = world.is_reachable(index) && node.node_network_part == 0 && world.lan.loss == 0.0;
+            if !can_answer {
+                self.moves.note_unreachable(world.now, index);
             }
         }
     }

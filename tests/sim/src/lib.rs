@@ -20,7 +20,7 @@ pub mod world;
 pub use invariants::{Invariants, Violation};
 pub use link_conditions::LinkConditions;
 pub use scenario::{PlayOptions, Report, play};
-pub use world::{World, WorldSpec};
+pub use world::{ExtraInterface, World, WorldSpec};
 
 #[cfg(test)]
 mod tests;

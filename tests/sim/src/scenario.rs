@@ -10,10 +10,13 @@ use rand::{RngExt, SeedableRng, rngs::StdRng, seq::IndexedRandom};
 
 use crate::{
     invariants::{Invariants, Violation},
-    world::{World, WorldSpec},
+    world::{ExtraInterface, World, WorldSpec},
 };
 
 use fault::{FAULTS, Fault};
+
+/// The interfaces that nodes may have besides.
+const EXTRA_INTERFACES: [ExtraInterface; 3] = [ExtraInterface::None, ExtraInterface::None, ExtraInterface::Overlay];
 
 /// How a scenario went.
 #[derive(Clone, Debug)]
@@ -154,6 +157,7 @@ fn choose_spec(random: &mut StdRng, seed: u64) -> WorldSpec {
         },
         addresses: random.random_range(1..=6),
         split: random.random_bool(0.5),
+        extra: *EXTRA_INTERFACES.choose(random).unwrap_or(&ExtraInterface::None),
         settings,
     }
 }

@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use lodestone_speaker_core::Settings;
 
-use crate::{World, WorldSpec};
+use crate::{ExtraInterface, World, WorldSpec};
 
 /// Time after which a new world is settled: every address has an owner, and all peers are known.
 const SETTLED: Duration = Duration::from_secs(4);
@@ -23,6 +23,7 @@ fn spec(nodes: usize, addresses: usize, seed: u64) -> WorldSpec {
         nodes,
         addresses,
         split: false,
+        extra: ExtraInterface::None,
         settings: Settings::default(),
     }
 }

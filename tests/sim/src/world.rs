@@ -33,7 +33,7 @@ pub use node::SimNode;
 pub use observed::{Observed, Takeover};
 use schedule::DeliveryQueue;
 pub use speaker_process::SpeakerProcess;
-pub use spec::WorldSpec;
+pub use spec::{ExtraInterface, WorldSpec};
 
 /// A simulated cluster.
 pub struct World {

@@ -33,6 +33,8 @@ struct Owners {
 pub(super) struct Moves {
     /// When each node was last impaired.
     impaired: BTreeMap<usize, Instant>,
+    /// When each node last could not answer on the LAN, whatever its speaker does.
+    unreachable: BTreeMap<usize, Instant>,
     owners: BTreeMap<IpAddr, Owners>,
 }
 
@@ -40,6 +42,7 @@ impl Moves {
     pub(super) const fn new() -> Self {
         Self {
             impaired: BTreeMap::new(),
+            unreachable: BTreeMap::new(),
             owners: BTreeMap::new(),
         }
     }
@@ -47,6 +50,11 @@ impl Moves {
     /// Notes that a node is impaired.
     pub(super) fn note_impaired(&mut self, now: Instant, node: usize) {
         self.impaired.insert(node, now);
+    }
+
+    /// Notes that a node cannot answer on the LAN.
+    pub(super) fn note_unreachable(&mut self, now: Instant, node: usize) {
+        self.unreachable.insert(node, now);
     }
 
     /// Notes which nodes answered the client's last requests.
@@ -69,10 +77,18 @@ impl Moves {
         owners.moved = true;
         let from = world.nodes.iter().position(|node| node.name == *from)?;
         let window = detection_window(cause);
-        let was_impaired = |node: usize| {
-            let last = self.impaired.get(&node);
+        let was = |state: &BTreeMap<usize, Instant>, node: usize| {
+            let last = state.get(&node);
             last.is_some_and(|last| world.now.saturating_duration_since(*last) < window)
         };
+        let was_impaired = |node: usize| was(&self.impaired, node);
+        let was_unreachable = |node: usize| was(&self.unreachable, node);
+        if *cause == Cause::NodeDown && !was_unreachable(from) && !was_unreachable(observed.node) {
+            let (to, from) = (&world.nodes[observed.node].name, &world.nodes[from].name);
+            return Some(format!(
+                "{to} took {address} because {from} is down, but only the speaker of {from} was"
+            ));
+        }
         // An isolated taker may conclude that the others have failed.
         if is_planned(cause) || was_impaired(from) || was_impaired(observed.node) {
             return None;

@@ -69,6 +69,11 @@ impl Scenario {
         if fault != Fault::ForgedUnreachable {
             self.invariants.note_impaired(self.world.now, node);
         }
+        if !matches!(fault, Fault::Kill | Fault::Restart | Fault::Freeze) {
+            for index in 0..self.world.nodes.len() {
+                self.invariants.note_unreachable(self.world.now, index);
+            }
+        }
         match fault {
             Fault::Kill => self.kill(node, duration),
             Fault::Restart => self.restart(node, duration),

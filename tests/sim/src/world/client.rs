@@ -13,7 +13,7 @@ use pnet_base::MacAddr;
 
 use super::{
     World,
-    network::{CLIENT_MAC, SimSegment, mac},
+    network::{CLIENT_MAC, SimInterface, SimSegment, mac},
 };
 
 const CLIENT_V4: Ipv4Addr = Ipv4Addr::new(172, 1, 255, 1);
@@ -95,13 +95,22 @@ impl World {
     /// Returns the node that has a MAC on the LAN.
     #[must_use]
     pub fn node_with_mac(&self, mac: MacAddr) -> Option<usize> {
-        (0..self.nodes.len()).find(|index| self::mac(*index, SimSegment::Lan) == mac)
+        self.port_with_mac(mac).map(|(index, _)| index)
+    }
+
+    fn port_with_mac(&self, mac: MacAddr) -> Option<(usize, SimInterface)> {
+        let ports = |index| self.lan_ports().map(move |interface| (index, interface));
+        let mut all = (0..self.nodes.len()).flat_map(ports);
+        all.find(|(index, interface)| self::mac(*index, *interface) == mac)
     }
 
     /// Whether traffic that the client sends to a MAC reaches a node that can forward it.
     #[must_use]
     pub fn serves(&self, mac: MacAddr) -> bool {
-        self.node_with_mac(mac).is_some_and(|index| self.is_reachable(index))
+        let reached = |(index, interface): (usize, SimInterface)| {
+            self.is_reachable(index) && self.nodes[index].has_carrier(interface)
+        };
+        self.port_with_mac(mac).is_some_and(reached)
     }
 
     /// Whether client and node reach each other over the LAN and the node's kernel runs. The state
@@ -109,6 +118,8 @@ impl World {
     #[must_use]
     pub fn is_reachable(&self, index: usize) -> bool {
         let node = &self.nodes[index];
-        node.has_power && node.sends_to(SimSegment::Lan) == Some(self.client.lan_part) && !node.is_stalled(self.now)
+        let mut ports = self.lan_ports();
+        let is_on_lan = ports.any(|interface| node.sends_to(interface) == Some(self.client.lan_part));
+        node.has_power && is_on_lan && !node.is_stalled(self.now)
     }
 }

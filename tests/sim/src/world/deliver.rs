@@ -11,7 +11,7 @@ use serde_json::json;
 
 use super::{
     Observed, World,
-    network::{SimSegment, address_on},
+    network::{SimInterface, address_on},
     schedule::{Delivery, NodeInput},
 };
 
@@ -66,14 +66,12 @@ impl World {
 
     fn deliver_to_speaker(&mut self, index: usize, input: NodeInput) {
         let node = &mut self.nodes[index];
+        let is_lost = match &input {
+            NodeInput::Frame { interface, .. } => !node.has_carrier(SimInterface::of_index(*interface)),
+            _ => false,
+        };
         let Some(speaker) = &mut node.speaker else {
             return self.reject(input);
-        };
-        let is_lost = match &input {
-            NodeInput::Frame { interface, .. } => {
-                SimSegment::of_interface(*interface) == SimSegment::Lan && !node.carrier
-            }
-            _ => false,
         };
         node.received += u64::from(matches!(input, NodeInput::Datagram { .. }));
         let answer = if is_lost { None } else { speaker.handle(self.now, input) };
@@ -130,10 +128,12 @@ impl World {
 
     fn send_datagram(&mut self, index: usize, to: &NodeName, address: IpAddr, message: Message) {
         let Some(target) = self.index_of(to) else { return };
-        let segment = if !self.spec.split || address == address_on(target, SimSegment::Lan) {
-            SimSegment::Lan
+        let interface = if address == address_on(target, SimInterface::Storage) {
+            SimInterface::Storage
+        } else if !self.spec.split || address == address_on(target, SimInterface::Lan) {
+            SimInterface::Lan
         } else {
-            SimSegment::NodeNetwork
+            SimInterface::NodeNetwork
         };
         let node = &mut self.nodes[index];
         node.sequence += 1;
@@ -148,15 +148,15 @@ impl World {
         self.write_record(
             "datagram",
             index,
-            || json!({"to": to.as_str(), "lan": segment == SimSegment::Lan, "message": format!("{:?}", datagram.message)}),
+            || json!({"to": to.as_str(), "lan": interface == SimInterface::Lan, "message": format!("{:?}", datagram.message)}),
         );
         let (sender, receiver) = (&self.nodes[index], &self.nodes[target]);
-        let part = sender.sends_to(segment);
-        if part.is_none() || part != receiver.hears(segment) || !receiver.has_power {
+        let part = sender.sends_to(interface);
+        if part.is_none() || part != receiver.hears(interface) || !receiver.has_power {
             return;
         }
-        let source = address_on(index, segment);
-        for latency in self.arrivals(segment) {
+        let source = address_on(index, interface);
+        for latency in self.arrivals(interface.segment()) {
             let datagram = datagram.clone();
             let input = NodeInput::Datagram { source, datagram };
             self.schedule.push(self.now + latency, Delivery::ToNode(target, input));

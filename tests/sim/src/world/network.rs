@@ -11,46 +11,88 @@ use rand::RngExt;
 use serde_json::json;
 
 use super::{
-    World,
+    ExtraInterface, World,
     schedule::{Delivery, NodeInput},
 };
 
 /// The MAC of the client on the LAN.
 pub(super) const CLIENT_MAC: MacAddr = MacAddr(2, 0xc, 0, 0, 0, 1);
 
-/// The interface on the LAN, on every node.
-const LAN_INTERFACE: InterfaceIndex = InterfaceIndex(2);
-
-/// A layer-2 network that connects all nodes.
+/// A network of the nodes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum SimSegment {
     /// Where addresses are announced, and where the client is.
     Lan,
     /// What the nodes use among themselves, if it is not the LAN.
     NodeNetwork,
+    /// A second network that connects all nodes, without the client.
+    Storage,
+    /// The far end of a device that leads nowhere.
+    Nowhere,
 }
 
-impl SimSegment {
-    /// Returns the index of the interface on this segment, the same on every node.
-    pub(super) const fn interface(self) -> InterfaceIndex {
-        match self {
-            Self::Lan => LAN_INTERFACE,
-            Self::NodeNetwork => InterfaceIndex(3),
-        }
+/// A network interface, with the same index and name on every node.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum SimInterface {
+    Lan,
+    NodeNetwork,
+    Storage,
+    Overlay,
+    SecondPort,
+}
+
+impl SimInterface {
+    const ALL: [Self; 5] = [
+        Self::Lan,
+        Self::NodeNetwork,
+        Self::Storage,
+        Self::Overlay,
+        Self::SecondPort,
+    ];
+
+    pub(super) const fn index(self) -> InterfaceIndex {
+        InterfaceIndex(match self {
+            Self::Lan => 2,
+            Self::NodeNetwork => 3,
+            Self::Storage => 4,
+            Self::Overlay => 5,
+            Self::SecondPort => 6,
+        })
     }
 
-    pub(super) fn of_interface(index: InterfaceIndex) -> Self {
-        if index == Self::Lan.interface() {
-            Self::Lan
-        } else {
-            Self::NodeNetwork
-        }
+    pub(super) fn of_index(index: InterfaceIndex) -> Self {
+        let mut all = Self::ALL.into_iter();
+        all.find(|interface| interface.index() == index)
+            .unwrap_or(Self::Overlay)
     }
 
-    const fn interface_name(self) -> &'static str {
+    const fn name(self) -> &'static str {
         match self {
             Self::Lan => "lan0",
             Self::NodeNetwork => "eth0",
+            Self::Storage => "stor0",
+            Self::Overlay => "vxlan0",
+            Self::SecondPort => "lan1",
+        }
+    }
+
+    pub(super) const fn segment(self) -> SimSegment {
+        match self {
+            Self::Lan | Self::SecondPort => SimSegment::Lan,
+            Self::NodeNetwork => SimSegment::NodeNetwork,
+            Self::Storage => SimSegment::Storage,
+            Self::Overlay => SimSegment::Nowhere,
+        }
+    }
+
+    /// The first two bytes of its IPv4 address, the offset of the rest, and the prefix length.
+    const fn prefix(self) -> ([u8; 2], u32, u8) {
+        match self {
+            Self::Lan => ([172, 1], 1, 16),
+            Self::NodeNetwork => ([10, 1], 1, 16),
+            Self::Storage => ([10, 9], 1, 16),
+            Self::Overlay => ([10, 244], 1, 32),
+            Self::SecondPort => ([172, 1], 0x8001, 16),
         }
     }
 }
@@ -60,43 +102,67 @@ impl SimSegment {
 pub(super) struct SegmentTimes {
     lan: Option<Instant>,
     node_network: Option<Instant>,
+    storage: Option<Instant>,
 }
 
-/// Returns the MAC of a node on a segment.
-pub(super) fn mac(index: usize, segment: SimSegment) -> MacAddr {
+/// Returns the MAC of an interface of a node.
+pub(super) fn mac(index: usize, interface: SimInterface) -> MacAddr {
     let [_, _, a, b] = u32::try_from(index).unwrap_or_default().to_be_bytes();
-    MacAddr(2, u8::from(segment == SimSegment::NodeNetwork), 0, 0, a, b)
+    let number = u8::try_from(interface.index().0 - 2).unwrap_or_default();
+    MacAddr(2, number, 0, 0, a, b)
 }
 
-/// Returns the IPv4 address of a node on a segment.
-pub(super) fn address_on(index: usize, segment: SimSegment) -> IpAddr {
-    let [_, _, a, b] = u32::try_from(index + 1).unwrap_or_default().to_be_bytes();
-    let net = if segment == SimSegment::Lan { 172 } else { 10 };
-    Ipv4Addr::new(net, 1, a, b).into()
+/// Returns the IPv4 address of an interface of a node.
+pub(super) fn address_on(index: usize, interface: SimInterface) -> IpAddr {
+    let ([net, subnet], offset, _) = interface.prefix();
+    let [_, _, a, b] = (u32::try_from(index).unwrap_or_default() + offset).to_be_bytes();
+    Ipv4Addr::new(net, subnet, a, b).into()
 }
 
 impl World {
+    /// Returns the interfaces that each node has.
+    pub(super) fn present_interfaces(&self) -> Vec<SimInterface> {
+        let extra = match self.spec.extra {
+            ExtraInterface::None => None,
+            ExtraInterface::Overlay => Some(SimInterface::Overlay),
+            ExtraInterface::Storage => Some(SimInterface::Storage),
+            ExtraInterface::SecondPort => Some(SimInterface::SecondPort),
+        };
+        let node_network = self.spec.split.then_some(SimInterface::NodeNetwork);
+        [SimInterface::Lan]
+            .into_iter()
+            .chain(node_network)
+            .chain(extra)
+            .collect()
+    }
+
+    /// Returns the interfaces of each node that the client's frames reach.
+    pub(super) fn lan_ports(&self) -> impl Iterator<Item = SimInterface> {
+        let present = self.present_interfaces().into_iter();
+        present.filter(|interface| interface.segment() == SimSegment::Lan)
+    }
+
     /// Returns the interfaces of a node as its kernel reports them.
     pub(super) fn interfaces(&self, index: usize) -> Vec<Interface> {
-        let interface = |segment: SimSegment| {
-            let number = segment.interface();
+        let interface = |interface: SimInterface| {
+            let number = interface.index();
+            let (_, _, length) = interface.prefix();
             let addresses = [
-                format!("{}/16", address_on(index, segment)),
+                format!("{}/{length}", address_on(index, interface)),
                 format!("fe80::{:x}:{:x}/64", number.0, index + 1),
             ];
             Interface {
                 index: number,
-                name: segment.interface_name().to_owned(),
-                mac: Some(mac(index, segment)),
-                running: segment != SimSegment::Lan || self.nodes[index].carrier,
+                name: interface.name().to_owned(),
+                mac: Some(mac(index, interface)),
+                running: self.nodes[index].has_carrier(interface),
                 can_arp: true,
                 enslaved: false,
                 excluded: false,
                 addresses: addresses.iter().filter_map(|text| text.parse().ok()).collect(),
             }
         };
-        let node_network = self.spec.split.then(|| interface(SimSegment::NodeNetwork));
-        [interface(SimSegment::Lan)].into_iter().chain(node_network).collect()
+        self.present_interfaces().into_iter().map(interface).collect()
     }
 
     /// Returns the latency of each copy of a packet that arrives.
@@ -104,6 +170,7 @@ impl World {
         let (conditions, burst_end) = match segment {
             SimSegment::Lan => (self.lan, &mut self.bursts.lan),
             SimSegment::NodeNetwork => (self.node_network, &mut self.bursts.node_network),
+            SimSegment::Storage | SimSegment::Nowhere => (self.node_network, &mut self.bursts.storage),
         };
         if burst_end.is_some_and(|end| self.now < end) {
             return Vec::new();
@@ -116,16 +183,17 @@ impl World {
 
     /// Sends a frame of a node.
     pub(super) fn send_frame(&mut self, index: usize, interface: InterfaceIndex, frame: Vec<u8>) {
-        let segment = SimSegment::of_interface(interface);
-        let Some(part) = self.nodes[index].sends_to(segment) else {
+        let interface = SimInterface::of_index(interface);
+        let Some(part) = self.nodes[index].sends_to(interface) else {
             return;
         };
         self.write_record(
             "frame",
             index,
-            || json!({"interface": interface.0, "bytes": hex(&frame)}),
+            || json!({"interface": interface.index().0, "bytes": hex(&frame)}),
         );
-        self.carry_to_nodes(segment, part, Some(index), &frame);
+        let segment = interface.segment();
+        self.carry_to_nodes(segment, part, Some((index, interface)), &frame);
         if segment == SimSegment::Lan && self.client.lan_part == part && is_for(&frame, CLIENT_MAC) {
             for latency in self.arrivals(segment) {
                 self.schedule
@@ -134,18 +202,28 @@ impl World {
         }
     }
 
-    /// Carries a frame to the nodes that it is for, on one part of a segment. `sender` is a node,
-    /// or none for the client.
-    pub(super) fn carry_to_nodes(&mut self, segment: SimSegment, part: u8, sender: Option<usize>, frame: &[u8]) {
-        for target in 0..self.nodes.len() {
+    /// Carries a frame to the interfaces that it is for, on one part of a segment. `sender` is an
+    /// interface of a node, or none for the client.
+    pub(super) fn carry_to_nodes(
+        &mut self,
+        segment: SimSegment,
+        part: u8,
+        sender: Option<(usize, SimInterface)>,
+        frame: &[u8],
+    ) {
+        let mut ports = self.present_interfaces();
+        ports.retain(|interface| interface.segment() == segment && segment != SimSegment::Nowhere);
+        let targets = (0..self.nodes.len()).flat_map(|target| ports.iter().map(move |interface| (target, *interface)));
+        for (target, interface) in targets {
             let node = &self.nodes[target];
-            let is_reached = node.hears(segment) == Some(part) && node.has_power && is_for(frame, mac(target, segment));
-            if Some(target) == sender || !is_reached {
+            let is_reached =
+                node.hears(interface) == Some(part) && node.has_power && is_for(frame, mac(target, interface));
+            if Some((target, interface)) == sender || !is_reached {
                 continue;
             }
             for latency in self.arrivals(segment) {
                 let input = NodeInput::Frame {
-                    interface: segment.interface(),
+                    interface: interface.index(),
                     frame: frame.to_owned(),
                 };
                 self.schedule.push(self.now + latency, Delivery::ToNode(target, input));
@@ -155,8 +233,8 @@ impl World {
 
     /// Lets the kernel of a node answer an ARP request for the node's own address.
     pub(super) fn kernel_receives(&mut self, index: usize, interface: InterfaceIndex, frame: &[u8]) {
-        let segment = SimSegment::of_interface(interface);
-        let (mac, own) = (mac(index, segment), address_on(index, segment));
+        let receiver = SimInterface::of_index(interface);
+        let (mac, own) = (mac(index, receiver), address_on(index, receiver));
         let request = arp::ArpPacket::parse(frame).filter(|packet| !packet.reply && IpAddr::from(packet.target) == own);
         if let Some(request) = request {
             self.send_frame(index, interface, request.reply(mac, mac).to_vec());

@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use lodestone_speaker_core::{BootId, NodeName};
 
-use super::{SpeakerProcess, network::SimSegment, schedule::NodeInput};
+use super::{SpeakerProcess, network::SimInterface, schedule::NodeInput};
 
 /// How much a node's wall clock advances between two starts of its speaker, which takes its boot id
 /// from that clock.
@@ -84,19 +84,24 @@ impl SimNode {
         self.speaker.is_some() && self.runs(now)
     }
 
-    /// Returns the part of a segment that the node reaches, unless it reaches none.
-    pub(super) fn sends_to(&self, segment: SimSegment) -> Option<u8> {
-        match segment {
-            SimSegment::Lan => (self.carrier && !self.mute).then_some(self.lan_part),
-            SimSegment::NodeNetwork => Some(self.node_network_part),
-        }
+    /// Whether an interface has a carrier.
+    pub(super) fn has_carrier(&self, interface: SimInterface) -> bool {
+        interface != SimInterface::Lan || self.carrier
     }
 
-    /// Returns the part of a segment that the node hears, unless it hears none.
-    pub(super) fn hears(&self, segment: SimSegment) -> Option<u8> {
-        match segment {
-            SimSegment::Lan => self.carrier.then_some(self.lan_part),
-            SimSegment::NodeNetwork => Some(self.node_network_part),
-        }
+    /// Returns the part of a segment that an interface reaches, unless it reaches none.
+    pub(super) fn sends_to(&self, interface: SimInterface) -> Option<u8> {
+        let is_lan = matches!(interface, SimInterface::Lan | SimInterface::SecondPort);
+        self.hears(interface).filter(|_| !(is_lan && self.mute))
+    }
+
+    /// Returns the part of a segment that an interface hears, unless it hears none.
+    pub(super) fn hears(&self, interface: SimInterface) -> Option<u8> {
+        let part = match interface {
+            SimInterface::Lan | SimInterface::SecondPort => self.lan_part,
+            SimInterface::NodeNetwork => self.node_network_part,
+            SimInterface::Storage | SimInterface::Overlay => 0,
+        };
+        self.has_carrier(interface).then_some(part)
     }
 }

@@ -10,18 +10,18 @@ use serde_json::json;
 
 use super::{
     WorldSpec,
-    network::{SimSegment, address_on},
+    network::{SimInterface, address_on},
 };
 
 pub(super) fn build(spec: &WorldSpec, names: &[NodeName]) -> ClusterSnapshot {
-    let segment = if spec.split {
-        SimSegment::NodeNetwork
+    let interface = if spec.split {
+        SimInterface::NodeNetwork
     } else {
-        SimSegment::Lan
+        SimInterface::Lan
     };
     let node = |(index, name): (usize, &NodeName)| {
         let node = Node {
-            address: Some(address_on(index, segment)),
+            address: Some(address_on(index, interface)),
             ..Node::default()
         };
         (name.clone(), node)

@@ -13,6 +13,23 @@ pub struct WorldSpec {
     pub addresses: usize,
     /// Whether the nodes have a network of their own, apart from the LAN.
     pub split: bool,
+    /// An interface that each node has besides.
+    pub extra: ExtraInterface,
     /// Settings of all speakers.
     pub settings: Settings,
+}
+
+/// An interface that each node has besides those of the LAN and of the node network. All addresses
+/// are still in the prefix of the LAN, or in none.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum ExtraInterface {
+    /// None.
+    #[default]
+    None,
+    /// A device of one name on all nodes that leads nowhere, as an overlay network may have.
+    Overlay,
+    /// An interface on a second network that all nodes share.
+    Storage,
+    /// A second port on the LAN, with an address of the same prefix.
+    SecondPort,
 }
