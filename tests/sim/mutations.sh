@@ -158,8 +158,10 @@ mutate_unit lodestone-speaker passing-problem-reported \
 # A peer without reachable watchers is treated as failed although it was just heard directly.
 mutate unwatched-peer-not-spared \
   '|heard| now < *heard + SPARED_FOR' '|_| false' || failed=1
-# A node that does not watch a peer checks it over the node network although the peer has a LAN.
-mutate check-over-node-network \
-  'pairs.iter().any(|(_, network)| !self.is_node_network(node, network))' \
-  'self.peers().session(node).is_some_and(|session| session.lan.expected)' || failed=1
+# Interfaces of one name or prefix count as one segment, whatever was heard.
+mutate interfaces-paired-by-name \
+  'self.pairs(node).into_iter()' 'self.hints(node).into_iter()' || failed=1
+# An answer on one segment counts on all others.
+mutate answer-counts-on-every-segment \
+  '|(on, _)| **on == heard_on' '|(on, _)| **on == heard_on || on.is_some()' || failed=1
 exit $failed

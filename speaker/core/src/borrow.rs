@@ -26,6 +26,7 @@ macro_rules! surroundings {
         $crate::liveness::Surroundings {
             node: &$speaker.node,
             neighbours: $speaker.lan.neighbours(),
+            heard_macs: $speaker.lan.heard_macs(),
         }
     };
 }

@@ -15,6 +15,7 @@ mod announcer;
 pub(crate) mod conflict_detection;
 mod conflict_reports;
 pub(crate) mod gratuitous;
+pub(crate) mod heard_macs;
 pub(crate) mod neighbours;
 mod responder;
 
@@ -27,6 +28,7 @@ use std::{
 use conflict_detection::ConflictDetector;
 use conflict_reports::ConflictReports;
 use gratuitous::GratuitousSchedule;
+use heard_macs::HeardMacs;
 use neighbours::Neighbours;
 
 use crate::{
@@ -64,6 +66,8 @@ pub(crate) struct FrameOutcome {
     pub(crate) peer_use: Option<(NodeName, AddressUse)>,
     /// A node of the cluster that probes for an address.
     pub(crate) peer_probe: Option<(NodeName, IpAddr)>,
+    /// Whether a MAC of the cluster was heard on the interface for the first time.
+    pub(crate) is_new_mac: bool,
 }
 
 /// How an owned address is announced.
@@ -91,6 +95,7 @@ pub(crate) struct Lan {
     conflicts: ConflictDetector,
     conflict_reports: ConflictReports,
     neighbours: Neighbours,
+    heard_macs: HeardMacs,
     own_macs: BTreeSet<MacAddr>,
     peer_macs: BTreeMap<MacAddr, NodeName>,
     /// The announced addresses, as last reported.
@@ -107,6 +112,7 @@ impl Lan {
             conflicts: ConflictDetector::new(settings.conflict_detection),
             conflict_reports: ConflictReports::default(),
             neighbours: Neighbours::default(),
+            heard_macs: HeardMacs::default(),
             own_macs: BTreeSet::new(),
             peer_macs: BTreeMap::new(),
             reported: None,
@@ -115,6 +121,16 @@ impl Lan {
 
     pub(crate) const fn neighbours(&self) -> &Neighbours {
         &self.neighbours
+    }
+
+    pub(crate) const fn heard_macs(&self) -> &HeardMacs {
+        &self.heard_macs
+    }
+
+    /// Records that a frame of a MAC arrived on an interface. Returns whether that is news of a MAC
+    /// of the cluster.
+    pub(crate) fn note_mac(&mut self, interface: InterfaceIndex, mac: MacAddr) -> bool {
+        self.is_of_cluster(mac) && self.heard_macs.note(interface, mac)
     }
 
     #[cfg(test)]
@@ -152,16 +168,21 @@ impl Lan {
         owned.filter(|owned| self.conflicts.is_clear(owned.address))
     }
 
-    /// Replaces the MACs of this node's own interfaces.
-    pub(crate) fn set_own_macs(&mut self, macs: BTreeSet<MacAddr>) {
+    /// Replaces the MACs of this node's own interfaces. `is_up` tells which of them have a carrier:
+    /// a cable that was pulled may end on another segment.
+    pub(crate) fn set_own_macs(&mut self, macs: BTreeSet<MacAddr>, is_up: impl Fn(InterfaceIndex) -> bool) {
         self.own_macs = macs;
         self.groups.clear();
+        self.heard_macs.retain(|interface, _| is_up(interface));
     }
 
     /// Replaces the MACs of all peers. A supposed foreign host may turn out to be one of them: its
     /// addresses are probed again.
     pub(crate) fn set_peer_macs(&mut self, turn: &mut Turn<'_>, macs: BTreeMap<MacAddr, NodeName>) {
         self.peer_macs = macs;
+        let (own, peers) = (&self.own_macs, &self.peer_macs);
+        self.heard_macs
+            .retain(|_, mac| own.contains(&mac) || peers.contains_key(&mac));
         let mistaken: Vec<IpAddr> = self
             .conflicts
             .foreign_owners()

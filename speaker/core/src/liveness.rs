@@ -2,34 +2,35 @@
 //!
 //! A heartbeat arrives every 50 ms from each node that this one watches ([`watch_ring`]). How long
 //! it may be late is learned for each path ([`adaptive_timeout`]). A suspect gets requests on the
-//! LAN (`reachability_requests`, [`reachability`]) before anybody takes over from it. The states of
-//! a peer are in `peers`.
+//! LAN (`reachability_requests`, [`reachability`]) before anybody takes over from it. Which
+//! interfaces share a segment follows from what was heard (`segments`). `findings` puts together
+//! what the answers prove. The states of a peer are in `peers`.
 
 pub(crate) mod adaptive_timeout;
 mod failure_detector;
+mod findings;
 pub(crate) mod peers;
 pub(crate) mod reachability;
 mod reachability_requests;
+mod segments;
 mod view;
 pub(crate) mod watch_ring;
 
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::BTreeMap,
     net::IpAddr,
     time::{Duration, Instant},
 };
 
 pub(crate) use failure_detector::Review;
 use peers::{Arrival, Path, Peers, Sighting};
-use reachability::ReachabilityCheck;
-pub(crate) use reachability_requests::AddressUser;
+pub(crate) use reachability_requests::{AddressUser, CheckTargets};
 pub(crate) use view::{Surroundings, View};
 use watch_ring::WatchRing;
 
 use crate::{
     cluster_snapshot::ClusterSnapshot,
     context::{Context, Turn},
-    stats::increment,
     timers::Timer,
     types::NodeName,
     wire::message::Network,
@@ -155,29 +156,14 @@ impl Liveness {
         self.peers.note_claims_complete(from)
     }
 
-    /// Runs reachability checks of exactly these nodes.
-    pub(crate) fn set_checks(&mut self, turn: &mut Turn<'_>, nodes: &BTreeSet<NodeName>) {
-        for (node, conclusion) in self.peers.conclusions_mut() {
-            if !nodes.contains(node) {
-                conclusion.check = None;
-            }
-        }
-        for node in nodes {
-            let conclusion = self.peers.conclusion_mut(node);
-            if conclusion.check.is_none() {
-                increment(&mut turn.stats.reachability_checks);
-                conclusion.check = Some(ReachabilityCheck::new(turn.now));
-            }
-        }
-        self.arm_checks(turn);
-    }
-
-    /// Replaces the reachability check of a node by one that has got further.
+    /// Replaces the reachability checks of a node by one that has got further.
     #[cfg(test)]
-    pub(crate) fn replace_check(&mut self, node: &NodeName, check: ReachabilityCheck) {
+    pub(crate) fn replace_check(&mut self, node: &NodeName, check: &reachability::ReachabilityCheck) {
         let conclusion = self.peers.conclusion_mut(node);
-        conclusion.has_answered_requests = true;
-        conclusion.check = Some(check);
+        for (interface, segment) in &mut conclusion.checks {
+            conclusion.answered.extend(*interface);
+            segment.check = check.clone();
+        }
     }
 
     /// The InternalIP of every other node and peer, where it is known.

@@ -12,6 +12,8 @@ pub(crate) mod preflight;
 
 use std::{collections::BTreeSet, net::Ipv4Addr};
 
+use ipnet::IpNet;
+
 pub use interface::Interface;
 use interface::InterfacePort;
 use preflight::{KernelSettings, find_problems};
@@ -89,6 +91,12 @@ impl NodeState {
             .collect()
     }
 
+    /// The addresses of an interface, with their prefixes.
+    pub(crate) fn addresses_on(&self, index: InterfaceIndex) -> &[IpNet] {
+        let interface = self.interfaces().iter().find(|interface| interface.index == index);
+        interface.map_or(&[], |interface| &interface.addresses)
+    }
+
     /// The MACs of all interfaces.
     pub(crate) fn macs(&self) -> BTreeSet<MacAddr> {
         self.interfaces().iter().filter_map(|interface| interface.mac).collect()
@@ -97,11 +105,7 @@ impl NodeState {
     /// The address to ask from: one in the same prefix, which a host has no reason not to answer.
     /// Without one the request is a probe (sender 0.0.0.0), which hosts answer as well.
     pub(crate) fn source_address(&self, index: InterfaceIndex, target: Ipv4Addr) -> Ipv4Addr {
-        let addresses = self
-            .interfaces()
-            .iter()
-            .filter(|interface| interface.index == index)
-            .flat_map(|interface| &interface.addresses);
+        let addresses = self.addresses_on(index).iter();
         let mut same_prefix = addresses.filter_map(|address| match address {
             ipnet::IpNet::V4(v4) if v4.contains(&target) => Some(v4.addr()),
             _ => None,

@@ -72,7 +72,7 @@ impl Parts {
         parts
             .node
             .set_interfaces(vec![ethernet(1, "eth0", &["192.0.2.201/24", "fe80::1/64"])]);
-        parts.lan.set_own_macs(parts.node.macs());
+        parts.lan.set_own_macs(parts.node.macs(), |_| true);
         parts.set_snapshot(snapshot(nodes, addresses));
         parts
     }

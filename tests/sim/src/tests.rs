@@ -5,6 +5,7 @@ mod loss;
 mod regressions;
 mod restarts;
 mod seeds;
+mod segments;
 mod traffic;
 
 use std::time::Duration;

@@ -62,14 +62,14 @@ impl Neighbours {
         self.hosts.iter().copied()
     }
 
-    pub(crate) const fn knows_hosts(&self) -> bool {
-        !self.hosts.is_empty()
+    /// Whether a foreign host is known on an interface.
+    pub(crate) fn knows_host_on(&self, interface: InterfaceIndex) -> bool {
+        self.hosts.iter().any(|(on, _)| *on == interface)
     }
 
-    /// Whether anything was heard on one of these interfaces at or after `since`.
-    pub(crate) fn is_any_heard_since(&self, interfaces: &BTreeSet<InterfaceIndex>, since: Instant) -> bool {
-        let mut heard = self.heard.iter();
-        heard.any(|(interface, heard)| interfaces.contains(interface) && *heard >= since)
+    /// Whether anything was heard on an interface at or after `since`.
+    pub(crate) fn is_heard_since(&self, interface: InterfaceIndex, since: Instant) -> bool {
+        self.heard.get(&interface).is_some_and(|heard| *heard >= since)
     }
 }
 

@@ -25,10 +25,13 @@ impl Lan {
             FrameKind::Arp => ArpPacket::parse(frame).map(|packet| self.handle_arp(turn, interface, &packet)),
             FrameKind::Ndp => NdpPacket::parse(frame).map(|packet| self.handle_ndp(turn, interface, &packet)),
         };
-        outcome.unwrap_or_else(|| {
+        let Some(mut outcome) = outcome else {
             turn.stats.malformed.count(kind);
-            FrameOutcome::default()
-        })
+            return FrameOutcome::default();
+        };
+        let source = frame.get(6..12).and_then(|source| source.first_chunk::<6>());
+        outcome.is_new_mac = source.is_some_and(|source| self.note_mac(interface, (*source).into()));
+        outcome
     }
 
     fn handle_arp(&mut self, turn: &mut Turn<'_>, interface: InterfaceIndex, packet: &ArpPacket) -> FrameOutcome {
@@ -56,6 +59,7 @@ impl Lan {
             reply,
             peer_use,
             peer_probe,
+            is_new_mac: false,
         }
     }
 
@@ -101,8 +105,8 @@ impl Lan {
                 });
                 FrameOutcome {
                     reply,
-                    peer_use: None,
                     peer_probe,
+                    ..FrameOutcome::default()
                 }
             }
         }

@@ -13,7 +13,7 @@ mod session;
 mod updates;
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     net::IpAddr,
     time::{Duration, Instant},
 };
@@ -21,8 +21,8 @@ use std::{
 use session::Session;
 pub(crate) use session::{Path, Phase};
 
-use super::reachability::ReachabilityCheck;
-use crate::types::{BootId, NodeName};
+use super::reachability_requests::SegmentCheck;
+use crate::types::{BootId, InterfaceIndex, NodeName};
 
 /// Full-state messages that each node sends per second in a large cluster.
 const RESYNCS_PER_SECOND: u32 = 7;
@@ -76,9 +76,11 @@ pub(crate) struct Conclusion {
     pub(in crate::liveness) phase: Option<Phase>,
     /// Whether no path hears it.
     pub(in crate::liveness) unheard: bool,
-    /// Whether its MAC has answered on the wire: only then silence there means anything.
-    pub(in crate::liveness) has_answered_requests: bool,
-    pub(in crate::liveness) check: Option<ReachabilityCheck>,
+    /// The own interfaces on which its MAC has answered: only there silence means anything.
+    pub(in crate::liveness) answered: BTreeSet<InterfaceIndex>,
+    /// The reachability checks that run, by the own interface that faces the node. `None`: no
+    /// interface does.
+    pub(in crate::liveness) checks: BTreeMap<Option<InterfaceIndex>, SegmentCheck>,
     pub(in crate::liveness) notice: Option<FailureNotice>,
     /// Whether it was sent heartbeats as a watcher of this node.
     pub(in crate::liveness) watches_us: bool,

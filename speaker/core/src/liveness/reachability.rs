@@ -47,16 +47,16 @@ const ROUNDS_AFTER_ISOLATION: u32 = 4;
 const FALSE_ALARM: f64 = 1e-4;
 
 /// The result of a reachability check.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Reachability {
     /// There are not enough rounds yet.
     Undecided,
-    /// The speaker answers for an address that it owns.
-    SpeakerAlive,
-    /// The node answers, but its speaker does not.
-    SpeakerDown,
     /// Neither the node nor its speaker answers.
     NodeDown,
+    /// The node answers, but its speaker does not.
+    SpeakerDown,
+    /// The speaker answers for an address that it owns.
+    SpeakerAlive,
 }
 
 impl Reachability {

@@ -1,18 +1,24 @@
 //! Requests to peers on the LAN: ARP requests and neighbor solicitations, and what their answers
 //! say.
 
-use std::{net::IpAddr, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    net::IpAddr,
+    time::Duration,
+};
 
 use super::{
     Liveness,
+    reachability::ReachabilityCheck,
     view::{Surroundings, is_link_local},
 };
 use crate::{
     context::Turn,
     lan::AddressUse,
     node::interface::InterfacePort,
+    stats::increment,
     timers::Timer,
-    types::NodeName,
+    types::{InterfaceIndex, NodeName},
     wire::{arp, message::Network, ndp},
 };
 
@@ -23,6 +29,26 @@ const BASELINE_INTERVAL: Duration = Duration::from_secs(10);
 /// The foreign hosts that an isolated node sends requests to.
 const REQUESTED_HOSTS: usize = 3;
 
+/// What to check: for each node the addresses in doubt, by the node's interface that announces
+/// them.
+pub(crate) type CheckTargets = BTreeMap<NodeName, BTreeMap<String, BTreeSet<IpAddr>>>;
+
+/// The reachability check of one node on one segment.
+#[derive(Clone, Debug)]
+pub(in crate::liveness) struct SegmentCheck {
+    pub(in crate::liveness) check: ReachabilityCheck,
+    targets: SegmentTargets,
+}
+
+/// What a check asks for on one segment.
+#[derive(Clone, Debug, Default)]
+struct SegmentTargets {
+    /// Addresses of the node itself, on its interfaces there.
+    own: BTreeSet<IpAddr>,
+    /// Addresses that it should announce there.
+    owned: Vec<IpAddr>,
+}
+
 /// A node that uses an address on the LAN.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct AddressUser<'a> {
@@ -32,48 +58,117 @@ pub(crate) struct AddressUser<'a> {
 }
 
 impl Liveness {
-    /// Sends the requests of reachability checks that are due. `owned_by` are the addresses that a
-    /// node should answer for.
-    pub(crate) fn send_check_requests(
-        &mut self,
-        turn: &mut Turn<'_>,
-        around: Surroundings<'_>,
-        owned_by: &dyn Fn(&NodeName) -> Vec<IpAddr>,
-    ) {
-        if turn.timers.get(Timer::ReachabilityCheck).is_none() {
-            return;
-        }
-        let due = self.due_checks(turn);
-        for node in &due {
-            self.send_requests_to(turn, around, node, &owned_by(node));
-            let loss = self.peers.loss(node);
-            if let Some(check) = &mut self.peers.conclusion_mut(node).check {
-                let before = check.result(loss);
-                check.note_asked(turn.now);
-                if check.result(loss) != before {
-                    turn.request_review();
-                }
+    /// Runs exactly these reachability checks.
+    pub(crate) fn set_checks(&mut self, turn: &mut Turn<'_>, around: Surroundings<'_>, targets: &CheckTargets) {
+        for (node, conclusion) in self.peers.conclusions_mut() {
+            if !targets.contains_key(node) {
+                conclusion.checks.clear();
             }
         }
-        if self.view(turn.now, turn.context, around).is_isolated() {
-            let checks = self
-                .peers
-                .conclusions_mut()
-                .filter_map(|(_, conclusion)| conclusion.check.as_mut());
-            checks.for_each(super::ReachabilityCheck::discount_silence);
-            if !due.is_empty() {
-                send_requests_to_hosts(turn, around);
+        for (node, by_interface) in targets {
+            let wanted = self.segment_targets(turn, around, node, by_interface);
+            let checks = &mut self.peers.conclusion_mut(node).checks;
+            if checks.is_empty() {
+                increment(&mut turn.stats.reachability_checks);
+            }
+            checks.retain(|interface, _| wanted.contains_key(interface));
+            for (interface, targets) in wanted {
+                let new = || SegmentCheck {
+                    check: ReachabilityCheck::new(turn.now),
+                    targets: SegmentTargets::default(),
+                };
+                checks.entry(interface).or_insert_with(new).targets = targets;
             }
         }
         self.arm_checks(turn);
     }
 
-    fn due_checks(&self, turn: &Turn<'_>) -> Vec<NodeName> {
-        let checks = self.peers.conclusions().filter(|(_, conclusion)| {
-            let check = conclusion.check.as_ref();
-            check.is_some_and(|check| check.next_timeout() <= turn.now)
+    fn segment_targets(
+        &self,
+        turn: &Turn<'_>,
+        around: Surroundings<'_>,
+        node: &NodeName,
+        by_interface: &BTreeMap<String, BTreeSet<IpAddr>>,
+    ) -> BTreeMap<Option<InterfaceIndex>, SegmentTargets> {
+        let interfaces = by_interface.keys().cloned().collect();
+        let mut wanted: BTreeMap<Option<InterfaceIndex>, SegmentTargets> = BTreeMap::new();
+        for (port, network) in self.view(turn.now, turn.context, around).facing(node, &interfaces) {
+            let targets = wanted.entry(Some(port.index)).or_default();
+            targets.own.extend(own_address(network));
+            targets
+                .owned
+                .extend(by_interface.get(&network.interface).into_iter().flatten());
+        }
+        if wanted.is_empty() {
+            wanted.insert(None, SegmentTargets::default());
+        }
+        wanted
+    }
+
+    /// Sends the requests of reachability checks that are due.
+    pub(crate) fn send_check_requests(&mut self, turn: &mut Turn<'_>, around: Surroundings<'_>) {
+        if turn.timers.get(Timer::ReachabilityCheck).is_none() {
+            return;
+        }
+        let due = self.due_checks(turn);
+        let mut asked = BTreeSet::new();
+        for (node, interface) in due {
+            self.send_check_round(turn, around, &node, interface);
+            asked.extend(interface);
+        }
+        let ports = around.node.ports();
+        let view = self.view(turn.now, turn.context, around);
+        let isolated: BTreeSet<InterfaceIndex> = ports
+            .map(|port| port.index)
+            .filter(|index| view.is_isolated_on(*index))
+            .collect();
+        for (_, conclusion) in self.peers.conclusions_mut() {
+            for (interface, segment) in &mut conclusion.checks {
+                if interface.map_or(!isolated.is_empty(), |on| isolated.contains(&on)) {
+                    segment.check.discount_silence();
+                }
+            }
+        }
+        send_requests_to_hosts(turn, around, &(&isolated & &asked));
+        self.arm_checks(turn);
+    }
+
+    fn due_checks(&self, turn: &Turn<'_>) -> Vec<(NodeName, Option<InterfaceIndex>)> {
+        let checks = self.peers.conclusions().flat_map(|(node, conclusion)| {
+            let checks = conclusion.checks.iter();
+            checks.map(move |(interface, segment)| (node, *interface, segment.check.next_timeout()))
         });
-        checks.map(|(node, _)| node.clone()).collect()
+        let due = checks.filter(|(_, _, next)| *next <= turn.now);
+        due.map(|(node, interface, _)| (node.clone(), interface)).collect()
+    }
+
+    /// Asks on one segment for the own addresses of a node, and for one of the addresses that it
+    /// owns.
+    fn send_check_round(
+        &mut self,
+        turn: &mut Turn<'_>,
+        around: Surroundings<'_>,
+        node: &NodeName,
+        interface: Option<InterfaceIndex>,
+    ) {
+        let loss = self.peers.loss(node);
+        self.requests = self.requests.wrapping_add(1);
+        let Some(segment) = self.peers.conclusion_mut(node).checks.get_mut(&interface) else {
+            return;
+        };
+        if let Some(port) = interface.and_then(|interface| around.node.port(interface)) {
+            let SegmentTargets { own, owned } = &segment.targets;
+            // Another address each time: one that is in dispute proves nothing.
+            let one = owned.get(self.requests.checked_rem(owned.len()).unwrap_or_default());
+            for address in own.iter().chain(one) {
+                ask(turn, around, port, *address);
+            }
+        }
+        let before = segment.check.result(loss);
+        segment.check.note_asked(turn.now);
+        if segment.check.result(loss) != before {
+            turn.request_review();
+        }
     }
 
     /// Arms the timer for the next request of a reachability check.
@@ -81,15 +176,28 @@ impl Liveness {
         let checks = self
             .peers
             .conclusions()
-            .filter_map(|(_, conclusion)| conclusion.check.as_ref());
-        let next = checks.map(super::ReachabilityCheck::next_timeout).min();
+            .flat_map(|(_, conclusion)| conclusion.checks.values());
+        let next = checks.map(|segment| segment.check.next_timeout()).min();
         turn.timers.set(Timer::ReachabilityCheck, next);
     }
 
-    /// Asks every watched peer for its own address, so that a later silence means something.
+    /// Asks every watched peer for its own addresses, so that a later silence means something.
     pub(crate) fn send_baseline_requests(&mut self, turn: &mut Turn<'_>, around: Surroundings<'_>) {
         for node in self.peers.watched() {
-            self.send_requests_to(turn, around, &node, &[]);
+            self.ask_peer(turn, around, &node);
+        }
+    }
+
+    /// Asks a peer for its own addresses wherever it may answer: the answers prove which interfaces
+    /// share a segment.
+    pub(crate) fn ask_peer(&self, turn: &mut Turn<'_>, around: Surroundings<'_>, node: &NodeName) {
+        let to_ask = self.view(turn.now, turn.context, around).to_ask(node).into_iter();
+        let questions = to_ask.filter_map(|(port, network)| Some((port.index, own_address(network)?)));
+        let questions: BTreeSet<(InterfaceIndex, IpAddr)> = questions.collect();
+        for (index, address) in questions {
+            if let Some(port) = around.node.port(index) {
+                ask(turn, around, port, address);
+            }
         }
     }
 
@@ -99,37 +207,9 @@ impl Liveness {
             .set(Timer::ReachabilityBaseline, Some(turn.now + BASELINE_INTERVAL));
     }
 
-    /// Asks for one of a node's own addresses, and for one of the addresses that it owns.
-    fn send_requests_to(&mut self, turn: &mut Turn<'_>, around: Surroundings<'_>, node: &NodeName, owned: &[IpAddr]) {
-        let facing = self.view(turn.now, turn.context, around).facing_on_lan(node);
-        let facing: Vec<_> = facing
-            .into_iter()
-            .map(|(port, network)| (port, own_address(network)))
-            .collect();
-        // Another address each time: one that is in dispute proves nothing.
-        self.requests = self.requests.wrapping_add(1);
-        let one = owned.get(self.requests.checked_rem(owned.len()).unwrap_or_default());
-        for (port, own) in facing {
-            for address in own.iter().chain(one) {
-                ask(turn, around, port, *address);
-            }
-        }
-    }
-
-    /// Counts the use of an address on the LAN as an answer to a request.
-    pub(crate) fn count_answer(
-        &mut self,
-        turn: &mut Turn<'_>,
-        around: Surroundings<'_>,
-        seen: &AddressUse,
-        user: AddressUser<'_>,
-    ) {
+    /// Counts the use of an address on a segment as an answer to a request there.
+    pub(crate) fn count_answer(&mut self, turn: &mut Turn<'_>, seen: &AddressUse, user: AddressUser<'_>) {
         let AddressUser { node, owns } = user;
-        let facing = self.view(turn.now, turn.context, around).facing_on_lan(node);
-        // What is heard on the node network says nothing about the LAN.
-        if !facing.iter().any(|(port, _)| port.index == seen.interface) {
-            return;
-        }
         let is_own = self
             .peers
             .networks_of(node)
@@ -139,23 +219,30 @@ impl Liveness {
             return;
         }
         let conclusion = self.peers.conclusion_mut(node);
-        conclusion.has_answered_requests |= is_own;
-        if let Some(check) = &mut conclusion.check {
-            let before = check.result(0.0);
+        if is_own {
+            conclusion.answered.insert(seen.interface);
+        }
+        // What is heard on one segment says nothing about another.
+        let heard_on = Some(seen.interface);
+        // mutation: answer-counts-on-every-segment
+        for (_, segment) in conclusion.checks.iter_mut().filter(|(on, _)| **on == heard_on) {
+            let before = segment.check.result(0.0);
             if owns {
-                check.note_speaker_answered();
+                segment.check.note_speaker_answered();
             } else {
-                check.note_node_answered();
+                segment.check.note_node_answered();
             }
-            if check.result(0.0) != before {
+            if segment.check.result(0.0) != before {
                 turn.request_review();
             }
         }
     }
 }
 
-fn send_requests_to_hosts(turn: &mut Turn<'_>, around: Surroundings<'_>) {
-    for (interface, address) in around.neighbours.hosts().take(REQUESTED_HOSTS) {
+fn send_requests_to_hosts(turn: &mut Turn<'_>, around: Surroundings<'_>, interfaces: &BTreeSet<InterfaceIndex>) {
+    let hosts = around.neighbours.hosts();
+    let hosts = hosts.filter(|(interface, _)| interfaces.contains(interface));
+    for (interface, address) in hosts.take(REQUESTED_HOSTS) {
         if let Some(port) = around.node.port(interface) {
             ask(turn, around, port, address);
         }

@@ -8,6 +8,7 @@ use crate::{
 
 mod failure_detector;
 mod reachability;
+mod segments;
 mod view;
 
 /// Reviews `node`. Returns what others have to do.

@@ -11,7 +11,7 @@ use crate::{
     cluster_snapshot::ClusterSnapshot,
     event::Cause,
     lan::{Announcement, DeputyDuty},
-    liveness::View,
+    liveness::{CheckTargets, View},
     types::NodeName,
 };
 
@@ -26,10 +26,22 @@ pub(crate) struct Decision {
     pub(crate) announce: BTreeMap<IpAddr, Announcement>,
     /// What it answers for as a deputy.
     pub(crate) duties: BTreeMap<IpAddr, DeputyDuty>,
-    /// The nodes to check on the wire.
-    pub(crate) checks: BTreeSet<NodeName>,
+    /// What to check on the wire.
+    pub(crate) checks: CheckTargets,
     /// When ownership is reviewed again, if nothing happens before.
     pub(crate) recheck: Option<Instant>,
+}
+
+impl Decision {
+    /// Has the owner of an address checked on the segments of the interfaces that announce it.
+    /// Nobody asks for a `tentative` address: its owner is as silent about it as a dead one.
+    pub(super) fn check(&mut self, owner: &NodeName, interfaces: &BTreeSet<String>, address: IpAddr, tentative: bool) {
+        let targets = self.checks.entry(owner.clone()).or_default();
+        for interface in interfaces {
+            let addresses = targets.entry(interface.clone()).or_default();
+            addresses.extend((!tentative).then_some(address));
+        }
+    }
 }
 
 /// One address under review, and what the decision depends on.

@@ -26,6 +26,9 @@ use crate::{
     types::NodeName,
 };
 
+/// Where nothing is known of how a node announces an address.
+pub(super) static NO_INTERFACES: BTreeSet<String> = BTreeSet::new();
+
 impl Ownership {
     /// Reviews every address. `owned` is what this node announces until now.
     pub(crate) fn decide(
@@ -103,10 +106,14 @@ impl Ownership {
             return;
         }
         // mutation: check-ends-with-the-owner
-        let owner = self.claims.owner(case.address);
-        decision
-            .checks
-            .extend(owner.filter(|owner| case.view.is_checked(owner)).cloned());
+        let record = self.claims.get(case.address);
+        if let Some(record) = record.filter(|record| case.view.is_checked(&record.node)) {
+            let announced = case.announced_by(&record.node);
+            let interfaces = announced
+                .as_ref()
+                .map_or(&NO_INTERFACES, |announced| &announced.interfaces);
+            decision.check(&record.node, interfaces, case.address, record.tentative);
+        }
     }
 
     /// How many addresses each node owns.
@@ -132,15 +139,26 @@ impl Ownership {
         if record.released {
             return Owner::Unowned(Cause::Unclaimed);
         }
-        if let Some(Err(reason)) = standing(view, address, verdicts, &node) {
-            return Owner::Unowned(Cause::Ineligible(reason));
-        }
+        let announced = match standing(view, address, verdicts, &node) {
+            Some(Err(reason)) => return Owner::Unowned(Cause::Ineligible(reason)),
+            Some(Ok(announced)) => Some(announced),
+            None => None,
+        };
         if node == view.context.me {
             return Owner::Present(node);
         }
         let relayed = record.relayed && view.now < record.heard + stale_after(view.cycle());
-        match view.phase_for(address, &node) {
-            Some(phase) => owner_by_phase(view, verdicts, record, (phase, relayed)),
+        let interfaces = announced
+            .as_ref()
+            .map_or(&NO_INTERFACES, |announced| &announced.interfaces);
+        let claimant = Claimant {
+            view,
+            verdicts,
+            record,
+            interfaces,
+        };
+        match view.phase_for(interfaces, &node) {
+            Some(phase) => owner_by_phase(claimant, phase, relayed),
             // Only other nodes have heard of it.
             None if relayed => Owner::Present(node),
             None => Owner::Unowned(Cause::NodeDown),
@@ -148,13 +166,24 @@ impl Ownership {
     }
 }
 
+/// A peer that claims an address.
+#[derive(Clone, Copy)]
+struct Claimant<'a> {
+    view: &'a View<'a>,
+    verdicts: &'a Verdicts,
+    record: &'a ClaimRecord,
+    /// The interfaces on which it announces the address.
+    interfaces: &'a BTreeSet<String>,
+}
+
 /// The owner, by the phase of the peer that claims the address.
-fn owner_by_phase(
-    view: &View<'_>,
-    verdicts: &Verdicts,
-    record: &ClaimRecord,
-    (phase, relayed): (Phase, bool),
-) -> Owner {
+fn owner_by_phase(claimant: Claimant<'_>, phase: Phase, relayed: bool) -> Owner {
+    let Claimant {
+        view,
+        verdicts,
+        record,
+        interfaces,
+    } = claimant;
     let (now, node) = (view.now, &record.node);
     let leaving = view.peers().leaving(node);
     // With nobody to take the address over, a deputy answers for as long as the node lives.
@@ -171,13 +200,13 @@ fn owner_by_phase(
     if relayed && failed_since.is_some_and(|since| record.heard > since) {
         return Owner::Present(node.clone());
     }
-    let reachability = || view.reachability(node);
+    let reachability = || view.reachability(node, interfaces);
     // mutation: takeover-without-reachability-check
     if failed_since.is_some() && reachability() == Reachability::NodeDown {
         return Owner::Unowned(Cause::NodeDown);
     }
     let no_deputy = view.context.settings.deputy == DeputyMode::Off;
-    match absence(view, node, failed_since) {
+    match absence(view, (node, interfaces), failed_since) {
         // A speaker that shuts down answers until it has stopped.
         Some(_) if leaving.is_none() && reachability() == Reachability::SpeakerAlive => Owner::Present(node.clone()),
         Some(_) if no_deputy && failed_since.is_some() && reachability() == Reachability::SpeakerDown => {

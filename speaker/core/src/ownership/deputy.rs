@@ -6,6 +6,7 @@ use std::{borrow::Cow, collections::BTreeSet, time::Duration};
 use super::{
     Ownership,
     case::{CLAIM_DELAY, Case, Decision, Owner},
+    decide::NO_INTERFACES,
     earlier,
     eligibility::Eligibility,
     ranking::{Load, rank},
@@ -52,7 +53,7 @@ impl Case<'_> {
     }
 
     /// How `owner` announces the address.
-    fn announced_by(&self, owner: &NodeName) -> Option<Cow<'_, Eligibility>> {
+    pub(super) fn announced_by(&self, owner: &NodeName) -> Option<Cow<'_, Eligibility>> {
         standing(self.view, self.address, self.verdicts, owner)?.ok()
     }
 }
@@ -68,7 +69,12 @@ impl Ownership {
         };
         let (now, view, me) = (case.now(), case.view, case.me());
         let context = view.context;
-        let failed_since = match view.phase_for(case.address, owner) {
+        let announced = case.announced_by(owner);
+        let interfaces = announced
+            .as_ref()
+            .map_or(&NO_INTERFACES, |announced| &announced.interfaces);
+        let tentative = self.claims.get(case.address).is_some_and(|record| record.tentative);
+        let failed_since = match view.phase_for(interfaces, owner) {
             Some(Phase::Failed(since)) => Some(since),
             _ => None,
         };
@@ -76,19 +82,22 @@ impl Ownership {
         if !(away || always || failed_since.is_some()) || context.shutdown.is_some() {
             return;
         }
-        let announced = case.announced_by(owner);
         let deputies = announced
             .as_deref()
             .map_or_else(Vec::new, |announced| case.deputies(load, owner, announced));
         let is_deputy = deputies.first() == Some(&me);
         if is_deputy && (away || always) {
-            let duty = announced.and_then(|announced| self.duty(case, owner, &announced));
+            let duty = announced
+                .as_deref()
+                // The owner does not answer for a tentative address either.
+                .filter(|_| !tentative)
+                .and_then(|announced| duty(case, owner, announced));
             decision.duties.extend(duty.map(|duty| (case.address, duty)));
         }
         let position = case.ranked(load, Some(owner)).iter().position(|node| *node == me);
         if is_deputy || position == Some(0) {
             if away || failed_since.is_some() {
-                decision.checks.insert(owner.clone());
+                decision.check(owner, interfaces, case.address, tentative);
             }
             // The node is silent on the wire too, but this node may be isolated: review it soon.
             if failed_since.is_some() && view.answers_no_check(owner) {
@@ -100,32 +109,14 @@ impl Ownership {
             // The second node checks as well: when much fails at once, the first may change.
             let is_second = deputies.get(1) == Some(&me) || position == Some(1);
             if is_second || due.is_some_and(|due| now >= due) {
-                decision.checks.insert(owner.clone());
+                decision.check(owner, interfaces, case.address, tentative);
             }
             earlier(&mut decision.recheck, due.filter(|due| now < *due));
         }
         if is_deputy || position.is_some() {
-            let limit = absence(view, owner, failed_since).and_then(|absence| absence.until);
+            let limit = absence(view, (owner, interfaces), failed_since).and_then(|absence| absence.until);
             earlier(&mut decision.recheck, limit.filter(|at| *at > now));
         }
-    }
-
-    /// How this node answers for the address as the deputy of `owner`, if it may: on the ports that
-    /// face an interface on which the owner announces.
-    fn duty(&self, case: Case<'_>, owner: &NodeName, announced: &Eligibility) -> Option<DeputyDuty> {
-        // The owner does not answer for a tentative address either.
-        let tentative = self.claims.get(case.address).is_some_and(|record| record.tentative);
-        if tentative || case.view.context.settings.deputy == DeputyMode::Off {
-            return None;
-        }
-        let facing = case.view.facing(owner).into_iter();
-        let ports = facing
-            .filter(|(_, network)| announced.interfaces.contains(&network.interface))
-            .map(|(port, network)| (port, network.mac));
-        Some(DeputyDuty {
-            owner: owner.clone(),
-            ports: ports.collect(),
-        })
     }
 
     /// Finds the deputies of all addresses that a node owns, without this node.
@@ -155,4 +146,18 @@ impl Ownership {
         deputies.remove(&view.context.me);
         deputies
     }
+}
+
+/// How this node answers for the address as the deputy of `owner`, if it may: on the ports that face
+/// an interface on which the owner announces.
+fn duty(case: Case<'_>, owner: &NodeName, announced: &Eligibility) -> Option<DeputyDuty> {
+    if case.view.context.settings.deputy == DeputyMode::Off {
+        return None;
+    }
+    let facing = case.view.facing(owner, &announced.interfaces).into_iter();
+    let ports = facing.map(|(port, network)| (port, network.mac));
+    Some(DeputyDuty {
+        owner: owner.clone(),
+        ports: ports.collect(),
+    })
 }

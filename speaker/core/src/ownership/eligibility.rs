@@ -169,7 +169,26 @@ impl<'a> Question<'a> {
         if candidate.interfaces.is_empty() {
             return Err(Reason::NoInterface);
         }
-        Ok(candidate)
+        Ok(self.on_its_prefix(candidate, networks))
+    }
+
+    /// Announces the address only on the interfaces whose prefix holds it, where one does. Where
+    /// none does, or where the user names the interfaces, on all.
+    fn on_its_prefix(&self, candidate: Eligibility, networks: &[Network]) -> Eligibility {
+        if candidate.restricted {
+            return candidate;
+        }
+        let holds = |network: &&Network| network.addresses.iter().any(|prefix| prefix.contains(&self.address));
+        let names = networks.iter().filter(holds).map(|network| network.interface.clone());
+        let on_prefix: BTreeSet<String> = names.filter(|name| candidate.interfaces.contains(name)).collect();
+        if on_prefix.is_empty() {
+            return candidate;
+        }
+        Eligibility {
+            interfaces: on_prefix,
+            lacks_carrier: false,
+            ..candidate
+        }
     }
 
     fn for_service(

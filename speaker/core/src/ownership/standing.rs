@@ -6,6 +6,7 @@
 
 use std::{
     borrow::Cow,
+    collections::BTreeSet,
     net::IpAddr,
     time::{Duration, Instant},
 };
@@ -83,13 +84,17 @@ pub(super) struct Absence {
 }
 
 /// The absence of the speaker of `node`, if it is absent. `failed_since`: since when this node does
-/// not hear it where it announces.
-pub(super) fn absence(view: &View<'_>, node: &NodeName, failed_since: Option<Instant>) -> Option<Absence> {
+/// not hear it where it announces, which is on `interfaces`.
+pub(super) fn absence(
+    view: &View<'_>,
+    (node, interfaces): (&NodeName, &BTreeSet<String>),
+    failed_since: Option<Instant>,
+) -> Option<Absence> {
     let leaving = view.peers().leaving(node).map(|leaving| leaving.since);
     let awaited = view.peers().awaiting_claims_since(node);
     let since = [leaving, awaited, failed_since].into_iter().flatten().min()?;
     let is_certain =
-        leaving.is_some() || failed_since.is_none() || view.reachability(node) == Reachability::SpeakerDown;
+        leaving.is_some() || failed_since.is_none() || view.reachability(node, interfaces) == Reachability::SpeakerDown;
     let limit = view.context.settings.speaker_down_limit;
     // mutation: no-limit-while-undecided
     let limit = if is_certain { limit } else { limit.max(UNDECIDED_LIMIT) };

@@ -2,7 +2,7 @@ use serde_json::{Value, json};
 
 use super::*;
 use crate::{
-    borrow::{turn, view},
+    borrow::{surroundings, turn, view},
     event::{Cause, Event},
     lan::Announcement,
     settings::{DeputyMode, OwnershipMode},

@@ -151,9 +151,11 @@ impl Speaker {
 }
 
 fn suspect(view: &View<'_>, node: &NodeName) -> SuspectState {
+    let networks = view.peers().networks_of(node).iter();
+    let interfaces = networks.map(|network| network.interface.clone()).collect();
     SuspectState {
         heard: view.is_heard(node),
-        reachability: view.reachability(node).as_str(),
+        reachability: view.reachability(node, &interfaces).as_str(),
         reported_failed_by: view.peers().failure_reports(node, view.now),
     }
 }

@@ -10,6 +10,7 @@ use crate::{
     liveness::AddressUser,
     node::{interface::Interface, preflight::KernelSettings},
     settings::{DeputyMode, Settings},
+    timers::Timer,
     types::{InterfaceIndex, MacAddr, NodeName},
     wire::FrameKind,
     wire::message::Message,
@@ -46,7 +47,11 @@ impl Speaker {
     /// Handles the interfaces of this node, all of them.
     pub fn handle_interfaces(&mut self, now: Instant, interfaces: Vec<Interface>) {
         if self.node.set_interfaces(interfaces) {
-            self.lan.set_own_macs(self.node.macs());
+            let node = &self.node;
+            self.lan
+                .set_own_macs(node.macs(), |interface| node.port(interface).is_some());
+            // A new port has to learn whom it faces.
+            self.sinks.timers.set_earlier(Timer::ReachabilityBaseline, now);
             self.ownership.invalidate_verdicts();
             self.update_lan_addresses(now);
             // The others have to learn it at once.
@@ -80,13 +85,16 @@ impl Speaker {
         let outcome = self.lan.handle_frame(turn!(self, now), interface, kind, frame);
         if let Some((node, seen)) = &outcome.peer_use {
             let owns = self.ownership.claims().owner(seen.address) == Some(node);
-            let around = surroundings!(self);
             self.liveness
-                .count_answer(turn!(self, now), around, seen, AddressUser { node, owns });
+                .count_answer(turn!(self, now), seen, AddressUser { node, owns });
             self.handle_peer_use(now, node, seen);
         }
         if let Some((node, address)) = &outcome.peer_probe {
             self.handle_peer_probe(now, node, *address);
+        }
+        if outcome.is_new_mac {
+            self.update_lan_addresses(now);
+            turn!(self, now).request_review();
         }
         outcome.reply
     }
@@ -138,6 +146,7 @@ impl Speaker {
         }
         let turn = turn!(self, now);
         self.lan.set_peer_macs(turn, macs);
+        self.liveness.ask_peer(turn, surroundings!(self), node);
         self.ownership.invalidate_verdicts();
         turn.request_review();
     }

@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, net::IpAddr, time::Instant};
 
 use super::Speaker;
 use crate::{
-    borrow::{turn, view},
+    borrow::{surroundings, turn, view},
     {lan::Announcement, ownership::Decision, timers::Timer},
 };
 
@@ -60,7 +60,7 @@ impl Speaker {
             checks,
             recheck,
         } = decision;
-        self.liveness.set_checks(turn, &checks);
+        self.liveness.set_checks(turn, surroundings!(self), &checks);
         turn.timers.set(Timer::OwnershipRecheck, recheck);
         for owner in self.lan.set_duties(turn, duties) {
             if self.liveness.peers().leaving(&owner).is_some() {

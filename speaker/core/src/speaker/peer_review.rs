@@ -73,14 +73,7 @@ impl Speaker {
 
     /// Sends the requests that are due on the LAN.
     pub(super) fn send_reachability_requests(&mut self, now: Instant) {
-        let claims = self.ownership.claims();
-        // The owner of a tentative address is as silent about it as a dead one.
-        let owned_by = |node: &NodeName| {
-            let claims = claims.of(node).into_iter().filter(|claim| !claim.tentative);
-            claims.map(|claim| claim.address).collect()
-        };
-        let around = surroundings!(self);
-        self.liveness.send_check_requests(turn!(self, now), around, &owned_by);
+        self.liveness.send_check_requests(turn!(self, now), surroundings!(self));
         if self.sinks.timers.is_due(Timer::ReachabilityBaseline, now) {
             Liveness::arm_baseline(turn!(self, now));
             self.run_preflight(now);
@@ -109,9 +102,5 @@ impl Speaker {
 fn interfaces_with_peers(view: &View<'_>) -> BTreeSet<InterfaceIndex> {
     let peers = view.peers().nodes();
     let available = peers.filter(|node| view.peers().is_available(node, view.now));
-    available
-        .flat_map(|node| view.facing_on_lan(node))
-        .filter(|(_, network)| network.addresses.iter().any(|address| address.addr().is_ipv4()))
-        .map(|(port, _)| port.index)
-        .collect()
+    available.flat_map(|node| view.broadcast_interfaces(node)).collect()
 }

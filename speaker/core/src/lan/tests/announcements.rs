@@ -45,7 +45,7 @@ fn groups_are_joined_once_and_before_the_first_announcement() {
     own(&mut parts, &[ADDRESS_V6], &[]);
     assert_eq!(parts.drain().others, []);
     // A new interface has joined nothing.
-    parts.lan.set_own_macs(parts.node.macs());
+    parts.lan.set_own_macs(parts.node.macs(), |_| true);
     own(&mut parts, &[ADDRESS_V6], &[]);
     assert_eq!(parts.drain().others, [joined]);
     own(&mut parts, &[], &[]);

@@ -143,7 +143,7 @@ fn hosts_outside_the_cluster_are_remembered_as_neighbours() {
     set_peer_macs(&mut parts, [(peer, "b".into())].into());
     handle(&mut parts, ETH0, &arp_claim(peer, "192.0.2.202"));
     handle(&mut parts, ETH0, &arp_claim(CLIENT, ADDRESS));
-    assert!(!parts.lan.neighbours().knows_hosts());
+    assert!(!parts.lan.neighbours().knows_host_on(InterfaceIndex(1)));
     handle(&mut parts, ETH1, &arp_claim(CLIENT, "192.0.2.99"));
     let hosts: Vec<_> = parts.lan.neighbours().hosts().collect();
     assert_eq!(hosts, [(ETH1, ip("192.0.2.99"))]);

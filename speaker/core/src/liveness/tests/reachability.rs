@@ -29,8 +29,15 @@ fn checking() -> Parts {
 }
 
 fn check(parts: &mut Parts, nodes: &[&str]) {
-    let nodes = nodes.iter().map(|node| (*node).into()).collect();
-    parts.liveness.set_checks(turn!(parts, parts.now), &nodes);
+    check_for(parts, nodes, &[ADDRESS]);
+}
+
+/// Checks nodes that announce these addresses on `eth0`.
+fn check_for(parts: &mut Parts, nodes: &[&str], owned: &[&str]) {
+    let targets = |_: &&str| [("eth0".to_owned(), owned.iter().map(|address| ip(address)).collect())].into();
+    let targets = nodes.iter().map(|node| ((*node).into(), targets(node))).collect();
+    let around = surroundings!(parts);
+    parts.liveness.set_checks(turn!(parts, parts.now), around, &targets);
 }
 
 /// An ARP packet of `b` says that it uses an address.
@@ -46,12 +53,11 @@ fn answer_on(parts: &mut Parts, interface: InterfaceIndex, address: IpAddr, owns
         address,
         mac,
     };
-    let around = surroundings!(parts);
     let turn = turn!(parts, parts.now);
     let node = "b".into();
     parts
         .liveness
-        .count_answer(turn, around, &seen, AddressUser { node: &node, owns });
+        .count_answer(turn, &seen, AddressUser { node: &node, owns });
 }
 
 /// Runs some rounds of all checks, with these answers of `b` to each.
@@ -60,7 +66,7 @@ fn run(parts: &mut Parts, rounds: usize, answers: Answers) {
         parts.now = parts.sinks.timers.get(Timer::ReachabilityCheck).unwrap();
         let around = surroundings!(parts);
         let turn = turn!(parts, parts.now);
-        parts.liveness.send_check_requests(turn, around, &|_| vec![ip(ADDRESS)]);
+        parts.liveness.send_check_requests(turn, around);
         match answers {
             Answers::Node => answer(parts, ip("192.0.2.202"), false),
             Answers::Speaker => answer(parts, ip(ADDRESS), true),
@@ -70,7 +76,7 @@ fn run(parts: &mut Parts, rounds: usize, answers: Answers) {
 }
 
 fn result(parts: &Parts) -> Reachability {
-    view!(parts, parts.now).reachability(&"b".into())
+    view!(parts, parts.now).reachability(&"b".into(), &["eth0".to_owned()].into())
 }
 
 #[test]
@@ -97,11 +103,12 @@ fn answers_on_the_wire_decide_after_nine_rounds() {
 fn each_round_asks_for_the_node_and_for_one_of_its_addresses() {
     let mut parts = checking();
     let owned = [ip("192.0.2.1"), ip("192.0.2.2")];
+    check_for(&mut parts, &["b"], &["192.0.2.1", "192.0.2.2"]);
     let mut asked = Vec::new();
     for _ in 0..2 {
         let around = surroundings!(parts);
         let turn = turn!(parts, parts.now);
-        parts.liveness.send_check_requests(turn, around, &|_| owned.to_vec());
+        parts.liveness.send_check_requests(turn, around);
         let frames = parts.drain().frames;
         let packets: Vec<ArpPacket> = frames.iter().map(|frame| ArpPacket::parse(frame).unwrap()).collect();
         assert!(
@@ -160,7 +167,11 @@ fn node_without_hosts_to_ask_is_isolated_for_a_second() {
     let start = parts.now;
     for (after, is_isolated) in [(0, true), (999, true), (1000, false)] {
         let now = start + Duration::from_millis(after);
-        assert_eq!(view!(parts, now).is_isolated(), is_isolated, "after {after} ms");
+        assert_eq!(
+            view!(parts, now).is_isolated_on(InterfaceIndex(1)),
+            is_isolated,
+            "after {after} ms"
+        );
     }
 }
 
@@ -169,18 +180,18 @@ fn node_is_not_isolated_while_a_peer_is_heard_or_all_others_leave() {
     let mut parts = checking();
     let host = ip("192.0.2.77");
     parts.lan.neighbours_mut().add_host(InterfaceIndex(1), host);
-    assert!(!view!(parts, parts.now).is_isolated());
+    assert!(!view!(parts, parts.now).is_isolated_on(InterfaceIndex(1)));
     for node in ["b", "c", "d"] {
         parts.liveness.handle_leaving(parts.now, &node.into(), true);
     }
     parts.pass(10_000);
-    assert!(!view!(parts, parts.now).is_isolated());
+    assert!(!view!(parts, parts.now).is_isolated_on(InterfaceIndex(1)));
 }
 
 #[test]
 fn node_that_never_answered_is_down_once_two_watchers_agree() {
     let mut parts = checking();
-    parts.liveness.peers.conclusion_mut(&"b".into()).has_answered_requests = false;
+    parts.liveness.peers.conclusion_mut(&"b".into()).answered.clear();
     run(&mut parts, 9, Answers::Nobody);
     assert_eq!(
         result(&parts),
@@ -241,12 +252,8 @@ fn watched_peers_are_asked_before_they_are_suspect() {
         "only `b` is watched"
     );
     let answers = |parts: &Parts| {
-        parts
-            .liveness
-            .peers
-            .conclusion(&"b".into())
-            .unwrap()
-            .has_answered_requests
+        let conclusion = parts.liveness.peers.conclusion(&"b".into()).unwrap();
+        conclusion.answered.contains(&InterfaceIndex(1))
     };
     assert!(!answers(&parts));
     answer(&mut parts, ip("192.0.2.202"), false);

@@ -3,8 +3,8 @@ use crate::{test_support::network, testing::ethernet, types::InterfaceIndex};
 
 /// This node has the node network on `eth0` and a LAN on `lan0`. Each network of `b` is the name of
 /// an interface and one prefix.
-fn facing(networks: &[(&str, &str)]) -> Parts {
-    let mut parts = Parts::new(&["a", "b"], &[]);
+pub(super) fn facing(networks: &[(&str, &str)]) -> Parts {
+    let mut parts = Parts::new(&["a", "b", "c"], &[]);
     let interfaces = vec![
         ethernet(1, "eth0", &["10.0.0.1/24"]),
         ethernet(2, "lan0", &["172.16.0.1/24", "fe80::1/64"]),
@@ -18,8 +18,11 @@ fn facing(networks: &[(&str, &str)]) -> Parts {
     parts
 }
 
-fn indices(pairs: &[(crate::node::interface::InterfacePort, &Network)]) -> Vec<InterfaceIndex> {
-    pairs.iter().map(|(port, _)| port.index).collect()
+/// A frame with the MAC of `node` arrives on an interface.
+pub(super) fn hear_mac(parts: &mut Parts, interface: u32, node: &str) {
+    let (node, mac) = (node.into(), parts.mac(node));
+    parts.lan.set_peer_macs(turn!(parts, parts.now), [(mac, node)].into());
+    parts.lan.note_mac(InterfaceIndex(interface), mac);
 }
 
 #[test]
@@ -46,46 +49,16 @@ fn lan_address_is_in_a_common_prefix_other_than_the_node_network() {
         (vec![("eth0", "10.0.0.2/24")], None),
         (vec![("lan0", "fe80::2/64")], None),
     ] {
-        let parts = facing(&networks);
+        let mut parts = facing(&networks);
+        assert_eq!(
+            view!(parts, parts.now).lan_address(&"b".into()),
+            None,
+            "nothing is heard"
+        );
+        hear_mac(&mut parts, 2, "b");
         assert_eq!(
             view!(parts, parts.now).lan_address(&"b".into()),
             wanted.map(ip),
-            "{networks:?}"
-        );
-    }
-}
-
-#[test]
-fn ports_are_paired_by_prefix_and_otherwise_by_name() {
-    for (networks, wanted) in [
-        (vec![("other", "172.16.0.2/24")], vec![2]),
-        (vec![("lan0", "fe80::2/64")], vec![2]),
-        (vec![("other", "fe80::2/64")], vec![]),
-        (vec![("eth0", "10.0.0.2/24"), ("lan0", "172.16.0.2/24")], vec![1, 2]),
-    ] {
-        let parts = facing(&networks);
-        let view = view!(parts, parts.now);
-        let pairs = view.facing(&"b".into());
-        assert_eq!(
-            indices(&pairs),
-            Vec::from_iter(wanted.into_iter().map(InterfaceIndex)),
-            "{networks:?}"
-        );
-    }
-}
-
-#[test]
-fn node_network_counts_only_where_the_peer_has_no_other_network() {
-    for (networks, wanted) in [
-        (vec![("eth0", "10.0.0.2/24"), ("lan0", "172.16.0.2/24")], vec![2]),
-        (vec![("eth0", "10.0.0.2/24")], vec![1]),
-    ] {
-        let parts = facing(&networks);
-        let view = view!(parts, parts.now);
-        let pairs = view.facing_on_lan(&"b".into());
-        assert_eq!(
-            indices(&pairs),
-            Vec::from_iter(wanted.into_iter().map(InterfaceIndex)),
             "{networks:?}"
         );
     }
@@ -100,10 +73,11 @@ fn phase_for_an_address_is_that_of_the_path_it_is_announced_on() {
         parts.pass(50);
     }
     let view = view!(parts, parts.now);
-    let is_failed = |address| {
-        view.phase_for(ip(address), &"b".into())
+    let is_failed = |interfaces: &[&str]| {
+        let interfaces = interfaces.iter().map(|name| (*name).to_owned()).collect();
+        view.phase_for(&interfaces, &"b".into())
             .is_some_and(peers::Phase::is_failed)
     };
-    assert!(!is_failed("10.0.0.99"), "the node network has this prefix");
-    assert!(is_failed("172.16.0.99") && is_failed("203.0.113.1"));
+    assert!(!is_failed(&["eth0"]), "the node network");
+    assert!(is_failed(&["lan0"]) && is_failed(&["eth0", "lan0"]));
 }

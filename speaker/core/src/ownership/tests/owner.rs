@@ -90,9 +90,10 @@ fn checked(parts: &mut Parts, node_answers: bool, speaker_answers: bool) {
             check.note_speaker_answered();
         }
     }
-    let turn = turn!(parts, parts.now);
-    parts.liveness.set_checks(turn, &["b".into()].into());
-    parts.liveness.replace_check(&"b".into(), check);
+    let around = surroundings!(parts);
+    let targets = [("b".into(), [("eth0".to_owned(), [ip(ADDRESS)].into())].into())].into();
+    parts.liveness.set_checks(turn!(parts, parts.now), around, &targets);
+    parts.liveness.replace_check(&"b".into(), &check);
 }
 
 fn speaker_answers(parts: &mut Parts) {

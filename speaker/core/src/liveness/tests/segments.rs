@@ -1,0 +1,149 @@
+//! Which interfaces share a segment, by what was heard and by hints.
+
+use std::collections::BTreeSet;
+
+use super::{
+    view::{facing, hear_mac},
+    *,
+};
+use crate::{
+    liveness::reachability::Reachability,
+    test_support::network,
+    types::{InterfaceIndex, MacAddr},
+    wire::message::Network,
+};
+
+/// The own interfaces in some pairs, each with the name of the peer's interface.
+fn names(pairs: &[(crate::node::interface::InterfacePort, &Network)]) -> Vec<(u32, String)> {
+    pairs
+        .iter()
+        .map(|(port, network)| (port.index.0, network.interface.clone()))
+        .collect()
+}
+
+fn all(names: &[&str]) -> BTreeSet<String> {
+    names.iter().map(|name| (*name).to_owned()).collect()
+}
+
+#[test]
+fn hints_are_common_prefixes_and_otherwise_names() {
+    for (networks, wanted) in [
+        (vec![("other", "172.16.0.2/24")], vec![2]),
+        (vec![("lan0", "fe80::2/64")], vec![2]),
+        (vec![("other", "fe80::2/64")], vec![]),
+        (vec![("eth0", "10.0.0.2/24"), ("lan0", "172.16.0.2/24")], vec![1, 2]),
+    ] {
+        let parts = facing(&networks);
+        let hints = names(&view!(parts, parts.now).hints(&"b".into()));
+        let hints: Vec<u32> = hints.into_iter().map(|(index, _)| index).collect();
+        assert_eq!(hints, wanted, "{networks:?}");
+    }
+}
+
+#[test]
+fn only_a_frame_that_was_heard_pairs_interfaces() {
+    let mut parts = facing(&[("eth0", "10.0.0.2/24"), ("vxlan0", "10.244.0.2/32")]);
+    assert_eq!(names(&view!(parts, parts.now).pairs(&"b".into())), []);
+    hear_mac(&mut parts, 2, "c");
+    assert_eq!(
+        names(&view!(parts, parts.now).pairs(&"b".into())),
+        [],
+        "a MAC of another node"
+    );
+}
+
+/// `b` has `eth0`, and a device of the name of an own interface. They have MACs of their own.
+fn with_overlay() -> Parts {
+    let mut parts = facing(&[]);
+    let overlay = MacAddr::new(2, 1, 0, 0, 0, 2);
+    let networks = vec![
+        network("eth0", parts.mac("b"), &["10.0.0.2/24"]),
+        network("lan0", overlay, &["10.244.0.2/32"]),
+    ];
+    parts.liveness.handle_networks(&"b".into(), networks);
+    parts
+}
+
+#[test]
+fn device_of_the_same_name_that_was_never_heard_faces_nothing() {
+    let mut parts = with_overlay();
+    let both = all(&["eth0", "lan0"]);
+    let hinted = [(1, "eth0".to_owned()), (2, "lan0".to_owned())];
+    let faced = |parts: &Parts, interfaces| names(&view!(parts, parts.now).facing(&"b".into(), interfaces));
+    assert_eq!(faced(&parts, &both), hinted, "hints have to do while nothing is heard");
+    hear_mac(&mut parts, 1, "b");
+    assert_eq!(faced(&parts, &both), hinted[..1]);
+    assert_eq!(names(&view!(parts, parts.now).to_ask(&"b".into())), hinted);
+    let expected = view!(parts, parts.now).broadcast_interfaces(&"b".into());
+    assert_eq!(expected, [InterfaceIndex(1)].into());
+}
+
+#[test]
+fn interface_of_another_name_and_prefix_is_paired_once_it_is_heard() {
+    let mut parts = facing(&[("port7", "203.0.113.2/24")]);
+    assert!(names(&view!(parts, parts.now).to_ask(&"b".into())).is_empty());
+    hear_mac(&mut parts, 2, "b");
+    let wanted = [(2, "port7".to_owned())];
+    assert_eq!(
+        names(&view!(parts, parts.now).facing(&"b".into(), &all(&["port7"]))),
+        wanted
+    );
+}
+
+#[test]
+fn vlan_interfaces_with_one_mac_are_told_apart_by_the_hints() {
+    let mut parts = facing(&[("eth0", "10.0.0.2/24"), ("vlan7", "172.16.0.2/24")]);
+    hear_mac(&mut parts, 1, "b");
+    hear_mac(&mut parts, 2, "b");
+    let pairs = names(&view!(parts, parts.now).pairs(&"b".into()));
+    assert_eq!(pairs, [(1, "eth0".to_owned()), (2, "vlan7".to_owned())]);
+}
+
+#[test]
+fn pairs_are_forgotten_when_the_interface_loses_its_carrier() {
+    let mut parts = facing(&[("lan0", "172.16.0.2/24")]);
+    hear_mac(&mut parts, 2, "b");
+    parts
+        .lan
+        .set_own_macs(parts.node.macs(), |index| index != InterfaceIndex(2));
+    assert!(names(&view!(parts, parts.now).pairs(&"b".into())).is_empty());
+}
+
+/// A check of `b`, which announces on all its interfaces. `b` has answered on `eth0`, and fails.
+fn p2_setup() -> Parts {
+    let mut parts = with_overlay();
+    hear_mac(&mut parts, 1, "b");
+    parts.beat("b", Path::Node);
+    let seen = crate::lan::AddressUse {
+        interface: InterfaceIndex(1),
+        source: parts.mac("b"),
+        address: ip("10.0.0.2"),
+        mac: parts.mac("b"),
+    };
+    let user = AddressUser {
+        node: &"b".into(),
+        owns: false,
+    };
+    parts.liveness.count_answer(turn!(parts, parts.now), &seen, user);
+    parts.pass(300);
+    let targets = ["eth0", "lan0"].map(|name| (name.to_owned(), BTreeSet::new()));
+    let around = surroundings!(parts);
+    let targets = [("b".into(), targets.into())].into();
+    parts.liveness.set_checks(turn!(parts, parts.now), around, &targets);
+    // Each round is answered by the node where it can be, and its speaker is down.
+    for _ in 0..20 {
+        parts.now = parts.sinks.timers.get(Timer::ReachabilityCheck).unwrap();
+        parts.lan.neighbours_mut().note_heard(parts.now, InterfaceIndex(1));
+        let around = surroundings!(parts);
+        parts.liveness.send_check_requests(turn!(parts, parts.now), around);
+        parts.liveness.count_answer(turn!(parts, parts.now), &seen, user);
+    }
+    parts
+}
+
+#[test]
+fn p2_silence_on_an_overlay_device_proves_nothing() {
+    let parts = p2_setup();
+    let result = view!(parts, parts.now).reachability(&"b".into(), &all(&["eth0", "lan0"]));
+    assert_eq!(result, Reachability::SpeakerDown);
+}
