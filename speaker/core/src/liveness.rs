@@ -17,7 +17,7 @@ mod view;
 pub(crate) mod watch_ring;
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     net::IpAddr,
     time::{Duration, Instant},
 };
@@ -117,23 +117,48 @@ impl Liveness {
         self.peers.note_suspicion(now, node);
     }
 
-    /// Records that `reporter` declares another node failed. Returns whether the report counts.
-    pub(crate) fn handle_failure_report(
+    /// Records that `reporter` declares another node failed everywhere. Returns whether the report
+    /// counts.
+    pub(crate) fn handle_failure_report(&mut self, now: Instant, reporter: &NodeName, node: &NodeName) -> bool {
+        // A report does not overrule what this node hears itself.
+        let counts = !(self.peers.watches(node) && self.peers.phase(node, now) == Some(peers::Phase::Alive));
+        if counts {
+            self.peers.note_failure_report(now, node, reporter, None);
+        }
+        counts
+    }
+
+    /// Records that `reporter` declares another node failed on these of its networks. Returns
+    /// whether the report counts.
+    pub(crate) fn handle_network_report(
         &mut self,
-        now: Instant,
-        reporter: &NodeName,
-        node: &NodeName,
-        lan_only: bool,
+        turn: &mut Turn<'_>,
+        around: Surroundings<'_>,
+        (reporter, node): (&NodeName, &NodeName),
+        networks: peers::NetworkNames,
     ) -> bool {
-        // A report does not overrule what this node hears itself. To a reporter that is cut off
-        // from its LAN, all others seem silent there.
-        let heard = self.peers.watches(node) && self.peers.phase(node, now) == Some(peers::Phase::Alive);
-        let reporter_failed = self.peers.phase(reporter, now).is_some_and(peers::Phase::is_failed);
-        if heard || (lan_only && reporter_failed) {
+        let view = self.view(turn.now, turn.context, around);
+        let credible = view.credible(reporter, node, networks);
+        if credible.is_empty() {
             return false;
         }
-        self.peers.note_failure_report(now, node, reporter, lan_only);
+        self.peers.note_failure_report(turn.now, node, reporter, Some(credible));
+        turn.request_review();
         true
+    }
+
+    /// Watches a peer on the segments that this node shares with it, and no others. Returns its
+    /// addresses there.
+    pub(crate) fn follow_segments(
+        &mut self,
+        turn: &mut Turn<'_>,
+        around: Surroundings<'_>,
+        node: &NodeName,
+    ) -> BTreeSet<IpAddr> {
+        let addresses = self.view(turn.now, turn.context, around).segment_addresses(node);
+        self.peers
+            .retain_segments(node, |interface| addresses.contains_key(&interface));
+        addresses.into_values().collect()
     }
 
     /// Records that `reporter` hears `node` again.

@@ -73,10 +73,10 @@ struct Route {
     internal: Option<IpAddr>,
     /// The address that the peer was last heard from on the node network.
     heard: Option<IpAddr>,
-    /// The address on a network that both announce on, where that is not the node network.
-    lan: Option<IpAddr>,
-    /// The peer is heard on the LAN and not on the node network: messages go over both paths.
-    only_on_lan: bool,
+    /// The addresses on segments that both share, apart from the node network.
+    segments: BTreeSet<IpAddr>,
+    /// The peer is heard on a segment and not on the node network: messages go over all paths.
+    cut_off: bool,
 }
 
 impl Route {
@@ -112,9 +112,14 @@ impl Outbox {
 
     /// Sends a message to one node. A node without a known address gets nothing.
     pub(crate) fn send(&mut self, node: &NodeName, message: Message) {
+        let is_cut_off = self.routes.get(node).is_some_and(|route| route.cut_off);
+        self.send_over(node, &message, is_cut_off);
+    }
+
+    fn send_over(&mut self, node: &NodeName, message: &Message, all_paths: bool) {
         let Some(route) = self.routes.get(node) else { return };
-        let extra = route.lan.filter(|_| route.only_on_lan);
-        for address in extra.into_iter().chain(route.usual()) {
+        let segments = route.segments.iter().copied().filter(|_| all_paths);
+        for address in segments.chain(route.usual()) {
             self.queue.push_back(Output::Send {
                 to: node.clone(),
                 address,
@@ -126,8 +131,7 @@ impl Outbox {
     /// Sends a heartbeat to one node, on every path.
     pub(crate) fn send_heartbeat(&mut self, node: &NodeName) {
         let Some(route) = self.routes.get(node) else { return };
-        let extra = route.lan.filter(|_| route.only_on_lan);
-        for address in extra.into_iter().chain(route.usual()).chain(route.lan) {
+        for address in route.usual().into_iter().chain(route.segments.iter().copied()) {
             self.queue.push_back(Output::SendHeartbeat {
                 to: node.clone(),
                 address,
@@ -141,6 +145,14 @@ impl Outbox {
         let nodes: Vec<NodeName> = self.routes.keys().cloned().collect();
         for node in nodes {
             self.send(&node, message.clone());
+        }
+    }
+
+    /// The same over every path, for news of the paths themselves.
+    pub(crate) fn broadcast_over_all_paths(&mut self, message: &Message) {
+        let nodes: Vec<NodeName> = self.routes.keys().cloned().collect();
+        for node in nodes {
+            self.send_over(&node, message, true);
         }
     }
 
@@ -162,17 +174,17 @@ impl Outbox {
         self.routes.entry(node.clone()).or_default().heard = Some(address);
     }
 
-    /// Records the address of a peer on a common LAN.
-    pub(crate) fn set_lan_address(&mut self, node: &NodeName, address: Option<IpAddr>) {
+    /// Records the addresses of a peer on common segments.
+    pub(crate) fn set_segments(&mut self, node: &NodeName, addresses: BTreeSet<IpAddr>) {
         if let Some(route) = self.routes.get_mut(node) {
-            route.lan = address;
+            route.segments = addresses;
         }
     }
 
-    /// Records which peers are heard on the LAN only.
-    pub(crate) fn set_only_on_lan(&mut self, only_on_lan: impl Fn(&NodeName) -> bool) {
+    /// Records which peers are heard on segments only, and not on the node network.
+    pub(crate) fn set_cut_off(&mut self, is_cut_off: impl Fn(&NodeName) -> bool) {
         for (node, route) in &mut self.routes {
-            route.only_on_lan = only_on_lan(node);
+            route.cut_off = is_cut_off(node);
         }
     }
 }
@@ -223,16 +235,18 @@ mod tests {
     }
 
     #[test]
-    fn heartbeats_take_the_lan_too_and_messages_only_when_needed() {
+    fn heartbeats_take_all_segments_and_messages_only_when_needed() {
         let mut outbox = outbox();
         let b: NodeName = "b".into();
-        outbox.set_lan_address(&b, Some([172, 16, 0, 2].into()));
+        outbox.set_segments(&b, [[172, 16, 0, 2].into()].into());
         assert_eq!(addresses(&mut outbox, "b"), ["10.0.0.2"]);
         assert_eq!(heartbeat_addresses(&mut outbox, "b"), ["10.0.0.2", "172.16.0.2"]);
-        outbox.set_only_on_lan(|node| *node == b);
+        outbox.set_cut_off(|node| *node == b);
         assert_eq!(addresses(&mut outbox, "b"), ["172.16.0.2", "10.0.0.2"]);
-        outbox.set_only_on_lan(|_| false);
-        outbox.set_lan_address(&b, None);
+        outbox.set_cut_off(|_| false);
+        outbox.broadcast_over_all_paths(&Message::Listening);
+        assert_eq!(sent(&mut outbox), ["172.16.0.2", "10.0.0.2"]);
+        outbox.set_segments(&b, BTreeSet::new());
         assert_eq!(heartbeat_addresses(&mut outbox, "b"), ["10.0.0.2"]);
     }
 

@@ -38,7 +38,7 @@ pub(crate) use address_state::TakeoverRecord;
 use address_state::{AddressState, Contention};
 pub(crate) use case::Decision;
 use claims::{ClaimContext, ClaimOutcome, Claims};
-use eligibility::{AllVerdicts, Verdicts};
+use eligibility::{AllVerdicts, Hellos, Verdicts};
 use recorded::RecordedAddresses;
 pub(crate) use rivals::RivalStanding;
 
@@ -68,6 +68,8 @@ pub(crate) struct Ownership {
     verdicts: Option<Arc<AllVerdicts>>,
     /// The peers that could take an address when the verdicts were made.
     available: BTreeSet<NodeName>,
+    /// The networks on which such a peer had failed then.
+    failed_networks: BTreeMap<NodeName, BTreeSet<String>>,
 }
 
 impl Ownership {
@@ -109,17 +111,22 @@ impl Ownership {
     pub(crate) fn refresh_verdicts(&mut self, view: &View<'_>, snapshot: &ClusterSnapshot) -> Arc<AllVerdicts> {
         let available = view.peers().available_networks(view.now);
         let available: BTreeSet<NodeName> = available.map(|(node, _)| node.clone()).collect();
-        if available != self.available {
+        let failed = view.failed_networks();
+        if available != self.available || failed != self.failed_networks {
             self.available = available;
+            self.failed_networks = failed;
             self.verdicts = None;
         }
         if let Some(known) = &self.verdicts {
             return known.clone();
         }
-        let networks = view.networks();
+        let hellos = Hellos {
+            networks: view.networks(),
+            failed: self.failed_networks.clone(),
+        };
         let mut all = AllVerdicts::with_capacity(snapshot.addresses.len());
         for address in snapshot.addresses.keys() {
-            let new = eligibility::verdicts(snapshot, &networks, *address);
+            let new = eligibility::verdicts(snapshot, &hellos, *address);
             // Most addresses are alike, and share one copy.
             let shared = match all.last() {
                 Some((_, last)) if **last == new => last.clone(),

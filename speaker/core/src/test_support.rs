@@ -160,7 +160,7 @@ impl Parts {
     pub(crate) fn report_failed(&mut self, node: &str, reporter: &str) {
         let counts = self
             .liveness
-            .handle_failure_report(self.now, &reporter.into(), &node.into(), false);
+            .handle_failure_report(self.now, &reporter.into(), &node.into());
         assert!(counts, "this node hears {node}");
     }
 

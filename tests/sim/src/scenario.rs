@@ -16,7 +16,12 @@ use crate::{
 use fault::{FAULTS, Fault};
 
 /// The interfaces that nodes may have besides.
-const EXTRA_INTERFACES: [ExtraInterface; 3] = [ExtraInterface::None, ExtraInterface::None, ExtraInterface::Overlay];
+const EXTRA_INTERFACES: [ExtraInterface; 4] = [
+    ExtraInterface::None,
+    ExtraInterface::None,
+    ExtraInterface::Overlay,
+    ExtraInterface::Storage,
+];
 
 /// How a scenario went.
 #[derive(Clone, Debug)]

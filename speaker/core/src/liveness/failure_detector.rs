@@ -2,22 +2,23 @@
 //! this node watches.
 
 use std::{
-    collections::BTreeSet,
+    collections::{BTreeMap, BTreeSet},
     time::{Duration, Instant},
 };
 
 use super::{
     Liveness,
     adaptive_timeout::HEARTBEAT_INTERVAL,
-    peers::{FailureNotice, Phase},
+    peers::{FailureNotice, Path, Phase},
+    view::Surroundings,
 };
 use crate::{context::Turn, event::Event, stats::increment, timers::Timer, types::NodeName, wire::message::Message};
 
 /// How many times a failure is broadcast at first, and the interval: a message may be lost.
 const NOTICES: u32 = 3;
 const NOTICE_INTERVAL: Duration = Duration::from_millis(100);
-/// The time between later broadcasts, about a peer that is silent on its LAN only.
-const LAN_NOTICE_INTERVAL: Duration = Duration::from_secs(1);
+/// The time between later broadcasts, about a peer that is silent on some of its networks only.
+const NETWORK_NOTICE_INTERVAL: Duration = Duration::from_secs(1);
 
 /// The minimum time between two refutations. One millisecond for each node is added.
 const REFUTATION_INTERVAL: Duration = Duration::from_millis(100);
@@ -33,6 +34,29 @@ pub(crate) enum Review {
     Done,
     /// The deputies of the peer's addresses do not watch it: warn them.
     WarnDeputies,
+}
+
+/// The phases of a peer in one review.
+#[derive(Debug, PartialEq)]
+struct Reviewed {
+    /// On all paths together.
+    phase: Phase,
+    /// On each path.
+    paths: BTreeMap<Path, Phase>,
+}
+
+impl Reviewed {
+    /// The phase on the worst path.
+    fn worst(&self) -> Phase {
+        self.paths.values().copied().reduce(Phase::worst).unwrap_or(self.phase)
+    }
+
+    /// Whether the peer has failed on a path, or everywhere, where it had not `before`.
+    fn has_failed_since(&self, before: &Self) -> bool {
+        let had_failed = |path: &Path| before.paths.get(path).is_some_and(|phase| phase.is_failed());
+        let mut failed = self.paths.iter().filter(|(_, phase)| phase.is_failed());
+        failed.any(|(path, _)| !had_failed(path)) || (self.phase.is_failed() && !before.phase.is_failed())
+    }
 }
 
 impl Liveness {
@@ -59,14 +83,14 @@ impl Liveness {
         }
         let (peers, now) = (&self.peers, turn.now);
         turn.outbox
-            .set_only_on_lan(|node| peers.is_heard_on_lan_only(node, now));
+            .set_cut_off(|node| peers.is_cut_off_from_node_network(node, now));
         // Messages since the last review may have changed the phase of a peer.
         turn.timers
             .set_unless_armed(Timer::FailureDetection, turn.now + HEARTBEAT_INTERVAL);
     }
 
     /// Broadcasts the failures that are due again.
-    pub(crate) fn send_failure_notices(&mut self, turn: &mut Turn<'_>) {
+    pub(crate) fn send_failure_notices(&mut self, turn: &mut Turn<'_>, around: Surroundings<'_>) {
         let due = |notice: &FailureNotice| notice.due <= turn.now;
         let nodes: Vec<NodeName> = self
             .peers
@@ -75,7 +99,7 @@ impl Liveness {
             .map(|(node, _)| node.clone())
             .collect();
         for node in nodes {
-            self.broadcast_failure(turn, &node);
+            self.broadcast_failure(turn, around, &node);
         }
     }
 
@@ -90,84 +114,103 @@ impl Liveness {
     }
 
     /// Reviews one peer, and acts on what has changed since the last review.
-    pub(crate) fn review(&mut self, turn: &mut Turn<'_>, node: &NodeName) -> Review {
+    pub(crate) fn review(&mut self, turn: &mut Turn<'_>, around: Surroundings<'_>, node: &NodeName) -> Review {
         let now = turn.now;
         let phase = self.peers.phase(node, now).unwrap_or(Phase::Alive);
-        let unheard = !self.peers.is_heard(node, now);
+        let paths = self.peers.path_phases(node, now);
         let conclusion = self.peers.conclusion_mut(node);
-        let before = conclusion.phase.replace(phase).unwrap_or(Phase::Alive);
-        // The path that addresses are announced on decides the phase. What a peer reports of others
-        // is heard on any path.
-        if std::mem::replace(&mut conclusion.unheard, unheard) != unheard {
-            turn.request_review();
-            self.find_unwatched(turn);
-        }
-        if before == phase {
+        let before = Reviewed {
+            phase: conclusion.phase.replace(phase).unwrap_or(Phase::Alive),
+            paths: std::mem::replace(&mut conclusion.paths, paths.clone()),
+        };
+        let after = Reviewed { phase, paths };
+        if before == after {
             return Review::Done;
         }
         turn.request_review();
-        let review = self.enter_phase(turn, node, before, phase);
-        if before.is_failed() != phase.is_failed() {
+        if before.phase.is_failed() != phase.is_failed() {
             self.find_unwatched(turn);
-            if phase.is_failed() {
-                // The peer may be isolated itself, so that all others seem to have failed to it.
-                self.peers.drop_reports_of(node);
-            }
-            turn.outbox.push_event(Event::Peer {
-                node: node.clone(),
-                failed: phase.is_failed(),
-            });
         }
-        review
+        self.report_changes(turn, around, node, (&before, &after));
+        let is_suspect = after.worst() == Phase::Suspect && before.worst() != Phase::Suspect;
+        if is_suspect {
+            self.note_suspect(turn, node)
+        } else {
+            Review::Done
+        }
     }
 
-    fn enter_phase(&mut self, turn: &mut Turn<'_>, node: &NodeName, before: Phase, phase: Phase) -> Review {
+    fn report_changes(
+        &mut self,
+        turn: &mut Turn<'_>,
+        around: Surroundings<'_>,
+        node: &NodeName,
+        (before, after): (&Reviewed, &Reviewed),
+    ) {
         let watched = self.peers.watches(node);
-        match phase {
-            Phase::Alive => {
-                self.peers.conclusion_mut(node).notice = None;
-                if watched && before.is_failed() {
-                    turn.outbox.broadcast(&Message::Recovered(node.clone()));
-                }
-            }
-            Phase::Suspect => {
-                if watched {
-                    increment(&mut turn.stats.suspects);
-                }
-                // In a full mesh every deputy sees the same. But a node that hears "port
-                // unreachable" knows before the others.
-                if self.peers.is_port_unreachable(node) || (watched && !self.ring.is_full_mesh()) {
-                    return Review::WarnDeputies;
-                }
-            }
-            Phase::Failed(_) => {
-                if watched && !before.is_failed() {
-                    increment(&mut turn.stats.failures);
-                    self.peers.conclusion_mut(node).notice = Some(FailureNotice {
-                        left: NOTICES,
-                        due: turn.now,
-                    });
-                    self.broadcast_failure(turn, node);
-                }
+        if after.has_failed_since(before) {
+            // The peer may be isolated itself, so that all others seem to have failed to it.
+            self.peers.drop_reports_of(node);
+            if watched {
+                increment(&mut turn.stats.failures);
+                self.peers.conclusion_mut(node).notice = Some(FailureNotice {
+                    left: NOTICES,
+                    due: turn.now,
+                });
+                self.broadcast_failure(turn, around, node);
             }
         }
-        Review::Done
+        if before.has_failed_since(after) && watched {
+            turn.outbox.broadcast(&Message::Recovered(node.clone()));
+        }
+        let failed = after.worst().is_failed();
+        if !failed {
+            self.peers.conclusion_mut(node).notice = None;
+        }
+        if failed != before.worst().is_failed() {
+            let node = node.clone();
+            turn.outbox.push_event(Event::Peer { node, failed });
+        }
     }
 
-    fn broadcast_failure(&mut self, turn: &mut Turn<'_>, node: &NodeName) {
-        let lan_only = self.peers.is_cut_off_from_lan(node, turn.now);
+    fn note_suspect(&self, turn: &mut Turn<'_>, node: &NodeName) -> Review {
+        let watched = self.peers.watches(node);
+        if watched {
+            increment(&mut turn.stats.suspects);
+        }
+        // In a full mesh every deputy sees the same. But a node that hears "port unreachable" knows
+        // before the others.
+        if self.peers.is_port_unreachable(node) || (watched && !self.ring.is_full_mesh()) {
+            Review::WarnDeputies
+        } else {
+            Review::Done
+        }
+    }
+
+    fn broadcast_failure(&mut self, turn: &mut Turn<'_>, around: Surroundings<'_>, node: &NodeName) {
+        let is_heard = self.peers.is_heard(node, turn.now);
+        let networks = self.view(turn.now, turn.context, around).failed_networks_of(node);
         let conclusion = self.peers.conclusion_mut(node);
         let Some(notice) = &mut conclusion.notice else { return };
         notice.left = notice.left.saturating_sub(1);
-        // Others hear a peer that is silent on its LAN only, and would take it for alive. So this
-        // node repeats the notice for as long as it lasts.
+        // Others hear a peer that is silent on some networks only, and would take it for alive. So
+        // this node repeats the notice for as long as it lasts.
         let is_last = notice.left == 0;
-        notice.due = turn.now + if is_last { LAN_NOTICE_INTERVAL } else { NOTICE_INTERVAL };
-        if is_last && !lan_only {
+        notice.due = turn.now
+            + if is_last {
+                NETWORK_NOTICE_INTERVAL
+            } else {
+                NOTICE_INTERVAL
+            };
+        if is_last && !is_heard {
             conclusion.notice = None;
         }
         let node = node.clone();
-        turn.outbox.broadcast(&Message::Failed { node, lan_only });
+        if !is_heard {
+            turn.outbox.broadcast(&Message::Failed { node, lan_only: false });
+        } else if !networks.is_empty() {
+            turn.outbox.broadcast(&Message::FailedOn { node, networks });
+        }
     }
 
     /// Finds nodes whose failure would go unreported because their watchers have failed too, as in
@@ -210,7 +253,7 @@ impl Liveness {
                 let mut watchers = watchers.filter(|watcher| *watcher != me);
                 !known.contains(*node)
                     && !self.peers.watches(node)
-                    && self.peers.failure_reports(node, now) == 0
+                    && self.peers.failure_reports(node, now, None) == 0
                     && watchers.any(|watcher| known.contains(watcher))
             };
             let more: Vec<NodeName> = others.iter().filter(is_new).cloned().collect();

@@ -113,7 +113,12 @@ impl View<'_> {
         let failed = |other: &NodeName| !self.is_heard(other);
         let watchers = self.liveness.ring.watchers(node, failed).into_iter();
         let wanted = watchers.filter(|other| !failed(other)).count().min(QUORUM);
-        self.peers().failure_reports(node, self.now) >= wanted
+        let facing = self
+            .pairs(node)
+            .into_iter()
+            .find(|(port, _)| Some(port.index) == interface);
+        let network = facing.map(|(_, network)| (self.path_to(node, network), &*network.interface));
+        self.peers().failure_reports(node, self.now, network) >= wanted
     }
 
     /// Whether this node checks another one on the wire.

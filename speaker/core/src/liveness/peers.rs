@@ -19,7 +19,7 @@ use std::{
 };
 
 use session::Session;
-pub(crate) use session::{Path, Phase};
+pub(crate) use session::{NetworkNames, Path, Phase};
 
 use super::reachability_requests::SegmentCheck;
 use crate::types::{BootId, InterfaceIndex, NodeName};
@@ -74,8 +74,8 @@ pub(crate) struct FailureNotice {
 pub(crate) struct Conclusion {
     /// The phase when it was last reviewed.
     pub(in crate::liveness) phase: Option<Phase>,
-    /// Whether no path hears it.
-    pub(in crate::liveness) unheard: bool,
+    /// The phase on each path then.
+    pub(in crate::liveness) paths: BTreeMap<Path, Phase>,
     /// The own interfaces on which its MAC has answered: only there silence means anything.
     pub(in crate::liveness) answered: BTreeSet<InterfaceIndex>,
     /// The reachability checks that run, by the own interface that faces the node. `None`: no
@@ -142,6 +142,14 @@ impl Peers {
     /// The phase of a node when it was last reviewed.
     pub(crate) fn reviewed_phase(&self, node: &NodeName) -> Option<Phase> {
         self.conclusion(node)?.phase
+    }
+
+    /// Whether a node was alive on every path when it was last reviewed.
+    pub(crate) fn was_alive(&self, node: &NodeName) -> bool {
+        self.conclusion(node).is_some_and(|conclusion| {
+            let is_alive = |phase: &Phase| *phase == Phase::Alive;
+            conclusion.phase == Some(Phase::Alive) && conclusion.paths.values().all(is_alive)
+        })
     }
 }
 

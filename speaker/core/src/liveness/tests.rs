@@ -13,7 +13,8 @@ mod view;
 
 /// Reviews `node`. Returns what others have to do.
 fn review(parts: &mut Parts, node: &str) -> Review {
-    parts.liveness.review(turn!(parts, parts.now), &node.into())
+    let around = surroundings!(parts);
+    parts.liveness.review(turn!(parts, parts.now), around, &node.into())
 }
 
 /// The names of the nodes of a cluster that is no full mesh. This node is the first of them.

@@ -9,13 +9,13 @@ use std::{
 
 use super::{
     Liveness,
-    peers::{Path, Peers, Phase},
+    peers::{NetworkNames, Path, Peers, Phase},
 };
 use crate::{
     context::Context,
     lan::{heard_macs::HeardMacs, neighbours::Neighbours},
-    node::NodeState,
-    types::NodeName,
+    node::{NodeState, interface::InterfacePort},
+    types::{InterfaceIndex, NodeName},
     wire::message::Network,
 };
 
@@ -70,50 +70,116 @@ impl<'a> View<'a> {
     /// The path of a message from this source address.
     pub(crate) fn path(&self, from: &NodeName, source: IpAddr) -> Path {
         let snapshot = self.context.snapshot.as_ref();
-        let internal = snapshot.and_then(|snapshot| snapshot.node_address(from));
-        let networks = self.peers().networks_of(from).iter();
-        let mut lans = networks.filter(|network| !self.is_node_network(from, network));
-        let mut on_lan = || lans.any(|network| network.addresses.iter().any(|address| address.addr() == source));
-        if internal != Some(source) && on_lan() {
-            Path::Lan
+        if snapshot.and_then(|snapshot| snapshot.node_address(from)) == Some(source) {
+            return Path::Node;
+        }
+        let mut networks = self.peers().networks_of(from).iter();
+        let network = networks.find(|network| network.addresses.iter().any(|address| address.addr() == source));
+        network.map_or(Path::Node, |network| self.path_to(from, network).unwrap_or(Path::Other))
+    }
+
+    /// The path that leads to a network of a peer, if this node shares it.
+    pub(crate) fn path_to(&self, node: &NodeName, network: &Network) -> Option<Path> {
+        if self.is_node_network(node, network) {
+            return Some(Path::Node);
+        }
+        let pairs = self.pairs(node);
+        let ports = pairs
+            .iter()
+            .filter(|(_, other)| *other == network)
+            .map(|(port, _)| port);
+        // A second port of the peer on the node network.
+        let leads_to_node_network = |port: &InterfacePort| {
+            let mut there = pairs.iter().filter(|(other, _)| other == port);
+            there.any(|(_, other)| self.is_node_network(node, other))
+        };
+        let mut ports = ports.peekable();
+        let first = ports.peek().map(|port| Path::Segment(port.index));
+        if ports.any(leads_to_node_network) {
+            Some(Path::Node)
         } else {
-            Path::Node
+            first
         }
     }
 
-    /// The address of a peer on a segment that both share, where that is not the node network.
-    pub(crate) fn lan_address(&self, node: &NodeName) -> Option<IpAddr> {
-        let pairs = self.pairs(node).into_iter();
-        let mut pairs = pairs.filter(|(_, network)| !self.is_node_network(node, network));
-        pairs.find_map(|(port, network)| {
+    /// The addresses of a peer for heartbeats on the segments that this node shares with it, apart
+    /// from the node network: one for each own interface there.
+    pub(crate) fn segment_addresses(&self, node: &NodeName) -> BTreeMap<InterfaceIndex, IpAddr> {
+        let mut addresses = BTreeMap::new();
+        for (port, network) in self.pairs(node) {
+            if self.path_to(node, network) != Some(Path::Segment(port.index)) {
+                continue;
+            }
             let ours = self.around.node.addresses_on(port.index);
             let theirs = network.addresses.iter().map(ipnet::IpNet::addr);
             let mut theirs = theirs.filter(|address| !is_link_local(*address));
-            theirs.find(|address| ours.iter().any(|prefix| prefix.contains(address)))
-        })
+            let shared = theirs.find(|address| ours.iter().any(|prefix| prefix.contains(address)));
+            if let Some(address) = shared {
+                addresses.entry(port.index).or_insert(address);
+            }
+        }
+        addresses
     }
 
-    /// The phase of a peer on the path where it announces on these of its interfaces.
+    /// The phase of a peer where it announces on these of its interfaces: it has failed there if it
+    /// has failed on one of them.
     pub(crate) fn phase_for(&self, interfaces: &BTreeSet<String>, node: &NodeName) -> Option<Phase> {
-        let mut networks = self.peers().networks_of(node).iter();
-        let on_lan =
-            |network: &Network| interfaces.contains(&network.interface) && !self.is_node_network(node, network);
-        let path = if interfaces.is_empty() || networks.any(on_lan) {
-            Path::Lan
-        } else {
-            Path::Node
-        };
-        self.peers().phase_on(node, self.now, path)
+        let networks = self.peers().networks_of(node).iter();
+        let announcing = networks.filter(|network| interfaces.contains(&network.interface));
+        let phases = announcing.filter_map(|network| self.network_phase(node, network));
+        // mutation: failed-only-if-failed-everywhere
+        phases
+            .reduce(Phase::worst)
+            .or_else(|| self.peers().phase(node, self.now))
     }
 
-    /// The phase of a peer on the path that leads to one of its networks.
+    /// The phase of a peer on one of its networks. Where nothing is known of that network, its
+    /// phase on all paths.
     pub(crate) fn network_phase(&self, node: &NodeName, network: &Network) -> Option<Phase> {
-        let path = if self.is_node_network(node, network) {
-            Path::Node
-        } else {
-            Path::Lan
+        let path = self.path_to(node, network);
+        self.peers().network_phase(node, self.now, path, &network.interface)
+    }
+
+    /// The networks of each available peer on which it has failed. It cannot take the addresses
+    /// that it would announce there.
+    pub(crate) fn failed_networks(&self) -> BTreeMap<NodeName, NetworkNames> {
+        let nodes = self.peers().nodes();
+        let in_doubt = nodes.filter(|node| {
+            self.peers().has_failed_somewhere(node, self.now) && self.peers().is_available(node, self.now)
+        });
+        let failed = in_doubt.map(|node| (node.clone(), self.failed_networks_of(node)));
+        failed.filter(|(_, networks)| !networks.is_empty()).collect()
+    }
+
+    /// The networks of a peer on which it has failed.
+    pub(crate) fn failed_networks_of(&self, node: &NodeName) -> NetworkNames {
+        let networks = self.peers().networks_of(node).iter();
+        let has_failed = |network: &&Network| self.network_phase(node, network).is_some_and(Phase::is_failed);
+        let failed = networks.filter(has_failed);
+        failed.map(|network| network.interface.clone()).collect()
+    }
+
+    /// The networks of a peer other than the node network.
+    pub(crate) fn networks_beside_node_network(&self, node: &NodeName) -> NetworkNames {
+        let networks = self.peers().networks_of(node).iter();
+        let others = networks.filter(|network| !self.is_node_network(node, network));
+        others.map(|network| network.interface.clone()).collect()
+    }
+
+    /// Which of these networks of `node` can have failed, as `reporter` says: not those where this
+    /// node hears it, nor those where the reporter itself has failed, which is cut off there.
+    pub(crate) fn credible(&self, reporter: &NodeName, node: &NodeName, networks: NetworkNames) -> NetworkNames {
+        let is_credible = |name: &String| {
+            let mut known = self.peers().networks_of(node).iter();
+            let Some(network) = known.find(|network| network.interface == *name) else {
+                return false;
+            };
+            let path = self.path_to(node, network);
+            let here = path.and_then(|path| self.peers().phase_on(node, self.now, path));
+            let reporter_there = path.and_then(|path| self.peers().phase_on(reporter, self.now, path));
+            here != Some(Phase::Alive) && !reporter_there.is_some_and(Phase::is_failed)
         };
-        self.peers().phase_on(node, self.now, path)
+        networks.into_iter().filter(is_credible).collect()
     }
 }
 

@@ -38,14 +38,19 @@ pub(crate) type Verdicts = BTreeMap<NodeName, Result<Eligibility, Reason>>;
 /// The verdicts for all addresses, in their order.
 pub(crate) type AllVerdicts = Vec<(IpAddr, Arc<Verdicts>)>;
 
-/// Decides for every node whether it may own `address`. `networks` are those of each available
-/// node.
+/// What is known of the interfaces of the available nodes.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Hellos {
+    /// The networks of each node.
+    pub(crate) networks: BTreeMap<NodeName, Vec<Network>>,
+    /// The names of those on which a node has failed.
+    pub(crate) failed: BTreeMap<NodeName, BTreeSet<String>>,
+}
+
+/// Decides for every node whether it may own `address`.
 #[must_use]
-pub(crate) fn verdicts(
-    snapshot: &ClusterSnapshot,
-    networks: &BTreeMap<NodeName, Vec<Network>>,
-    address: IpAddr,
-) -> Verdicts {
+pub(crate) fn verdicts(snapshot: &ClusterSnapshot, hellos: &Hellos, address: IpAddr) -> Verdicts {
+    let networks = &hellos.networks;
     let question = Question {
         snapshot,
         networks,
@@ -56,7 +61,14 @@ pub(crate) fn verdicts(
     let mut verdicts: Verdicts = snapshot
         .nodes
         .iter()
-        .map(|(name, node)| (name.clone(), question.for_node(&serving, name, node)))
+        .map(|(name, node)| {
+            let verdict = question.for_node(&serving, name, node);
+            let failed = hellos.failed.get(name);
+            (
+                name.clone(),
+                verdict.and_then(|candidate| heard_where_it_announces(candidate, failed)),
+            )
+        })
         .collect();
     question.prefer_prefix(&mut verdicts);
     prefer_staying(&serving, &mut verdicts);
@@ -283,6 +295,17 @@ impl<'a> Question<'a> {
                 }
             }
         }
+    }
+}
+
+/// A node that has failed on a segment cannot announce there.
+fn heard_where_it_announces(candidate: Eligibility, failed: Option<&BTreeSet<String>>) -> Result<Eligibility, Reason> {
+    // mutation: failed-segment-ignored
+    let is_failed = failed.is_some_and(|failed| !failed.is_disjoint(&candidate.interfaces));
+    if is_failed {
+        Err(Reason::NoSpeaker)
+    } else {
+        Ok(candidate)
     }
 }
 

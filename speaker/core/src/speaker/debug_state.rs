@@ -10,7 +10,7 @@ use crate::{
     ineligibility::Reason,
     liveness::{View, peers::Phase},
     node::interface::Interface,
-    ownership::eligibility,
+    ownership::eligibility::{self, Hellos},
     types::{Epoch, NodeName},
 };
 
@@ -118,9 +118,12 @@ impl Speaker {
         let Some(snapshot) = &self.context.snapshot else {
             return BTreeMap::new();
         };
-        let networks = view.networks();
+        let hellos = Hellos {
+            networks: view.networks(),
+            failed: view.failed_networks(),
+        };
         let describe = |address: IpAddr| {
-            let verdicts = eligibility::verdicts(snapshot, &networks, address);
+            let verdicts = eligibility::verdicts(snapshot, &hellos, address);
             let text = |verdict: Result<_, Reason>| match verdict {
                 Ok(_) => "eligible".to_owned(),
                 Err(reason) => reason.to_string(),
@@ -156,6 +159,6 @@ fn suspect(view: &View<'_>, node: &NodeName) -> SuspectState {
     SuspectState {
         heard: view.is_heard(node),
         reachability: view.reachability(node, &interfaces).as_str(),
-        reported_failed_by: view.peers().failure_reports(node, view.now),
+        reported_failed_by: view.peers().failure_reports(node, view.now, None),
     }
 }

@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, sync::Arc, time::Instant};
 
 use super::Speaker;
 use crate::{
-    borrow::{surroundings, turn, view},
+    borrow::{surroundings, turn},
     cluster_snapshot::ClusterSnapshot,
     context::Shutdown,
     liveness::AddressUser,
@@ -37,7 +37,7 @@ impl Speaker {
         self.sinks
             .outbox
             .set_destinations(self.liveness.destinations(&self.context));
-        self.update_lan_addresses(now);
+        self.follow_segments(now);
         if is_first {
             self.broadcast_hello();
         }
@@ -53,9 +53,12 @@ impl Speaker {
             // A new port has to learn whom it faces.
             self.sinks.timers.set_earlier(Timer::ReachabilityBaseline, now);
             self.ownership.invalidate_verdicts();
-            self.update_lan_addresses(now);
-            // The others have to learn it at once.
-            self.broadcast_hello();
+            // The others have to learn it at once, and the node network may be what has gone.
+            if self.node.is_known() {
+                let hello = Message::Hello(self.node.networks());
+                self.sinks.outbox.broadcast_over_all_paths(&hello);
+            }
+            self.follow_segments(now);
             self.handle_change(now);
         }
     }
@@ -93,7 +96,7 @@ impl Speaker {
             self.handle_peer_probe(now, node, *address);
         }
         if outcome.is_new_mac {
-            self.update_lan_addresses(now);
+            self.follow_segments(now);
             turn!(self, now).request_review();
         }
         outcome.reply
@@ -126,18 +129,23 @@ impl Speaker {
             .all(|owned| self.ownership.is_covered(owned.address))
     }
 
-    /// Finds the address of every peer on a common LAN.
-    fn update_lan_addresses(&mut self, now: Instant) {
-        let view = view!(self, now);
-        for node in self.liveness.peers().nodes() {
-            self.sinks.outbox.set_lan_address(node, view.lan_address(node));
+    /// Finds the addresses of every peer on common segments.
+    fn follow_segments(&mut self, now: Instant) {
+        let nodes: Vec<NodeName> = self.liveness.peers().nodes().cloned().collect();
+        for node in nodes {
+            self.follow_segments_of(now, &node);
         }
+    }
+
+    fn follow_segments_of(&mut self, now: Instant, node: &NodeName) {
+        let around = surroundings!(self);
+        let addresses = self.liveness.follow_segments(turn!(self, now), around, node);
+        self.sinks.outbox.set_segments(node, addresses);
     }
 
     /// Handles changed networks of a peer.
     pub(super) fn handle_networks_changed(&mut self, now: Instant, node: &NodeName) {
-        let address = view!(self, now).lan_address(node);
-        self.sinks.outbox.set_lan_address(node, address);
+        self.follow_segments_of(now, node);
         let peers = self.liveness.peers();
         let mut macs: BTreeMap<MacAddr, NodeName> = BTreeMap::new();
         for peer in peers.nodes() {

@@ -4,8 +4,8 @@ use std::{net::IpAddr, time::Instant};
 
 use super::Speaker;
 use crate::{
-    borrow::{full_state, turn, view},
-    liveness::peers::{Arrival, Path, Phase, Sighting},
+    borrow::{full_state, surroundings, turn, view},
+    liveness::peers::{Arrival, NetworkNames, Path, Sighting},
     output::Output,
     ownership::{ReceivedClaim, claims::ClaimOutcome},
     sync::{remind, welcome},
@@ -80,7 +80,11 @@ impl Speaker {
                     self.handle_networks_changed(now, from);
                 }
             }
-            Message::Suspect(_) | Message::Failed { .. } | Message::Recovered(_) | Message::WasFailed => {
+            Message::Suspect(_)
+            | Message::Failed { .. }
+            | Message::FailedOn { .. }
+            | Message::Recovered(_)
+            | Message::WasFailed => {
                 self.handle_liveness_report(now, from, message);
             }
             Message::Claims { .. }
@@ -111,7 +115,7 @@ impl Speaker {
     fn handle_heartbeat(&mut self, now: Instant, from: &NodeName, path: Path) {
         let turn = turn!(self, now);
         self.liveness.handle_heartbeat(turn, from, path);
-        if self.liveness.peers().reviewed_phase(from) != Some(Phase::Alive) {
+        if !self.liveness.peers().was_alive(from) {
             self.review_peers(now);
         } else if !turn.timers.is_due(Timer::FailureDetection, now) {
             // What is due already is reviewed in the next timeout, not put off.
@@ -128,17 +132,30 @@ impl Speaker {
             }
             Message::Failed { node, .. } if node == self.context.me => self.refute(now),
             Message::Failed { node, lan_only } => {
-                let counts = self.liveness.handle_failure_report(now, from, &node, lan_only);
-                if counts {
+                if lan_only {
+                    let networks = view!(self, now).networks_beside_node_network(&node);
+                    self.handle_network_report(now, (from, &node), networks);
+                } else if self.liveness.handle_failure_report(now, from, &node) {
                     self.review_peer(now, &node);
                 }
             }
+            // It may be so. But this node is heard elsewhere, and its peers know.
+            Message::FailedOn { node, .. } if node == self.context.me => {}
+            Message::FailedOn { node, networks } => self.handle_network_report(now, (from, &node), networks),
             Message::Recovered(node) => {
                 self.liveness.handle_recovery_report(from, &node);
                 self.review_peer(now, &node);
             }
             Message::WasFailed => self.refute(now),
             _ => {}
+        }
+    }
+
+    fn handle_network_report(&mut self, now: Instant, about: (&NodeName, &NodeName), networks: NetworkNames) {
+        let around = surroundings!(self);
+        let turn = turn!(self, now);
+        if self.liveness.handle_network_report(turn, around, about, networks) {
+            self.review_peer(now, about.1);
         }
     }
 

@@ -38,12 +38,13 @@ impl Speaker {
             self.review_peer(now, &node);
         }
         let turn = turn!(self, now);
-        self.liveness.send_failure_notices(turn);
+        self.liveness.send_failure_notices(turn, surroundings!(self));
         self.liveness.arm_failure_detection(turn);
     }
 
     pub(super) fn review_peer(&mut self, now: Instant, node: &NodeName) {
-        let review = self.liveness.review(turn!(self, now), node);
+        let around = surroundings!(self);
+        let review = self.liveness.review(turn!(self, now), around, node);
         let Some(snapshot) = self
             .context
             .snapshot

@@ -2,7 +2,7 @@
 //!
 //! Postcard encodes a variant by its position, so new variants go to the end.
 
-use std::net::IpAddr;
+use std::{collections::BTreeSet, net::IpAddr};
 
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
@@ -51,7 +51,8 @@ pub enum Message {
     Failed {
         /// The node.
         node: NodeName,
-        /// It is silent only on the LAN that it announces on.
+        /// It is silent only on networks other than the node network. [`Self::FailedOn`] replaces
+        /// this: it is understood, and never sent.
         lan_only: bool,
     },
     /// A node that I watch is heard again.
@@ -87,6 +88,13 @@ pub enum Message {
     },
     /// I answer as your deputy for these addresses.
     DeputyFor(Vec<IpAddr>),
+    /// A node that I watch has failed on some of its networks, and I hear it elsewhere.
+    FailedOn {
+        /// The node.
+        node: NodeName,
+        /// The names of its interfaces on those networks.
+        networks: BTreeSet<String>,
+    },
 }
 
 /// A message with its sender and its place in the sender's sequence.

@@ -44,3 +44,48 @@ fn p1_survivor_of_two_with_an_overlay_device_takes_over() {
     let violations = invariants.violations();
     assert!(violations.is_empty(), "{violations:?}");
 }
+
+/// A second network goes on while the owner's port on the LAN forwards nothing, with its carrier
+/// up. The owner is heard all the time, and still its addresses are dead.
+#[test]
+fn p1_port_that_stops_forwarding_beside_a_second_network_moves_its_addresses() {
+    for (seed, nodes, split) in [(0, 3, false), (1, 2, false), (2, 4, true), (3, 12, false)] {
+        let mut world = World::new(WorldSpec {
+            extra: ExtraInterface::Storage,
+            split,
+            ..spec(nodes, 6, seed)
+        });
+        let mut invariants = Invariants::new(world.now);
+        invariants.watch(&mut world, SETTLED);
+        for _ in 0..3 {
+            let owner = first_owner(&world);
+            invariants.note_impaired(world.now, owner);
+            world.nodes[owner].lan_part = 1;
+            invariants.watch(&mut world, Duration::from_secs(5));
+            world.nodes[owner].lan_part = 0;
+            invariants.watch(&mut world, Duration::from_secs(5));
+        }
+        invariants.conclude(&mut world);
+        let violations = invariants.violations();
+        assert!(violations.is_empty(), "seed {seed}: {violations:?}");
+    }
+}
+
+/// The second network fails instead: the addresses are on the LAN, and nothing happens to them.
+#[test]
+fn p3_second_network_that_fails_moves_no_address_of_the_lan() {
+    let mut world = World::new(WorldSpec {
+        extra: ExtraInterface::Storage,
+        ..spec(3, 2, 0)
+    });
+    world.run(SETTLED);
+    for node in 0..3 {
+        world.observed.clear();
+        world.nodes[node].storage_part = 1;
+        world.run(Duration::from_secs(10));
+        let moves = world.takeovers(any_node);
+        assert!(moves.is_empty(), "{moves:?}");
+        world.nodes[node].storage_part = 0;
+        world.run(Duration::from_secs(5));
+    }
+}

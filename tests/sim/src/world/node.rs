@@ -27,6 +27,8 @@ pub struct SimNode {
     pub lan_part: u8,
     /// Its part of the node network.
     pub node_network_part: u8,
+    /// Its part of the storage network.
+    pub storage_part: u8,
     /// Whether everything that it sends over the LAN is lost, although it hears the others.
     pub mute: bool,
     /// Whether its LAN interface has a carrier.
@@ -56,6 +58,7 @@ impl SimNode {
             stalled_until: None,
             lan_part: 0,
             node_network_part: 0,
+            storage_part: 0,
             mute: false,
             carrier: true,
             sees_api: true,
@@ -100,7 +103,8 @@ impl SimNode {
         let part = match interface {
             SimInterface::Lan | SimInterface::SecondPort => self.lan_part,
             SimInterface::NodeNetwork => self.node_network_part,
-            SimInterface::Storage | SimInterface::Overlay => 0,
+            SimInterface::Storage => self.storage_part,
+            SimInterface::Overlay => 0,
         };
         self.has_carrier(interface).then_some(part)
     }

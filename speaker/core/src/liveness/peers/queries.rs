@@ -1,15 +1,16 @@
 //! Questions about the records of peers. None of them changes anything.
 
 use std::{
+    collections::BTreeMap,
     net::IpAddr,
     time::{Duration, Instant},
 };
 
 use super::{
     Peers,
-    session::{Leaving, Path, Phase, Session, WatchedPath},
+    session::{Leaving, Path, Phase, Session},
 };
-use crate::{types::NodeName, wire::message::Network};
+use crate::{liveness::adaptive_timeout::AdaptiveTimeout, types::NodeName, wire::message::Network};
 
 impl Peers {
     /// The period of anti-entropy in this cluster.
@@ -24,22 +25,32 @@ impl Peers {
 
     /// The peers that this node watches.
     pub(crate) fn watched(&self) -> Vec<NodeName> {
-        let watched = self.sessions().filter(|(_, session)| session.decisive_path().expected);
+        let watched = self.sessions().filter(|(_, session)| !session.paths.is_empty());
         watched.map(|(node, _)| node.clone()).collect()
     }
 
-    /// Whether a peer is heard, but not on its LAN.
-    pub(crate) fn is_cut_off_from_lan(&self, node: &NodeName, now: Instant) -> bool {
-        let failed = |path: &WatchedPath| path.phase(now).is_failed();
-        self.session(node)
-            .is_some_and(|session| session.lan.expected && failed(&session.lan) && !failed(&session.node))
+    /// Whether a peer is heard on a segment, but not on the node network.
+    pub(crate) fn is_cut_off_from_node_network(&self, node: &NodeName, now: Instant) -> bool {
+        let failed = self.phase_on(node, now, Path::Node).is_some_and(Phase::is_failed);
+        failed && self.is_heard(node, now)
     }
 
-    /// Whether a peer is heard on its LAN, but not on the node network.
-    pub(crate) fn is_heard_on_lan_only(&self, node: &NodeName, now: Instant) -> bool {
-        let failed = |path: &WatchedPath| path.phase(now).is_failed();
-        self.session(node)
-            .is_some_and(|session| session.lan.expected && !failed(&session.lan) && failed(&session.node))
+    /// The phase on each path on which this node watches a peer.
+    pub(crate) fn path_phases(&self, node: &NodeName, now: Instant) -> BTreeMap<Path, Phase> {
+        let session = self.session(node);
+        let paths = session.into_iter().flat_map(|session| session.paths.keys());
+        paths
+            .filter_map(|path| Some((*path, self.phase_on(node, now, *path)?)))
+            .collect()
+    }
+
+    /// Whether a peer that is heard has failed on some of its networks.
+    pub(crate) fn has_failed_somewhere(&self, node: &NodeName, now: Instant) -> bool {
+        let session = self.session(node);
+        session.is_some_and(|session| {
+            let mut phases = session.paths.keys().filter_map(|path| session.phase_on(now, *path));
+            phases.any(Phase::is_failed) || session.has_network_report(now)
+        })
     }
 
     /// Whether a peer has ever sent a Hello.
@@ -57,12 +68,21 @@ impl Peers {
         self.session(node).is_some_and(|session| session.unwatched.is_some())
     }
 
-    /// The number of nodes that declare a peer failed, this one included.
-    pub(crate) fn failure_reports(&self, node: &NodeName, now: Instant) -> usize {
+    /// The number of nodes that declare a peer failed, this one included. `network` names one of
+    /// its networks, which `path` leads to; otherwise it has to have failed everywhere.
+    pub(crate) fn failure_reports(
+        &self,
+        node: &NodeName,
+        now: Instant,
+        network: Option<(Option<Path>, &str)>,
+    ) -> usize {
         self.session(node).map_or(0, |session| {
-            let path = session.decisive_path();
-            let by_us = path.expected && path.phase(now).is_failed();
-            session.reports(now).count() + usize::from(by_us)
+            let on_path = |path| session.phase_on(now, path).is_some_and(Phase::is_failed);
+            let by_us = match network {
+                Some((Some(path), _)) => on_path(path),
+                _ => !session.paths.is_empty() && session.phase(now, self.cycle).is_failed(),
+            };
+            session.reports(now, network.map(|(_, name)| name)).count() + usize::from(by_us)
         })
     }
 
@@ -93,25 +113,34 @@ impl Peers {
         Some(self.session(node)?.phase(now, self.cycle))
     }
 
-    /// The phase of a peer on one path, if heartbeats come over it.
+    /// The phase of a peer on a path that this node watches.
     pub(crate) fn phase_on(&self, node: &NodeName, now: Instant, path: Path) -> Option<Phase> {
+        self.session(node)?.phase_on(now, path)
+    }
+
+    /// The phase of a peer on one of its networks, which `path` leads to. Where nothing is known of
+    /// that network, the phase on all paths.
+    pub(crate) fn network_phase(
+        &self,
+        node: &NodeName,
+        now: Instant,
+        path: Option<Path>,
+        network: &str,
+    ) -> Option<Phase> {
         let session = self.session(node)?;
-        Some(match path {
-            Path::Node if session.lan.expected && session.node.expected => session.node.phase(now),
-            _ => session.phase(now, self.cycle),
-        })
+        let known = session.network_phase(now, path, network);
+        Some(known.unwrap_or_else(|| session.phase(now, self.cycle)))
     }
 
     /// Whether a peer is heard on any path.
     pub(crate) fn is_heard(&self, node: &NodeName, now: Instant) -> bool {
-        self.session(node)
-            .is_some_and(|session| session.is_heard(now, self.cycle))
+        self.phase(node, now).is_some_and(|phase| !phase.is_failed())
     }
 
-    /// Whether a peer is heard where it announces and does not shut down: it can take an address.
+    /// Whether a peer is heard and does not shut down: it can take addresses of the networks on
+    /// which it has not failed.
     pub(crate) fn is_available(&self, node: &NodeName, now: Instant) -> bool {
-        self.session(node)
-            .is_some_and(|session| session.leaving.is_none() && !session.phase(now, self.cycle).is_failed())
+        self.leaving(node).is_none() && self.is_heard(node, now)
     }
 
     /// All networks, with and without carrier, of every available peer.
@@ -121,33 +150,31 @@ impl Peers {
             .filter_map(|(node, session)| Some((node, session.networks.as_ref()?)))
     }
 
-    /// The share of messages lost from a peer to this node, from 0 to 1. For an unwatched peer it
-    /// is the highest share of all watched ones.
+    /// The share of messages lost from a peer to this node, from 0 to 1: the highest of all paths.
+    /// For an unwatched peer it is the highest share of all watched ones.
     pub(crate) fn loss(&self, node: &NodeName) -> f64 {
-        let watched = |session: &&Session| session.decisive_path().expected;
-        let loss = |session: &Session| session.decisive_path().timeout.loss();
-        let own = self.session(node).filter(watched).map(loss);
+        let highest = |session: &Session| {
+            let loss = session.paths.values().map(AdaptiveTimeout::loss);
+            loss.reduce(f64::max)
+        };
+        let own = self.session(node).and_then(highest);
         own.unwrap_or_else(|| {
-            let sessions = self.sessions().map(|(_, session)| session);
-            sessions.filter(watched).map(loss).fold(0.0, f64::max)
+            let others = self.sessions().filter_map(|(_, session)| highest(session));
+            others.fold(0.0, f64::max)
         })
     }
 
     /// Whether this node watches a peer.
     pub(crate) fn watches(&self, node: &NodeName) -> bool {
-        self.session(node)
-            .is_some_and(|session| session.decisive_path().expected)
+        self.session(node).is_some_and(|session| !session.paths.is_empty())
     }
 
-    /// When the next peer becomes suspect or failed, unless it is heard before.
+    /// When the next peer becomes suspect or failed on a path, unless it is heard before.
     pub(crate) fn next_change(&self, now: Instant) -> Option<Instant> {
-        let of = |session: &Session| {
-            let paths = [&session.node, &session.lan].into_iter().filter(|path| path.expected);
-            paths
-                .flat_map(|path| [path.timeout.suspect_from(), path.timeout.failed_from()])
-                .filter(|at| *at > now)
-                .min()
-        };
-        self.sessions().filter_map(|(_, session)| of(session)).min()
+        let timeouts = self.sessions().flat_map(|(_, session)| session.paths.values());
+        timeouts
+            .flat_map(|timeout| [timeout.suspect_from(), timeout.failed_from()])
+            .filter(|at| *at > now)
+            .min()
     }
 }

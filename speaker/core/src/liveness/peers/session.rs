@@ -1,31 +1,33 @@
 //! What is known of one other speaker since it was first heard.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     net::IpAddr,
     time::{Duration, Instant},
 };
 
 use crate::{
     liveness::adaptive_timeout::AdaptiveTimeout,
-    types::{BootId, NodeName},
+    types::{BootId, InterfaceIndex, NodeName},
     wire::message::Network,
 };
 
-/// How long a report counts that a node is silent on its LAN only. Reporters repeat it every
-/// second.
-const LAN_REPORT_LIFETIME: Duration = Duration::from_millis(3500);
+/// How long a report counts that a node is silent on some of its networks. Reporters repeat it
+/// every second.
+const NETWORK_REPORT_LIFETIME: Duration = Duration::from_millis(3500);
 
 /// How long a watcher's warning counts that a node is suspect.
 const SUSPICION_LIFETIME: Duration = Duration::from_millis(500);
 
 /// The way that a message took.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Path {
     /// Between the InternalIPs of the nodes.
     Node,
-    /// Over a network that addresses are announced on, where that is not the node network.
-    Lan,
+    /// Over a segment that this own interface is on, where that is not the node network.
+    Segment(InterfaceIndex),
+    /// Over a network of the peer that is not known to share a segment with this node.
+    Other,
 }
 
 /// The state of a peer, as this node sees it.
@@ -39,9 +41,32 @@ pub(crate) enum Phase {
     Failed(Instant),
 }
 
+/// What other nodes say of a peer on its networks.
+pub(crate) type NetworkNames = BTreeSet<String>;
+
 impl Phase {
     pub(crate) const fn is_failed(self) -> bool {
         matches!(self, Self::Failed(_))
+    }
+
+    /// The phase of a peer that has this one on one path and `other` on another, as the better one
+    /// tells. It has failed since it failed on both.
+    fn best(self, other: Self) -> Self {
+        match (self, other) {
+            (Self::Failed(since), Self::Failed(other)) => Self::Failed(since.max(other)),
+            (Self::Alive, _) | (_, Self::Alive) => Self::Alive,
+            _ => Self::Suspect,
+        }
+    }
+
+    /// The same as the worse one tells. It has failed since it failed on one.
+    pub(crate) fn worst(self, other: Self) -> Self {
+        match (self, other) {
+            (Self::Failed(since), Self::Failed(other)) => Self::Failed(since.min(other)),
+            (Self::Failed(since), _) | (_, Self::Failed(since)) => Self::Failed(since),
+            (Self::Alive, Self::Alive) => Self::Alive,
+            _ => Self::Suspect,
+        }
     }
 }
 
@@ -55,12 +80,12 @@ pub(crate) struct Leaving {
 }
 
 /// A node that reports another one as failed.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 struct FailureReport {
     since: Instant,
-    /// When the reporter last said that the node is silent on its LAN only; `None`: silent
-    /// everywhere.
-    lan_only: Option<Instant>,
+    /// The networks of the node on which it is silent, and when the reporter last said so. `None`:
+    /// silent everywhere.
+    networks: Option<(NetworkNames, Instant)>,
 }
 
 /// What is known of one other speaker since it was first heard.
@@ -81,8 +106,8 @@ pub(crate) struct Session {
     /// All networks of its last Hello, and those of them that have carrier.
     pub(super) networks: Option<Vec<Network>>,
     pub(super) connected: Vec<Network>,
-    pub(in crate::liveness) node: WatchedPath,
-    pub(in crate::liveness) lan: WatchedPath,
+    /// The paths on which this node watches it: those on which heartbeats come.
+    pub(super) paths: BTreeMap<Path, AdaptiveTimeout>,
     reports: BTreeMap<NodeName, FailureReport>,
     /// When a watcher last warned that it is suspect.
     pub(super) suspected_at: Option<Instant>,
@@ -94,30 +119,15 @@ pub(crate) struct Session {
     pub(super) heard_unwatched: Option<Instant>,
 }
 
-/// A path that this node watches, if it expects heartbeats there.
-#[derive(Clone, Debug)]
-pub(crate) struct WatchedPath {
-    pub(super) timeout: AdaptiveTimeout,
-    pub(in crate::liveness) expected: bool,
-}
-
-impl WatchedPath {
-    fn new(now: Instant) -> Self {
-        Self {
-            timeout: AdaptiveTimeout::new(now),
-            expected: false,
-        }
-    }
-
-    pub(super) fn phase(&self, now: Instant) -> Phase {
-        let failed_from = self.timeout.failed_from();
-        if now >= failed_from {
-            Phase::Failed(failed_from)
-        } else if now >= self.timeout.suspect_from() {
-            Phase::Suspect
-        } else {
-            Phase::Alive
-        }
+/// The phase on a path.
+fn phase_by(timeout: &AdaptiveTimeout, now: Instant) -> Phase {
+    let failed_from = timeout.failed_from();
+    if now >= failed_from {
+        Phase::Failed(failed_from)
+    } else if now >= timeout.suspect_from() {
+        Phase::Suspect
+    } else {
+        Phase::Alive
     }
 }
 
@@ -133,8 +143,7 @@ impl Session {
             leaving: None,
             networks: None,
             connected: Vec::new(),
-            node: WatchedPath::new(now),
-            lan: WatchedPath::new(now),
+            paths: BTreeMap::new(),
             reports: BTreeMap::new(),
             suspected_at: None,
             port_unreachable: false,
@@ -172,66 +181,88 @@ impl Session {
     /// Records that a message arrived: older warnings and reports no longer count.
     pub(super) fn note_heard(&mut self, now: Instant, path: Path, address: IpAddr) {
         self.last_heard = now;
-        // Reports that it is silent on its LAN stay valid when it was heard on the node network.
-        self.reports
-            .retain(|_, report| path == Path::Node && report.lan_only.is_some());
+        let networks = self.networks.iter().flatten();
+        let mut networks = networks.filter(|network| network.addresses.iter().any(|prefix| prefix.addr() == address));
+        let network = networks.next().map(|network| network.interface.clone());
+        // Reports that it is silent on other networks stay valid.
+        self.reports.retain(|_, report| {
+            report.networks.as_mut().is_some_and(|(silent, _)| {
+                silent.retain(|name| network.as_ref() != Some(name));
+                !silent.is_empty()
+            })
+        });
         self.suspected_at = None;
         self.port_unreachable = false;
         if self.unwatched.take().is_some() {
             self.heard_unwatched = Some(now);
         }
-        match path {
-            Path::Node => {
-                self.address = address;
-                self.node.timeout.note_heard(now);
-            }
-            Path::Lan => self.lan.timeout.note_heard(now),
+        if path == Path::Node {
+            self.address = address;
+        }
+        if let Some(timeout) = self.paths.get_mut(&path) {
+            timeout.note_heard(now);
         }
     }
 
-    pub(super) fn note_report(&mut self, now: Instant, reporter: &NodeName, lan_only: bool) {
+    /// Records that `reporter` declares the node failed, on these networks or everywhere.
+    pub(super) fn note_report(&mut self, now: Instant, reporter: &NodeName, networks: Option<NetworkNames>) {
         let new = FailureReport {
             since: now,
-            lan_only: None,
+            networks: None,
         };
         let report = self.reports.entry(reporter.clone()).or_insert(new);
-        report.lan_only = lan_only.then_some(now);
+        report.networks = networks.map(|networks| (networks, now));
     }
 
     pub(super) fn remove_report(&mut self, reporter: &NodeName) {
         self.reports.remove(reporter);
     }
 
-    /// Since when others report it as failed.
-    pub(super) fn reports(&self, now: Instant) -> impl Iterator<Item = Instant> {
-        let is_valid = move |said: &Instant| now < *said + LAN_REPORT_LIFETIME;
-        let reports = self.reports.values();
-        reports
-            .filter(move |report| report.lan_only.as_ref().is_none_or(is_valid))
-            .map(|report| report.since)
+    /// Since when others report it as failed, everywhere or on this network.
+    pub(super) fn reports(&self, now: Instant, network: Option<&str>) -> impl Iterator<Item = Instant> {
+        let counts = move |report: &&FailureReport| match &report.networks {
+            None => true,
+            Some((silent, said)) => {
+                now < *said + NETWORK_REPORT_LIFETIME && network.is_some_and(|network| silent.contains(network))
+            }
+        };
+        self.reports.values().filter(counts).map(|report| report.since)
     }
 
-    /// The path that decides: the LAN where heartbeats come over it, otherwise the node network.
-    pub(super) const fn decisive_path(&self) -> &WatchedPath {
-        if self.lan.expected { &self.lan } else { &self.node }
+    /// The phase on a path that this node watches.
+    pub(super) fn phase_on(&self, now: Instant, path: Path) -> Option<Phase> {
+        let phase = phase_by(self.paths.get(&path)?, now);
+        let is_warned = phase == Phase::Alive && self.has_warning(now);
+        Some(if is_warned { Phase::Suspect } else { phase })
     }
 
-    /// `cycle` is the period of anti-entropy: an unwatched peer that misses four is failed.
+    /// The phase on all paths together: it is alive if it is alive on one. `cycle` is the period of
+    /// anti-entropy: an unwatched peer that misses four is failed.
     pub(super) fn phase(&self, now: Instant, cycle: Duration) -> Phase {
-        let path = self.decisive_path();
-        if path.expected {
-            return match path.phase(now) {
-                Phase::Alive if self.has_warning(now) => Phase::Suspect,
-                phase => phase,
-            };
+        let phases = self.paths.keys().filter_map(|path| self.phase_on(now, *path));
+        if let Some(phase) = phases.reduce(Phase::best) {
+            return phase;
         }
         let silent = self.last_heard + cycle * 4;
-        let reported = self.reports(now).min().or(self.unwatched);
+        let reported = self.reports(now, None).min().or(self.unwatched);
         match reported.or_else(|| (now >= silent).then_some(silent)) {
             Some(since) => Phase::Failed(since),
             None if self.has_warning(now) => Phase::Suspect,
             None => Phase::Alive,
         }
+    }
+
+    /// The phase on one of its networks, which `path` leads to, if anything is known of it there.
+    pub(super) fn network_phase(&self, now: Instant, path: Option<Path>, network: &str) -> Option<Phase> {
+        let by_us = path.and_then(|path| self.phase_on(now, path));
+        by_us.or_else(|| self.reports(now, Some(network)).min().map(Phase::Failed))
+    }
+
+    /// Whether others report it as failed on some of its networks.
+    pub(super) fn has_network_report(&self, now: Instant) -> bool {
+        let networks = self.reports.values().filter_map(|report| report.networks.as_ref());
+        let mut said = networks.map(|(_, said)| *said);
+        said.any(|said| now < said + NETWORK_REPORT_LIFETIME)
     }
 
     /// Whether its node, or a watcher, has warned since it was last heard.
@@ -240,11 +271,5 @@ impl Session {
             || self
                 .suspected_at
                 .is_some_and(|warned| now < warned + SUSPICION_LIFETIME)
-    }
-
-    /// Whether it is heard on any path.
-    pub(super) fn is_heard(&self, now: Instant, cycle: Duration) -> bool {
-        let on_node_network = self.node.expected && !self.node.phase(now).is_failed();
-        on_node_network || !self.phase(now, cycle).is_failed()
     }
 }

@@ -65,29 +65,31 @@ fn watched_peer_fails_by_silence_and_unwatched_peer_by_report() {
     assert_eq!(peers.phase(&c, start + ms(200)), Some(Phase::Alive));
     peers.note_suspicion(start + ms(200), &c);
     assert_eq!(peers.phase(&c, start + ms(201)), Some(Phase::Suspect));
-    peers.note_failure_report(start + ms(250), &c, &b, false);
+    peers.note_failure_report(start + ms(250), &c, &b, None);
     assert_eq!(peers.phase(&c, start + ms(260)), Some(Phase::Failed(start + ms(250))));
     assert_eq!(peers.hear(start + ms(270), &c, &arrival(1, 2)), Sighting::Appeared);
     assert_eq!(peers.phase(&c, start + ms(270)), Some(Phase::Alive));
 }
 
 #[test]
-fn peer_silent_on_its_lan_is_alive_but_not_available() {
+fn peer_that_is_silent_on_one_path_is_alive_and_available() {
     let start = start();
     let b: NodeName = "b".into();
+    let segment = Path::Segment(InterfaceIndex(2));
     let mut peers = peers(start, &[&b]);
     peers.note_heartbeat(start, &b, Path::Node);
-    peers.note_heartbeat(start, &b, Path::Lan);
+    peers.note_heartbeat(start, &b, segment);
     for beat in 1..10 {
         let now = start + ms(50 * beat);
         peers.hear(now, &b, &arrival(1, beat + 1));
         peers.note_heartbeat(now, &b, Path::Node);
     }
     let now = start + ms(450);
-    assert!(peers.is_heard(&b, now) && !peers.is_available(&b, now));
-    assert!(peers.is_cut_off_from_lan(&b, now) && !peers.is_heard_on_lan_only(&b, now));
-    peers.unwatch(&b);
-    assert!(peers.is_available(&b, now));
+    assert!(peers.is_heard(&b, now) && peers.is_available(&b, now));
+    assert_eq!(peers.phase_on(&b, now, segment), Some(Phase::Failed(start + ms(200))));
+    assert!(peers.has_failed_somewhere(&b, now) && !peers.is_cut_off_from_node_network(&b, now));
+    peers.retain_segments(&b, |interface| interface != InterfaceIndex(2));
+    assert!(!peers.has_failed_somewhere(&b, now) && peers.watches(&b));
 }
 
 #[test]
@@ -119,32 +121,42 @@ fn warning_of_a_watcher_counts_for_half_a_second() {
     assert_eq!(peers.phase(&b, start + ms(500)), Some(Phase::Alive));
 }
 
+/// A report about one network, or about all.
+fn reported(network: Option<&str>) -> Option<NetworkNames> {
+    network.map(|network| [network.to_owned()].into())
+}
+
 #[test]
-fn report_of_silence_on_the_lan_expires_and_others_stay() {
+fn report_of_silence_on_one_network_expires_and_others_stay() {
     let start = start();
     let (b, c): (NodeName, NodeName) = ("b".into(), "c".into());
-    for (lan_only, at_3500_ms) in [(true, Phase::Alive), (false, Phase::Failed(start))] {
+    let failed = Some(Phase::Failed(start));
+    for (about, at_3499_ms, at_3500_ms) in [
+        (Some("lan0"), failed, Some(Phase::Alive)),
+        (Some("eth0"), Some(Phase::Alive), Some(Phase::Alive)),
+        (None, failed, failed),
+    ] {
         let mut peers = peers(start, &[&b]);
-        peers.note_failure_report(start, &b, &c, lan_only);
-        assert_eq!(peers.phase(&b, start + ms(3499)), Some(Phase::Failed(start)));
-        assert_eq!(
-            peers.phase(&b, start + ms(3500)),
-            Some(at_3500_ms),
-            "on LAN: {lan_only}"
-        );
+        peers.note_failure_report(start, &b, &c, reported(about));
+        let phase = |after| peers.network_phase(&b, start + ms(after), None, "lan0");
+        assert_eq!((phase(3499), phase(3500)), (at_3499_ms, at_3500_ms), "{about:?}");
     }
 }
 
 #[test]
-fn message_on_the_node_network_voids_only_reports_of_total_silence() {
+fn message_voids_reports_about_all_and_about_its_network() {
     let start = start();
     let (b, c): (NodeName, NodeName) = ("b".into(), "c".into());
-    for lan_only in [true, false] {
+    for (about, is_failed) in [(None, false), (Some("eth0"), false), (Some("lan0"), true)] {
         let mut peers = peers(start, &[&b]);
-        peers.note_failure_report(start, &b, &c, lan_only);
+        let address = format!("{}/24", arrival(1, 1).address);
+        let eth0 = crate::test_support::network("eth0", crate::types::MacAddr::zero(), &[&address]);
+        peers.set_networks(&b, vec![eth0]);
+        peers.note_failure_report(start, &b, &c, reported(about));
         peers.hear(start, &b, &arrival(1, 2));
-        let failed = peers.phase(&b, start).is_some_and(Phase::is_failed);
-        assert_eq!(failed, lan_only);
+        let network = about.unwrap_or("lan0");
+        let phase = peers.network_phase(&b, start, None, network);
+        assert_eq!(phase.is_some_and(Phase::is_failed), is_failed, "{about:?}");
     }
 }
 

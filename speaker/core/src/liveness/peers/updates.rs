@@ -1,13 +1,18 @@
 //! What messages and time change in the records of peers.
 
-use std::time::{Duration, Instant};
+use std::{
+    collections::btree_map::Entry,
+    time::{Duration, Instant},
+};
 
 use super::{
     Arrival, Peers, Sighting, anti_entropy_cycle,
-    session::{Leaving, Path, Session},
+    session::{Leaving, NetworkNames, Path, Session},
 };
 use crate::{
-    cluster_snapshot::ClusterSnapshot, liveness::adaptive_timeout::AdaptiveTimeout, types::NodeName,
+    cluster_snapshot::ClusterSnapshot,
+    liveness::adaptive_timeout::AdaptiveTimeout,
+    types::{InterfaceIndex, NodeName},
     wire::message::Network,
 };
 
@@ -51,15 +56,13 @@ impl Peers {
 
     /// Records a heartbeat: from now on more are expected on this path.
     pub(crate) fn note_heartbeat(&mut self, now: Instant, from: &NodeName, path: Path) {
-        if let Some(session) = self.session_mut(from) {
-            let watched = match path {
-                Path::Node => &mut session.node,
-                Path::Lan => &mut session.lan,
-            };
-            if std::mem::replace(&mut watched.expected, true) {
-                watched.timeout.note_heartbeat(now);
-            } else {
-                watched.timeout = AdaptiveTimeout::new(now);
+        let Some(session) = self.session_mut(from).filter(|_| path != Path::Other) else {
+            return;
+        };
+        match session.paths.entry(path) {
+            Entry::Occupied(timeout) => timeout.into_mut().note_heartbeat(now),
+            Entry::Vacant(place) => {
+                place.insert(AdaptiveTimeout::new(now));
             }
         }
     }
@@ -67,15 +70,30 @@ impl Peers {
     /// Expects no more heartbeats from a peer.
     pub(crate) fn unwatch(&mut self, from: &NodeName) {
         if let Some(session) = self.session_mut(from) {
-            session.node.expected = false;
-            session.lan.expected = false;
+            session.paths.clear();
         }
     }
 
-    /// Records that `reporter` declares `node` failed, or silent on its LAN only.
-    pub(crate) fn note_failure_report(&mut self, now: Instant, node: &NodeName, reporter: &NodeName, lan_only: bool) {
+    /// Expects no more heartbeats on segments that do not meet the condition.
+    pub(crate) fn retain_segments(&mut self, node: &NodeName, is_shared: impl Fn(InterfaceIndex) -> bool) {
         if let Some(session) = self.session_mut(node) {
-            session.note_report(now, reporter, lan_only);
+            session.paths.retain(|path, _| match path {
+                Path::Segment(interface) => is_shared(*interface),
+                Path::Node | Path::Other => true,
+            });
+        }
+    }
+
+    /// Records that `reporter` declares `node` failed: on these networks, or everywhere.
+    pub(crate) fn note_failure_report(
+        &mut self,
+        now: Instant,
+        node: &NodeName,
+        reporter: &NodeName,
+        networks: Option<NetworkNames>,
+    ) {
+        if let Some(session) = self.session_mut(node) {
+            session.note_report(now, reporter, networks);
         }
     }
 
@@ -156,8 +174,9 @@ impl Peers {
     pub(crate) fn excuse_pause(&mut self, now: Instant, pause: Duration) {
         for session in self.sessions_mut() {
             session.last_heard = now.min(session.last_heard + pause);
-            session.node.timeout.excuse_pause(now, pause);
-            session.lan.timeout.excuse_pause(now, pause);
+            for timeout in session.paths.values_mut() {
+                timeout.excuse_pause(now, pause);
+            }
         }
     }
 
@@ -171,7 +190,7 @@ impl Peers {
         let cycle = self.cycle;
         self.records.retain(|node, record| {
             let session = record.session.as_ref();
-            snapshot.nodes.contains_key(node) || session.is_some_and(|session| session.is_heard(now, cycle))
+            snapshot.nodes.contains_key(node) || session.is_some_and(|session| !session.phase(now, cycle).is_failed())
         });
     }
 }

@@ -10,11 +10,16 @@ fn failed_peer() -> Parts {
     parts
 }
 
-fn failed(node: &str, lan_only: bool) -> Message {
+fn failed(node: &str) -> Message {
     Message::Failed {
         node: node.into(),
-        lan_only,
+        lan_only: false,
     }
+}
+
+fn send_notices(parts: &mut Parts) {
+    let around = surroundings!(parts);
+    parts.liveness.send_failure_notices(turn!(parts, parts.now), around);
 }
 
 #[test]
@@ -42,7 +47,7 @@ fn silent_peer_is_suspect_then_failed_and_each_is_reported_once() {
             (suspects, failures)
         );
         assert_eq!(drained.events, events);
-        assert_eq!(drained.receivers_of(&failed("b", false)).len(), notices);
+        assert_eq!(drained.receivers_of(&failed("b")).len(), notices);
     }
     parts.beat("b", Path::Node);
     review(&mut parts, "b");
@@ -68,11 +73,11 @@ fn change_of_phase_requests_a_review_of_ownership() {
 fn failure_is_broadcast_three_times_in_all() {
     let mut parts = failed_peer();
     review(&mut parts, "b");
-    assert_eq!(parts.drain().receivers_of(&failed("b", false)), ["b", "c"]);
+    assert_eq!(parts.drain().receivers_of(&failed("b")), ["b", "c"]);
     for (wait, notices) in [(99, 0), (1, 2), (100, 2), (100, 0), (10_000, 0)] {
         parts.pass(wait);
-        parts.liveness.send_failure_notices(turn!(parts, parts.now));
-        assert_eq!(parts.drain().receivers_of(&failed("b", false)).len(), notices);
+        send_notices(&mut parts);
+        assert_eq!(parts.drain().receivers_of(&failed("b")).len(), notices);
     }
 }
 
@@ -84,24 +89,30 @@ fn failure_notice_ends_when_the_peer_is_heard() {
     review(&mut parts, "b");
     parts.drain();
     parts.pass(100);
-    parts.liveness.send_failure_notices(turn!(parts, parts.now));
+    send_notices(&mut parts);
     assert!(parts.drain().messages.is_empty());
 }
 
 #[test]
-fn failure_on_the_lan_is_repeated_every_second_while_it_lasts() {
-    let mut parts = Parts::new(&["a", "b", "c"], &[]);
-    parts.beat("b", Path::Lan);
+fn failure_on_one_network_is_repeated_every_second_while_it_lasts() {
+    let mut parts = super::view::facing(&[("eth0", "10.0.0.2/24"), ("lan0", "172.16.0.2/24")]);
+    super::view::hear_mac(&mut parts, 2, "b");
+    let segment = Path::Segment(crate::types::InterfaceIndex(2));
+    parts.beat("b", segment);
     let mut notices = Vec::new();
     for step in 0..70 {
         // `b` is heard on the node network all the time, and again on its LAN after 3 s.
         parts.beat("b", Path::Node);
         if step >= 60 {
-            parts.beat("b", Path::Lan);
+            parts.beat("b", segment);
         }
         review(&mut parts, "b");
-        parts.liveness.send_failure_notices(turn!(parts, parts.now));
-        if parts.drain().receivers_of(&failed("b", true)) == ["b", "c"] {
+        send_notices(&mut parts);
+        let notice = Message::FailedOn {
+            node: "b".into(),
+            networks: ["lan0".to_owned()].into(),
+        };
+        if parts.drain().receivers_of(&notice) == ["b", "c"] {
             notices.push(step * 50);
         }
         parts.pass(50);
@@ -123,7 +134,7 @@ fn next_review_is_due_when_a_peer_may_change_or_a_notice_is_due() {
     ] {
         parts.now = start + Duration::from_millis(at);
         review(&mut parts, "b");
-        parts.liveness.send_failure_notices(turn!(parts, parts.now));
+        send_notices(&mut parts);
         parts.liveness.arm_failure_detection(turn!(parts, parts.now));
         let due = due.map(|due| start + Duration::from_millis(due));
         assert_eq!(parts.sinks.timers.get(Timer::FailureDetection), due, "after {at} ms");
@@ -204,16 +215,37 @@ fn failure_report_does_not_overrule_what_this_node_hears() {
     let (b, c): (NodeName, NodeName) = ("b".into(), "c".into());
     parts.beat("b", Path::Node);
     parts.hear("c", Path::Node);
-    let counts = |parts: &mut Parts, lan_only| parts.liveness.handle_failure_report(parts.now, &c, &b, lan_only);
-    assert!(!counts(&mut parts, false));
+    let counts = |parts: &mut Parts| parts.liveness.handle_failure_report(parts.now, &c, &b);
+    assert!(!counts(&mut parts));
     parts.pass(75);
-    assert!(counts(&mut parts, false), "this node suspects it too");
+    assert!(counts(&mut parts), "this node suspects it too");
     parts.liveness.handle_unwatch(&b);
     parts.hear("b", Path::Node);
-    assert!(counts(&mut parts, false), "this node does not watch it");
-    // A reporter that has failed may be cut off from its LAN itself.
-    parts.liveness.handle_failure_report(parts.now, &b, &c, false);
-    assert!(!counts(&mut parts, true) && counts(&mut parts, false));
+    assert!(counts(&mut parts), "this node does not watch it");
+}
+
+#[test]
+fn report_about_a_network_does_not_count_where_the_reporter_has_failed() {
+    let mut parts = super::view::facing(&[("eth0", "10.0.0.2/24"), ("lan0", "172.16.0.2/24")]);
+    let segment = Path::Segment(crate::types::InterfaceIndex(2));
+    super::view::hear_mac(&mut parts, 2, "b");
+    parts.hear("c", Path::Node);
+    let counts = |parts: &mut Parts| {
+        let around = surroundings!(parts);
+        let about = (&"c".into(), &"b".into());
+        let networks = ["lan0".to_owned()].into();
+        parts
+            .liveness
+            .handle_network_report(turn!(parts, parts.now), around, about, networks)
+    };
+    assert!(counts(&mut parts));
+    parts.beat("b", segment);
+    assert!(!counts(&mut parts), "this node hears it there");
+    parts.beat("c", segment);
+    parts.pass(300);
+    assert!(!counts(&mut parts), "the reporter has failed there, too");
+    parts.beat("c", segment);
+    assert!(counts(&mut parts));
 }
 
 #[test]

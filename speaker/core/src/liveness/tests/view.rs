@@ -1,3 +1,5 @@
+use std::collections::BTreeSet;
+
 use super::*;
 use crate::{test_support::network, testing::ethernet, types::InterfaceIndex};
 
@@ -27,19 +29,21 @@ pub(super) fn hear_mac(parts: &mut Parts, interface: u32, node: &str) {
 
 #[test]
 fn path_of_a_message_follows_from_its_source_address() {
-    let parts = facing(&[("eth0", "10.0.0.2/24"), ("lan0", "172.16.0.2/24")]);
-    let view = view!(parts, parts.now);
-    for (source, path) in [
+    let mut parts = facing(&[("eth0", "10.0.0.2/24"), ("lan0", "172.16.0.2/24")]);
+    let path = |parts: &Parts, source| view!(parts, parts.now).path(&"b".into(), ip(source));
+    assert_eq!(path(&parts, "172.16.0.2"), Path::Other, "no frame was heard from there");
+    hear_mac(&mut parts, 2, "b");
+    for (source, wanted) in [
         ("10.0.0.2", Path::Node),
-        ("172.16.0.2", Path::Lan),
+        ("172.16.0.2", Path::Segment(InterfaceIndex(2))),
         ("203.0.113.1", Path::Node),
     ] {
-        assert_eq!(view.path(&"b".into(), ip(source)), path, "{source}");
+        assert_eq!(path(&parts, source), wanted, "{source}");
     }
 }
 
 #[test]
-fn lan_address_is_in_a_common_prefix_other_than_the_node_network() {
+fn segment_addresses_are_in_a_common_prefix_other_than_the_node_network() {
     for (networks, wanted) in [
         (
             vec![("eth0", "10.0.0.2/24"), ("lan0", "172.16.0.2/24")],
@@ -50,34 +54,79 @@ fn lan_address_is_in_a_common_prefix_other_than_the_node_network() {
         (vec![("lan0", "fe80::2/64")], None),
     ] {
         let mut parts = facing(&networks);
-        assert_eq!(
-            view!(parts, parts.now).lan_address(&"b".into()),
-            None,
-            "nothing is heard"
-        );
+        let addresses = |parts: &Parts| {
+            let addresses = view!(parts, parts.now).segment_addresses(&"b".into());
+            addresses.into_values().next()
+        };
+        assert_eq!(addresses(&parts), None, "nothing is heard");
         hear_mac(&mut parts, 2, "b");
-        assert_eq!(
-            view!(parts, parts.now).lan_address(&"b".into()),
-            wanted.map(ip),
-            "{networks:?}"
-        );
+        assert_eq!(addresses(&parts), wanted.map(ip), "{networks:?}");
     }
 }
 
-#[test]
-fn phase_for_an_address_is_that_of_the_path_it_is_announced_on() {
+/// `b` is heard on the node network `eth0`, and was heard on `lan0` once.
+fn failed_on_lan() -> Parts {
     let mut parts = facing(&[("eth0", "10.0.0.2/24"), ("lan0", "172.16.0.2/24")]);
-    parts.beat("b", Path::Lan);
+    hear_mac(&mut parts, 2, "b");
+    parts.beat("b", Path::Segment(InterfaceIndex(2)));
     for _ in 0..4 {
         parts.beat("b", Path::Node);
         parts.pass(50);
     }
+    parts
+}
+
+fn names(interfaces: &[&str]) -> BTreeSet<String> {
+    interfaces.iter().map(|name| (*name).to_owned()).collect()
+}
+
+#[test]
+fn p1_peer_has_failed_for_an_address_if_it_has_on_one_segment_of_it() {
+    let parts = failed_on_lan();
     let view = view!(parts, parts.now);
     let is_failed = |interfaces: &[&str]| {
-        let interfaces = interfaces.iter().map(|name| (*name).to_owned()).collect();
-        view.phase_for(&interfaces, &"b".into())
-            .is_some_and(peers::Phase::is_failed)
+        let phase = view.phase_for(&names(interfaces), &"b".into());
+        phase.is_some_and(peers::Phase::is_failed)
     };
     assert!(!is_failed(&["eth0"]), "the node network");
     assert!(is_failed(&["lan0"]) && is_failed(&["eth0", "lan0"]));
+    assert!(!is_failed(&["vlan9"]), "nothing is known of it");
+    assert!(view.is_heard(&"b".into()) && view.peers().is_available(&"b".into(), parts.now));
+    assert_eq!(view.failed_networks(), [("b".into(), names(&["lan0"]))].into());
+}
+
+#[test]
+fn peer_that_is_silent_on_the_node_network_is_reached_over_segments() {
+    let mut parts = facing(&[("eth0", "10.0.0.2/24"), ("lan0", "172.16.0.2/24")]);
+    hear_mac(&mut parts, 2, "b");
+    parts.beat("b", Path::Node);
+    for _ in 0..5 {
+        parts.beat("b", Path::Segment(InterfaceIndex(2)));
+        parts.pass(50);
+    }
+    let peers = view!(parts, parts.now).peers();
+    assert!(peers.is_cut_off_from_node_network(&"b".into(), parts.now));
+    assert_eq!(
+        view!(parts, parts.now).failed_networks_of(&"b".into()),
+        names(&["eth0"])
+    );
+}
+
+#[test]
+fn second_port_of_a_peer_on_the_node_network_is_no_segment_of_its_own() {
+    let mut parts = facing(&[]);
+    let second = crate::types::MacAddr::new(2, 7, 0, 0, 0, 2);
+    let networks = vec![
+        network("eth0", parts.mac("b"), &["10.0.0.2/24"]),
+        network("eth1", second, &["10.0.0.102/24"]),
+    ];
+    parts.liveness.handle_networks(&"b".into(), networks);
+    let macs = [(parts.mac("b"), "b".into()), (second, "b".into())];
+    parts.lan.set_peer_macs(turn!(parts, parts.now), macs.into());
+    for mac in [parts.mac("b"), second] {
+        parts.lan.note_mac(InterfaceIndex(1), mac);
+    }
+    let view = view!(parts, parts.now);
+    assert_eq!(view.path(&"b".into(), ip("10.0.0.102")), Path::Node);
+    assert_eq!(view.segment_addresses(&"b".into()), [].into());
 }

@@ -60,8 +60,16 @@ fn speakers_everywhere() -> BTreeMap<NodeName, Vec<Network>> {
         .collect()
 }
 
+/// These networks, on which no node has failed.
+fn hellos(networks: &BTreeMap<NodeName, Vec<Network>>) -> Hellos {
+    Hellos {
+        networks: networks.clone(),
+        failed: BTreeMap::new(),
+    }
+}
+
 fn verdict_texts(snapshot: &ClusterSnapshot, networks: &BTreeMap<NodeName, Vec<Network>>) -> Vec<String> {
-    let verdicts = verdicts(snapshot, networks, ADDRESS.parse().unwrap());
+    let verdicts = verdicts(snapshot, &hellos(networks), ADDRESS.parse().unwrap());
     verdicts
         .values()
         .map(|verdict| {
@@ -187,7 +195,7 @@ fn address_of_a_deleted_pool_keeps_the_advertisements_of_that_pool() {
         let services = snapshot.addresses.remove(&ADDRESS.parse::<IpAddr>().unwrap()).unwrap();
         let outside: IpAddr = "203.0.113.1".parse().unwrap();
         snapshot.addresses.insert(outside, services);
-        let verdicts = verdicts(&snapshot, &speakers_everywhere(), outside);
+        let verdicts = verdicts(&snapshot, &hellos(&speakers_everywhere()), outside);
         let first = verdicts["a"]
             .as_ref()
             .map_or_else(|reason| format!("{reason:?}"), |_| "ok".to_owned());
@@ -212,7 +220,7 @@ fn node_without_carrier_is_ineligible_where_no_prefix_decides() {
         let services = snapshot.addresses.remove(&ADDRESS.parse::<IpAddr>().unwrap()).unwrap();
         let address: IpAddr = address.parse().unwrap();
         snapshot.addresses.insert(address, services);
-        let verdicts = verdicts(&snapshot, &networks, address);
+        let verdicts = verdicts(&snapshot, &hellos(&networks), address);
         ["a", "b", "c"].map(|name| {
             verdicts[name]
                 .as_ref()
@@ -329,7 +337,7 @@ fn interfaces_are_the_union_over_advertisements() {
     ] {
         let verdicts = verdicts(
             &snapshot(&advertisements, vec![service()]),
-            &networks,
+            &hellos(&networks),
             ADDRESS.parse().unwrap(),
         );
         let candidate_of = |node: &str| {
@@ -364,6 +372,47 @@ fn only_nodes_with_the_prefix_are_eligible_where_one_has_it() {
 }
 
 #[test]
+fn address_is_announced_on_the_interface_with_its_prefix_unless_the_user_names_others() {
+    let mut networks = speakers_everywhere();
+    let lan = network("lan0", &["192.0.2.7/24"]);
+    networks.insert("b".into(), vec![network("eth0", &["10.0.0.7/24"]), lan]);
+    for (advertisement, wanted) in [
+        (json!({}), vec!["lan0"]),
+        (json!({"interfaces": ["eth0", "lan0"]}), vec!["eth0", "lan0"]),
+    ] {
+        let snapshot = snapshot(&[advertisement], vec![service()]);
+        let verdicts = verdicts(&snapshot, &hellos(&networks), ADDRESS.parse().unwrap());
+        let candidate = verdicts["b"].as_ref().unwrap();
+        assert_eq!(Vec::from_iter(&candidate.interfaces), wanted);
+    }
+}
+
+#[test]
+fn node_that_failed_on_a_segment_takes_no_address_of_that_segment() {
+    let mut networks = speakers_everywhere();
+    for node in ["a", "b"] {
+        let both = vec![network("eth0", &["10.0.0.7/24"]), network("lan0", &["192.0.2.7/24"])];
+        networks.insert(node.into(), both);
+    }
+    for (failed, wanted) in [
+        ("lan0", ["NoSpeaker", "ok", "NoPrefix"]),
+        ("eth0", ["ok", "ok", "NoPrefix"]),
+    ] {
+        let hellos = Hellos {
+            networks: networks.clone(),
+            failed: [("a".into(), [failed.to_owned()].into())].into(),
+        };
+        let snapshot = snapshot(&[json!({})], vec![service()]);
+        let verdicts = verdicts(&snapshot, &hellos, ADDRESS.parse().unwrap());
+        let text = |verdict: &Result<Eligibility, Reason>| match verdict {
+            Ok(_) => "ok".to_owned(),
+            Err(reason) => format!("{reason:?}"),
+        };
+        assert_eq!(Vec::from_iter(verdicts.values().map(text)), wanted, "{failed}");
+    }
+}
+
+#[test]
 fn weight_is_summed_over_advertisements_that_cover_the_node() {
     let prefers = |name: &str, weight: u32| json!({"weight": weight, "preference": {"matchLabels": {"name": name}}});
     let here = json!({"preferredNodeSelectors": [prefers("a", 60), prefers("b", 50)]});
@@ -373,7 +422,7 @@ fn weight_is_summed_over_advertisements_that_cover_the_node() {
     });
     let verdicts = verdicts(
         &snapshot(&[here, more, not_a], vec![service()]),
-        &speakers_everywhere(),
+        &hellos(&speakers_everywhere()),
         ADDRESS.parse().unwrap(),
     );
     let weights: Vec<u32> = verdicts

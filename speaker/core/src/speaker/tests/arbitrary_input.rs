@@ -81,6 +81,10 @@ fn message() -> impl Strategy<Value = Message> {
         Just(Message::Unwatch),
         node().prop_map(Message::Suspect),
         (node(), any::<bool>()).prop_map(|(node, lan_only)| Message::Failed { node, lan_only }),
+        (node(), vec(Just("eth0".to_owned()), 0..2)).prop_map(|(node, networks)| Message::FailedOn {
+            node,
+            networks: networks.into_iter().collect(),
+        }),
         node().prop_map(Message::Recovered),
         Just(Message::WasFailed),
         networks().prop_map(Message::Hello),
