@@ -170,4 +170,10 @@ mutate failed-only-if-failed-everywhere \
 # A peer that has failed on a segment is a candidate for the addresses of that segment.
 mutate failed-segment-ignored \
   '!failed.is_disjoint(&candidate.interfaces)' 'false' || failed=1
+# Both ports of a node on one segment announce.
+mutate second-port-announces-too \
+  'hears(first, &port) || hears(&port, first)' 'hears(first, &port) && false' || failed=1
+# The answer of a second port counts for the first one, which may have lost its carrier.
+mutate answer-of-another-port-counts \
+  'network.mac == seen.mac && ' '' || failed=1
 exit $failed

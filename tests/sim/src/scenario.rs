@@ -16,11 +16,12 @@ use crate::{
 use fault::{FAULTS, Fault};
 
 /// The interfaces that nodes may have besides.
-const EXTRA_INTERFACES: [ExtraInterface; 4] = [
+const EXTRA_INTERFACES: [ExtraInterface; 5] = [
     ExtraInterface::None,
     ExtraInterface::None,
     ExtraInterface::Overlay,
     ExtraInterface::Storage,
+    ExtraInterface::SecondPort,
 ];
 
 /// How a scenario went.

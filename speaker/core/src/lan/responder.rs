@@ -35,7 +35,7 @@ impl Lan {
     }
 
     fn handle_arp(&mut self, turn: &mut Turn<'_>, interface: InterfaceIndex, packet: &ArpPacket) -> FrameOutcome {
-        if packet.destination.is_broadcast() {
+        if packet.destination.is_broadcast() && !self.own_macs.contains(&packet.source) {
             self.neighbours.note_broadcast(turn.now, interface);
         }
         let (mut peer_use, mut peer_probe) = (None, None);
@@ -94,7 +94,7 @@ impl Lan {
                 let mut peer_probe = None;
                 if solicitation.sender.is_unspecified() && !self.conflicts.is_clear(target) {
                     peer_probe = self.handle_probe(turn, target, solicitation.sender_mac);
-                } else {
+                } else if !self.own_macs.contains(&solicitation.sender_mac) {
                     self.neighbours.note_heard(turn.now, interface);
                 }
                 let reply = self.answer_for(turn, interface, target).and_then(|(port, mac)| {
@@ -145,6 +145,10 @@ impl Lan {
 
     /// Records that a host uses an address. Returns the node if it is a peer with its own MAC.
     fn note_address_use(&mut self, turn: &mut Turn<'_>, seen: AddressUse) -> Option<(NodeName, AddressUse)> {
+        // A second port on the segment hears the first one.
+        if self.own_macs.contains(&seen.source) {
+            return None;
+        }
         self.neighbours.note_heard(turn.now, seen.interface);
         let is_ours = self.owned.contains_key(&seen.address);
         let peer = self.peer_macs.get(&seen.source).cloned();

@@ -191,8 +191,8 @@ impl Liveness {
     /// Asks a peer for its own addresses wherever it may answer: the answers prove which interfaces
     /// share a segment.
     pub(crate) fn ask_peer(&self, turn: &mut Turn<'_>, around: Surroundings<'_>, node: &NodeName) {
-        let to_ask = self.view(turn.now, turn.context, around).to_ask(node).into_iter();
-        let questions = to_ask.filter_map(|(port, network)| Some((port.index, own_address(network)?)));
+        let askable = self.view(turn.now, turn.context, around).askable(node).into_iter();
+        let questions = askable.filter_map(|(port, network)| Some((port.index, own_address(network)?)));
         let questions: BTreeSet<(InterfaceIndex, IpAddr)> = questions.collect();
         for (index, address) in questions {
             if let Some(port) = around.node.port(index) {
@@ -210,11 +210,12 @@ impl Liveness {
     /// Counts the use of an address on a segment as an answer to a request there.
     pub(crate) fn count_answer(&mut self, turn: &mut Turn<'_>, seen: &AddressUse, user: AddressUser<'_>) {
         let AddressUser { node, owns } = user;
-        let is_own = self
-            .peers
-            .networks_of(node)
-            .iter()
-            .any(|network| network.addresses.iter().any(|address| address.addr() == seen.address));
+        // A kernel answers for its addresses on all ports. Only the answer of the port that has the
+        // address shows that this port lives.
+        let mut networks = self.peers.networks_of(node).iter();
+        let has_it = |network: &Network| network.addresses.iter().any(|address| address.addr() == seen.address);
+        // mutation: answer-of-another-port-counts
+        let is_own = networks.any(|network| network.mac == seen.mac && has_it(network));
         if !is_own && !owns {
             return;
         }

@@ -60,7 +60,7 @@ impl<'a> View<'a> {
     }
 
     /// Own ports and networks of a peer between which a question may be answered.
-    pub(crate) fn to_ask(&self, node: &NodeName) -> Vec<Facing<'a>> {
+    pub(crate) fn askable(&self, node: &NodeName) -> Vec<Facing<'a>> {
         let mut facing = self.pairs(node);
         for hint in self.hints(node) {
             if !facing.contains(&hint) {
@@ -105,6 +105,41 @@ impl<'a> View<'a> {
         let has_ipv4 = |network: &Network| network.addresses.iter().any(|address| address.addr().is_ipv4());
         let with_ipv4 = facing.filter(|(_, network)| has_ipv4(network));
         with_ipv4.map(|(port, _)| port.index).collect()
+    }
+
+    /// Of own ports that share a segment, as this node hears its own broadcasts, the first: two
+    /// MACs must not answer. A port with the InternalIP comes before others, and then the lowest
+    /// index. So it is always the same while it has a carrier.
+    pub(crate) fn one_per_segment(&self, mut ports: Vec<InterfacePort>) -> Vec<InterfacePort> {
+        let snapshot = self.context.snapshot.as_ref();
+        let internal = snapshot.and_then(|snapshot| snapshot.node_address(&self.context.me));
+        let has_internal = |port: &InterfacePort| {
+            let mut addresses = self.around.node.addresses_on(port.index).iter();
+            addresses.any(|address| Some(address.addr()) == internal)
+        };
+        ports.sort_by_key(|port| (!has_internal(port), port.index));
+        let hears = |one: &InterfacePort, other: &InterfacePort| {
+            one.mac != other.mac && self.around.heard_macs.contains(one.index, other.mac)
+        };
+        let mut kept: Vec<InterfacePort> = Vec::new();
+        for port in ports {
+            // mutation: second-port-announces-too
+            let is_second = kept.iter().any(|first| hears(first, &port) || hears(&port, first));
+            if !is_second {
+                kept.push(port);
+            }
+        }
+        kept.sort_by_key(|port| port.index);
+        kept
+    }
+
+    /// The network of a peer that announces, for each own port: of several networks of the peer on
+    /// one segment the first, by the order of [`Self::one_per_segment`]. A Hello lists networks by
+    /// index.
+    pub(crate) fn one_network_per_port(&self, node: &NodeName, mut facing: Vec<Facing<'a>>) -> Vec<Facing<'a>> {
+        facing.sort_by_key(|(port, network)| (port.index, !self.is_node_network(node, network)));
+        facing.dedup_by_key(|(port, _)| port.index);
+        facing
     }
 
     fn ports(&self) -> impl Iterator<Item = (&'a Interface, InterfacePort)> {

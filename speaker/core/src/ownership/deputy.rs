@@ -148,13 +148,14 @@ impl Ownership {
     }
 }
 
-/// How this node answers for the address as the deputy of `owner`, if it may: on the ports that face
-/// an interface on which the owner announces.
+/// How this node answers for the address as the deputy of `owner`, if it may: on the ports that
+/// face an interface on which the owner announces.
 fn duty(case: Case<'_>, owner: &NodeName, announced: &Eligibility) -> Option<DeputyDuty> {
     if case.view.context.settings.deputy == DeputyMode::Off {
         return None;
     }
-    let facing = case.view.facing(owner, &announced.interfaces).into_iter();
+    let facing = case.view.facing(owner, &announced.interfaces);
+    let facing = case.view.one_network_per_port(owner, facing).into_iter();
     let ports = facing.map(|(port, network)| (port, network.mac));
     Some(DeputyDuty {
         owner: owner.clone(),

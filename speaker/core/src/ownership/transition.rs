@@ -40,7 +40,9 @@ pub(super) fn announcement(case: Case<'_>, candidate: &Eligibility) -> Announcem
             interfaces: restricted.then(|| candidate.interfaces.iter().cloned().collect()),
             co_owners: BTreeSet::new(),
         },
-        ports: case.view.around.node.ports_named(&candidate.interfaces),
+        ports: case
+            .view
+            .one_per_segment(case.view.around.node.ports_named(&candidate.interfaces)),
     }
 }
 

@@ -89,3 +89,35 @@ fn p3_second_network_that_fails_moves_no_address_of_the_lan() {
         world.run(Duration::from_secs(5));
     }
 }
+
+/// Both ports have an address of the LAN. One MAC answers, also when the first port loses its
+/// carrier, and when a deputy answers.
+#[test]
+fn p5_node_with_two_ports_on_the_lan_answers_with_one_mac() {
+    for (seed, nodes, split) in [(0, 3, false), (1, 2, true), (2, 3, true)] {
+        let mut world = World::new(WorldSpec {
+            extra: ExtraInterface::SecondPort,
+            split,
+            ..spec(nodes, 6, seed)
+        });
+        let mut invariants = Invariants::new(world.now);
+        invariants.watch(&mut world, SETTLED);
+        for _ in 0..3 {
+            let owner = first_owner(&world);
+            invariants.note_impaired(world.now, owner);
+            world.set_carrier(owner, false);
+            invariants.watch(&mut world, Duration::from_secs(5));
+            world.set_carrier(owner, true);
+            invariants.watch(&mut world, Duration::from_secs(5));
+            let owner = first_owner(&world);
+            invariants.note_impaired(world.now, owner);
+            world.kill(owner);
+            invariants.watch(&mut world, Duration::from_secs(5));
+            world.start(owner);
+            invariants.watch(&mut world, Duration::from_secs(5));
+        }
+        invariants.conclude(&mut world);
+        let violations = invariants.violations();
+        assert!(violations.is_empty(), "seed {seed}: {violations:?}");
+    }
+}

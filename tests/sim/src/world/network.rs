@@ -233,9 +233,15 @@ impl World {
 
     /// Lets the kernel of a node answer an ARP request for the node's own address.
     pub(super) fn kernel_receives(&mut self, index: usize, interface: InterfaceIndex, frame: &[u8]) {
-        let receiver = SimInterface::of_index(interface);
-        let (mac, own) = (mac(index, receiver), address_on(index, receiver));
-        let request = arp::ArpPacket::parse(frame).filter(|packet| !packet.reply && IpAddr::from(packet.target) == own);
+        let mac = mac(index, SimInterface::of_index(interface));
+        // As Linux does, it answers on every interface for the addresses of all.
+        let own: Vec<IpAddr> = self
+            .present_interfaces()
+            .into_iter()
+            .map(|interface| address_on(index, interface))
+            .collect();
+        let is_asked = |packet: &arp::ArpPacket| !packet.reply && own.contains(&IpAddr::from(packet.target));
+        let request = arp::ArpPacket::parse(frame).filter(is_asked);
         if let Some(request) = request {
             self.send_frame(index, interface, request.reply(mac, mac).to_vec());
         }

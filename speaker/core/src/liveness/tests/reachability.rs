@@ -270,3 +270,24 @@ fn node_that_becomes_isolated_takes_its_conclusion_back() {
     parts.report_failed("d", "c");
     assert_eq!(result(&parts), Reachability::Undecided);
 }
+
+#[test]
+fn answer_for_an_own_address_from_another_port_proves_nothing() {
+    let mut parts = checking();
+    run(&mut parts, 8, Answers::Nobody);
+    let other = MacAddr::new(2, 7, 0, 0, 0, 2);
+    let seen = AddressUse {
+        interface: InterfaceIndex(1),
+        source: other,
+        address: ip("192.0.2.202"),
+        mac: other,
+    };
+    let node = "b".into();
+    let user = AddressUser {
+        node: &node,
+        owns: false,
+    };
+    parts.liveness.count_answer(turn!(parts, parts.now), &seen, user);
+    run(&mut parts, 1, Answers::Nobody);
+    assert_eq!(result(&parts), Reachability::NodeDown);
+}

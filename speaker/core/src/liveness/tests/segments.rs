@@ -73,7 +73,7 @@ fn device_of_the_same_name_that_was_never_heard_faces_nothing() {
     assert_eq!(faced(&parts, &both), hinted, "hints have to do while nothing is heard");
     hear_mac(&mut parts, 1, "b");
     assert_eq!(faced(&parts, &both), hinted[..1]);
-    assert_eq!(names(&view!(parts, parts.now).to_ask(&"b".into())), hinted);
+    assert_eq!(names(&view!(parts, parts.now).askable(&"b".into())), hinted);
     let expected = view!(parts, parts.now).broadcast_interfaces(&"b".into());
     assert_eq!(expected, [InterfaceIndex(1)].into());
 }
@@ -81,7 +81,7 @@ fn device_of_the_same_name_that_was_never_heard_faces_nothing() {
 #[test]
 fn interface_of_another_name_and_prefix_is_paired_once_it_is_heard() {
     let mut parts = facing(&[("port7", "203.0.113.2/24")]);
-    assert!(names(&view!(parts, parts.now).to_ask(&"b".into())).is_empty());
+    assert!(names(&view!(parts, parts.now).askable(&"b".into())).is_empty());
     hear_mac(&mut parts, 2, "b");
     let wanted = [(2, "port7".to_owned())];
     assert_eq!(
@@ -146,4 +146,62 @@ fn p2_silence_on_an_overlay_device_proves_nothing() {
     let parts = p2_setup();
     let result = view!(parts, parts.now).reachability(&"b".into(), &all(&["eth0", "lan0"]));
     assert_eq!(result, Reachability::SpeakerDown);
+}
+
+/// Two own ports: `eth0` with the InternalIP, and `lan0`.
+fn one_per_segment(parts: &Parts) -> Vec<u32> {
+    let view = view!(parts, parts.now);
+    let ports = view.one_per_segment(parts.node.ports().collect());
+    ports.into_iter().map(|port| port.index.0).collect()
+}
+
+#[test]
+fn p5_of_two_own_ports_on_one_segment_the_first_announces() {
+    let mut parts = facing(&[]);
+    parts.lan.set_own_macs(parts.node.macs(), |_| true);
+    assert_eq!(one_per_segment(&parts), [1, 2]);
+    let own: Vec<MacAddr> = parts.node.ports().map(|port| port.mac).collect();
+    parts.lan.note_mac(InterfaceIndex(1), own[0]);
+    assert_eq!(one_per_segment(&parts), [1, 2], "a frame that came back proves nothing");
+    parts.lan.note_mac(InterfaceIndex(1), own[1]);
+    assert_eq!(one_per_segment(&parts), [1]);
+    // The port with the InternalIP comes first, whatever its index.
+    parts.edit_snapshot(|snapshot| snapshot.nodes.get_mut("a").unwrap().address = Some(ip("172.16.0.1")));
+    assert_eq!(one_per_segment(&parts), [2]);
+    // The first port has lost its carrier.
+    parts
+        .lan
+        .set_own_macs(parts.node.macs(), |index| index == InterfaceIndex(1));
+    let eth0 = parts.node.port(InterfaceIndex(1)).unwrap();
+    let alone = view!(parts, parts.now).one_per_segment(vec![eth0]);
+    assert_eq!(alone, [eth0]);
+}
+
+#[test]
+fn p5_deputy_answers_with_the_mac_of_the_port_that_announces() {
+    let mut parts = facing(&[]);
+    let second = MacAddr::new(2, 7, 0, 0, 0, 2);
+    for internal_on_second in [false, true] {
+        let (first_ip, second_ip) = if internal_on_second {
+            ("10.0.0.102/24", "10.0.0.2/24")
+        } else {
+            ("10.0.0.2/24", "10.0.0.102/24")
+        };
+        let networks = vec![
+            network("eth0", parts.mac("b"), &[first_ip]),
+            network("eth1", second, &[second_ip]),
+        ];
+        parts.liveness.handle_networks(&"b".into(), networks);
+        let macs = [(parts.mac("b"), "b".into()), (second, "b".into())];
+        parts.lan.set_peer_macs(turn!(parts, parts.now), macs.into());
+        for mac in [second, parts.mac("b")] {
+            parts.lan.note_mac(InterfaceIndex(1), mac);
+        }
+        let view = view!(parts, parts.now);
+        let facing = view.facing(&"b".into(), &all(&["eth0", "eth1"]));
+        assert_eq!(facing.len(), 2);
+        let one = names(&view.one_network_per_port(&"b".into(), facing));
+        let wanted = if internal_on_second { "eth1" } else { "eth0" };
+        assert_eq!(one, [(1, wanted.to_owned())]);
+    }
 }
