@@ -27,6 +27,7 @@ mod interfaces;
 mod layouts;
 mod peers;
 mod sandbox;
+mod segments;
 mod support;
 mod test_cluster;
 mod two_networks;

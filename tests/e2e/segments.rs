@@ -1,0 +1,85 @@
+//! The promises on nodes with more than one interface: an overlay device, a second network, two
+//! ports on one segment. A host on the LAN asks for the address through the whole test.
+
+use std::time::Duration;
+
+use lodestone_tests::{AnnouncedService, Cluster, Layout, NAMESPACE, Spec, images};
+use serde_json::json;
+
+use crate::support::{Answers, announced, cluster_program, speaker_logs, watch_answers};
+
+/// How long nobody may answer while a speaker is replaced: its deputy answers.
+const MOMENT: Duration = Duration::from_millis(400);
+
+/// How long nobody may answer while an address moves, on a loaded machine. Promise P1 says half a
+/// second.
+const MOVE: Duration = Duration::from_millis(1000);
+
+/// Starts a cluster of three nodes with this layout, and Lodestone.
+fn start(prefix: &str, layout: Layout) -> Cluster {
+    let spec = Spec::unique(prefix).workers(2).images(images().unwrap());
+    let cluster = Cluster::up(spec.layout(layout), cluster_program()).unwrap();
+    cluster.install_lodestone(&[]).unwrap();
+    cluster.apply_quickstart().unwrap();
+    cluster
+}
+
+/// Watches the answers for a Service while something happens to its owner.
+fn watch(cluster: &Cluster, service: &AnnouncedService<'_>, work: impl FnOnce(&str)) -> Answers {
+    let owner = service.current_owner().unwrap();
+    watch_answers(cluster, &service.address, || work(&owner))
+}
+
+fn assert_answered(cluster: &Cluster, answers: &Answers, gap: Duration, macs: usize) {
+    let is_fine = answers.longest_gap < gap && answers.macs.len() == macs;
+    assert!(is_fine, "{answers:?}\n{}", speaker_logs(cluster));
+}
+
+#[test]
+fn p2_speaker_killed_beside_an_overlay_device_moves_nothing() {
+    let cluster = start("so", Layout::Overlay);
+    let service = announced(&cluster, "overlay", &json!({}));
+    for _ in 0..2 {
+        let before = service.current_owner().unwrap();
+        let answers = watch(&cluster, &service, |owner| {
+            let pod = cluster.pod_of("speaker", Some(owner)).unwrap();
+            cluster.process_of_pod(NAMESPACE, &pod).unwrap().kill();
+        });
+        assert_answered(&cluster, &answers, MOMENT, 1);
+        assert_eq!(service.current_owner().unwrap(), before);
+        cluster.wait_for_lodestone().unwrap();
+    }
+}
+
+#[test]
+fn p1_port_that_stops_forwarding_beside_a_second_network_is_replaced() {
+    let cluster = start("ss", Layout::Storage);
+    let service = announced(&cluster, "storage", &json!({}));
+    let before = service.current_owner().unwrap();
+    let answers = watch(&cluster, &service, |owner| {
+        cluster.set_forwarding(owner, false).unwrap();
+    });
+    assert_answered(&cluster, &answers, MOVE, 2);
+    assert_ne!(service.current_owner().unwrap(), before);
+    let answers = watch(&cluster, &service, |_| {
+        cluster.set_forwarding(&before, true).unwrap();
+    });
+    assert_answered(&cluster, &answers, MOMENT, 1);
+}
+
+#[test]
+fn p5_node_with_two_ports_on_the_lan_answers_with_one_mac() {
+    for (prefix, layout) in [("sp", Layout::SecondPort), ("sa", Layout::SecondPortWithAddress)] {
+        let cluster = start(prefix, layout);
+        let service = announced(&cluster, "ports", &json!({}));
+        let answers = watch(&cluster, &service, |_| {});
+        assert_answered(&cluster, &answers, MOMENT, 1);
+        let mut cut = String::new();
+        let answers = watch(&cluster, &service, |owner| {
+            cluster.set_carrier(owner, false).unwrap();
+            cut = owner.to_owned();
+        });
+        cluster.set_carrier(&cut, true).unwrap();
+        assert_answered(&cluster, &answers, MOVE, 2);
+    }
+}
