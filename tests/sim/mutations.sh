@@ -98,9 +98,12 @@ mutate deputy-uses-own-mac \
 # A deputy must be eligible to own the address.
 mutate_unit lodestone-speaker-core deputy-needs-eligibility \
   'deputies.len() < 2' 'false' || failed=1
+# Hosts that no longer answer are remembered for ever.
+mutate_unit lodestone-speaker-core dead-hosts-not-forgotten \
+  'host.unanswered >= MAX_UNANSWERED' 'false' || failed=1
 # Nodes stop checking an owner that is down before another node has taken its address.
 mutate_unit lodestone-speaker-core check-ends-with-the-owner \
-  'case.view.is_checked(owner)' 'false' || failed=1
+  'case.view.is_checked(&record.node)' 'false' || failed=1
 # A drained node stops answering although no other node is eligible.
 mutate_unit lodestone-speaker-core drained-node-waits-for-no-successor \
   ' && has_successor()' '' || failed=1

@@ -138,6 +138,16 @@ impl Lan {
         &mut self.neighbours
     }
 
+    /// The foreign hosts to ask whether they are still there.
+    pub(crate) fn refresh_hosts(
+        &mut self,
+        now: Instant,
+        isolated: &BTreeSet<InterfaceIndex>,
+    ) -> Vec<(InterfaceIndex, IpAddr)> {
+        self.neighbours
+            .refresh_hosts(now, |interface| isolated.contains(&interface))
+    }
+
     /// Replaces the set of interfaces on which peers send broadcasts.
     pub(crate) fn expect_broadcasts(&mut self, now: Instant, interfaces: &BTreeSet<InterfaceIndex>) {
         self.neighbours.expect_broadcasts(now, interfaces);

@@ -10,7 +10,10 @@ pub(crate) mod interface;
 pub(crate) mod interface_filter;
 pub(crate) mod preflight;
 
-use std::{collections::BTreeSet, net::Ipv4Addr};
+use std::{
+    collections::BTreeSet,
+    net::{IpAddr, Ipv4Addr},
+};
 
 use ipnet::IpNet;
 
@@ -95,6 +98,17 @@ impl NodeState {
     pub(crate) fn addresses_on(&self, index: InterfaceIndex) -> &[IpNet] {
         let interface = self.interfaces().iter().find(|interface| interface.index == index);
         interface.map_or(&[], |interface| &interface.addresses)
+    }
+
+    /// The default gateways behind an interface.
+    pub(crate) fn gateways_on(&self, index: InterfaceIndex) -> impl Iterator<Item = IpAddr> {
+        let mut interfaces = self.interfaces().iter();
+        let name = interfaces
+            .find(|interface| interface.index == index)
+            .map(|interface| &interface.name);
+        let gateways = self.kernel.gateways.iter();
+        let there = gateways.filter(move |(interface, _)| Some(interface) == name);
+        there.map(|(_, address)| *address)
     }
 
     /// The MACs of all interfaces.

@@ -3,7 +3,10 @@
 //! The kernel reports no events for them. They are read together with the interfaces, at least once
 //! a minute.
 
-use std::{collections::BTreeSet, fs};
+use std::{
+    fs,
+    net::{IpAddr, Ipv4Addr},
+};
 
 use lodestone_speaker_core::{Interface, InterfaceParameters, KernelSettings};
 
@@ -11,11 +14,13 @@ use lodestone_speaker_core::{Interface, InterfaceParameters, KernelSettings};
 pub(super) fn read(interfaces: &[Interface]) -> KernelSettings {
     let announcing = interfaces.iter().filter(|interface| interface.can_announce());
     let parameters = announcing.map(|interface| (interface.name.clone(), parameters(&interface.name)));
+    let routes = fs::read_to_string("/proc/net/route").unwrap_or_default();
     KernelSettings {
         parameters: parameters.collect(),
-        default_routes: fs::read_to_string("/proc/net/route")
-            .map(|text| default_routes(&text))
-            .unwrap_or_default(),
+        default_routes: default_routes(&routes).map(|(interface, _)| interface).collect(),
+        gateways: default_routes(&routes)
+            .filter(|(_, gateway)| !gateway.is_unspecified())
+            .collect(),
     }
 }
 
@@ -37,9 +42,10 @@ fn parameters(interface: &str) -> InterfaceParameters {
     }
 }
 
-/// Returns the interfaces of the default routes in the text of `/proc/net/route`. The columns of a
-/// line are interface, destination, gateway, flags, reference count, use, metric, mask and more.
-fn default_routes(text: &str) -> BTreeSet<String> {
+/// Returns the interfaces and the gateways of the default routes in the text of `/proc/net/route`.
+/// The columns of a line are interface, destination, gateway, flags, reference count, use, metric,
+/// mask and more. The kernel prints an address as a number in its own byte order.
+fn default_routes(text: &str) -> impl Iterator<Item = (String, IpAddr)> {
     const ANY: Option<&&str> = Some(&"00000000");
     let routes = text
         .lines()
@@ -47,8 +53,11 @@ fn default_routes(text: &str) -> BTreeSet<String> {
         .map(|line| line.split_whitespace().collect::<Vec<_>>());
     routes
         .filter(|fields| fields.get(1) == ANY && fields.get(7) == ANY)
-        .filter_map(|fields| fields.first().map(|name| (*name).to_owned()))
-        .collect()
+        .filter_map(|fields| {
+            let gateway = u32::from_str_radix(fields.get(2)?, 16).ok()?;
+            let gateway = Ipv4Addr::from(gateway.to_ne_bytes());
+            Some(((*fields.first()?).to_owned(), gateway.into()))
+        })
 }
 
 #[cfg(test)]
@@ -56,12 +65,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn finds_the_interface_of_the_default_route() {
+    fn finds_interface_and_gateway_of_the_default_route() {
         let text = "Iface\tDestination\tGateway \tFlags\tRefCnt\tUse\tMetric\tMask\t\tMTU\tWindow\tIRTT\n\
                     eth0\t00000000\t017AA8C0\t0003\t0\t0\t0\t00000000\t0\t0\t0\n\
                     lan0\t007AA8C0\t00000000\t0001\t0\t0\t0\t00FFFFFF\t0\t0\t0\n\
                     tun0\t00000000\t00000000\t0001\t0\t0\t0\t00000080\t0\t0\t0\n";
-        assert_eq!(default_routes(text), ["eth0".to_owned()].into());
-        assert_eq!(default_routes("nonsense\n\n\u{0}"), [].into());
+        let routes: Vec<_> = default_routes(text).collect();
+        let gateway = IpAddr::from(0x017a_a8c0u32.to_ne_bytes());
+        assert_eq!(routes, [("eth0".to_owned(), gateway)]);
+        assert_eq!(default_routes("nonsense\n\n\u{0}").count(), 0);
     }
 }

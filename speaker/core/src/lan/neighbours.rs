@@ -12,11 +12,29 @@ use crate::types::InterfaceIndex;
 /// How many foreign hosts are remembered.
 const MAX_HOSTS: usize = 8;
 
+/// A host that was not heard for this long is asked whether it is still there.
+const REFRESH_AFTER: Duration = Duration::from_secs(30);
+
+/// A host is forgotten after this many such requests without an answer. It may be asleep or gone,
+/// or never have been there.
+const MAX_UNANSWERED: u8 = 3;
+
+/// A foreign host.
+#[derive(Clone, Copy, Debug)]
+struct Host {
+    interface: InterfaceIndex,
+    address: IpAddr,
+    /// When it was last heard.
+    heard: Instant,
+    /// How often it was asked since.
+    unanswered: u8,
+}
+
 /// What is heard on the LAN.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Neighbours {
-    /// Foreign hosts, the most recently learned first.
-    hosts: Vec<(InterfaceIndex, IpAddr)>,
+    /// Foreign hosts, the most recently heard first.
+    hosts: Vec<Host>,
     /// When anything was last heard on each interface.
     heard: BTreeMap<InterfaceIndex, Instant>,
     /// When a broadcast was last heard on each interface where peers send some, or since when they
@@ -49,22 +67,48 @@ impl Neighbours {
         deaf.map(|(interface, _)| *interface).collect()
     }
 
-    /// Remembers a foreign host.
-    pub(crate) fn add_host(&mut self, interface: InterfaceIndex, address: IpAddr) {
-        let host = (interface, address);
-        if !self.hosts.contains(&host) {
-            self.hosts.truncate(MAX_HOSTS - 1);
-            self.hosts.insert(0, host);
-        }
+    /// Records that a foreign host was heard.
+    pub(crate) fn note_host(&mut self, now: Instant, interface: InterfaceIndex, address: IpAddr) {
+        self.hosts
+            .retain(|host| (host.interface, host.address) != (interface, address));
+        self.hosts.truncate(MAX_HOSTS - 1);
+        let host = Host {
+            interface,
+            address,
+            heard: now,
+            unanswered: 0,
+        };
+        self.hosts.insert(0, host);
     }
 
-    pub(crate) fn hosts(&self) -> impl Iterator<Item = (InterfaceIndex, IpAddr)> {
-        self.hosts.iter().copied()
+    /// The foreign hosts on an interface, the most recently heard first.
+    pub(crate) fn hosts_on(&self, interface: InterfaceIndex) -> impl Iterator<Item = IpAddr> {
+        let hosts = self.hosts.iter().filter(move |host| host.interface == interface);
+        hosts.map(|host| host.address)
     }
 
     /// Whether a foreign host is known on an interface.
     pub(crate) fn knows_host_on(&self, interface: InterfaceIndex) -> bool {
-        self.hosts.iter().any(|(on, _)| *on == interface)
+        self.hosts_on(interface).next().is_some()
+    }
+
+    /// The foreign hosts to ask now, because they were not heard for a while. Those that did not
+    /// answer before are forgotten. Where this node is isolated, silence says nothing about hosts.
+    pub(crate) fn refresh_hosts(
+        &mut self,
+        now: Instant,
+        is_isolated: impl Fn(InterfaceIndex) -> bool,
+    ) -> Vec<(InterfaceIndex, IpAddr)> {
+        let is_due = |host: &Host| now >= host.heard + REFRESH_AFTER && !is_isolated(host.interface);
+        // mutation: dead-hosts-not-forgotten
+        self.hosts
+            .retain(|host| !(is_due(host) && host.unanswered >= MAX_UNANSWERED));
+        let mut due = Vec::new();
+        for host in self.hosts.iter_mut().filter(|host| is_due(host)) {
+            host.unanswered += 1;
+            due.push((host.interface, host.address));
+        }
+        due
     }
 
     /// Whether anything was heard on an interface at or after `since`.
@@ -82,14 +126,38 @@ mod tests {
 
     #[test]
     fn only_the_last_eight_foreign_hosts_are_remembered() {
+        let start = crate::testing::start();
         let mut neighbours = Neighbours::default();
         for host in 0..20 {
-            neighbours.add_host(ONE, [192, 0, 2, host].into());
-            neighbours.add_host(ONE, [192, 0, 2, host].into());
+            neighbours.note_host(start, ONE, [192, 0, 2, host].into());
+            neighbours.note_host(start, ONE, [192, 0, 2, host].into());
         }
-        let hosts: Vec<IpAddr> = neighbours.hosts().map(|(_, address)| address).collect();
-        let wanted: Vec<IpAddr> = (12..20).rev().map(|host| [192, 0, 2, host].into()).collect();
-        assert_eq!(hosts, wanted);
+        neighbours.note_host(start, ONE, [192, 0, 2, 15].into());
+        let hosts: Vec<IpAddr> = neighbours.hosts_on(ONE).collect();
+        let wanted = [15, 19, 18, 17, 16, 14, 13, 12].map(|host| IpAddr::from([192, 0, 2, host]));
+        assert_eq!(hosts, wanted, "the most recently heard first");
+    }
+
+    #[test]
+    fn host_that_does_not_answer_is_forgotten_unless_this_node_is_isolated() {
+        let start = crate::testing::start();
+        let (asleep, awake): (IpAddr, IpAddr) = ([192, 0, 2, 1].into(), [192, 0, 2, 2].into());
+        for is_isolated in [false, true] {
+            let mut neighbours = Neighbours::default();
+            neighbours.note_host(start, ONE, asleep);
+            let mut asked = Vec::new();
+            for seconds in (0..=90).step_by(10) {
+                let now = start + Duration::from_secs(seconds);
+                neighbours.note_host(now, ONE, awake);
+                asked.extend(neighbours.refresh_hosts(now, |_| is_isolated));
+            }
+            let hosts: Vec<IpAddr> = neighbours.hosts_on(ONE).collect();
+            if is_isolated {
+                assert_eq!((asked, hosts), (vec![], vec![awake, asleep]));
+            } else {
+                assert_eq!((asked, hosts), (vec![(ONE, asleep); 3], vec![awake]));
+            }
+        }
     }
 
     #[test]

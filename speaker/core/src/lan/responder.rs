@@ -153,7 +153,7 @@ impl Lan {
         let is_ours = self.owned.contains_key(&seen.address);
         let peer = self.peer_macs.get(&seen.source).cloned();
         if peer.is_none() && !is_ours && !self.duties.contains_key(&seen.address) {
-            self.neighbours.add_host(seen.interface, seen.address);
+            self.neighbours.note_host(turn.now, seen.interface, seen.address);
         }
         if is_ours && !self.is_of_cluster(seen.mac) {
             self.handle_foreign_use(turn, seen.address, seen.mac);

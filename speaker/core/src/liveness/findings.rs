@@ -43,6 +43,12 @@ impl View<'_> {
         !neighbours.is_heard_since(interface, since) && !nobody_to_ask
     }
 
+    /// The own interfaces on which this node is isolated.
+    pub(crate) fn isolated_interfaces(&self) -> BTreeSet<InterfaceIndex> {
+        let ports = self.around.node.ports().map(|port| port.index);
+        ports.filter(|index| self.is_isolated_on(*index)).collect()
+    }
+
     /// The phase of a peer that an own interface faces, on the path there. `None` if it faces none
     /// of its networks.
     fn phase_facing(&self, node: &NodeName, interface: InterfaceIndex) -> Option<Phase> {
@@ -89,7 +95,7 @@ impl View<'_> {
         };
         let is_isolated = || match interface {
             Some(interface) => self.is_isolated_on(interface),
-            None => self.is_isolated_everywhere(),
+            None => self.is_isolated_anywhere(),
         };
         match segment.check.result(self.peers().loss(node)) {
             Reachability::NodeDown if is_isolated() => Reachability::Undecided,
@@ -98,9 +104,8 @@ impl View<'_> {
         }
     }
 
-    fn is_isolated_everywhere(&self) -> bool {
-        let mut ports = self.around.node.ports();
-        ports.any(|port| self.is_isolated_on(port.index))
+    fn is_isolated_anywhere(&self) -> bool {
+        !self.isolated_interfaces().is_empty()
     }
 
     /// Whether the silence of a node on an interface means anything. Where it never answered a

@@ -26,9 +26,6 @@ use crate::{
 /// answer at all.
 const BASELINE_INTERVAL: Duration = Duration::from_secs(10);
 
-/// The foreign hosts that an isolated node sends requests to.
-const REQUESTED_HOSTS: usize = 3;
-
 /// What to check: for each node the addresses in doubt, by the node's interface that announces
 /// them.
 pub(crate) type CheckTargets = BTreeMap<NodeName, BTreeMap<String, BTreeSet<IpAddr>>>;
@@ -116,12 +113,7 @@ impl Liveness {
             self.send_check_round(turn, around, &node, interface);
             asked.extend(interface);
         }
-        let ports = around.node.ports();
-        let view = self.view(turn.now, turn.context, around);
-        let isolated: BTreeSet<InterfaceIndex> = ports
-            .map(|port| port.index)
-            .filter(|index| view.is_isolated_on(*index))
-            .collect();
+        let isolated = self.view(turn.now, turn.context, around).isolated_interfaces();
         for (_, conclusion) in self.peers.conclusions_mut() {
             for (interface, segment) in &mut conclusion.checks {
                 if interface.map_or(!isolated.is_empty(), |on| isolated.contains(&on)) {
@@ -188,6 +180,15 @@ impl Liveness {
         }
     }
 
+    /// Asks foreign hosts whether they are still there.
+    pub(crate) fn ask_hosts(turn: &mut Turn<'_>, around: Surroundings<'_>, hosts: &[(InterfaceIndex, IpAddr)]) {
+        for (interface, address) in hosts {
+            if let Some(port) = around.node.port(*interface) {
+                ask(turn, around, port, *address);
+            }
+        }
+    }
+
     /// Asks a peer for its own addresses wherever it may answer: the answers prove which interfaces
     /// share a segment.
     pub(crate) fn ask_peer(&self, turn: &mut Turn<'_>, around: Surroundings<'_>, node: &NodeName) {
@@ -240,11 +241,13 @@ impl Liveness {
     }
 }
 
+/// Asks the default gateways and all known hosts: this node may be isolated.
 fn send_requests_to_hosts(turn: &mut Turn<'_>, around: Surroundings<'_>, interfaces: &BTreeSet<InterfaceIndex>) {
-    let hosts = around.neighbours.hosts();
-    let hosts = hosts.filter(|(interface, _)| interfaces.contains(interface));
-    for (interface, address) in hosts.take(REQUESTED_HOSTS) {
-        if let Some(port) = around.node.port(interface) {
+    for port in around.node.ports().filter(|port| interfaces.contains(&port.index)) {
+        let gateways: Vec<IpAddr> = around.node.gateways_on(port.index).collect();
+        let hosts = around.neighbours.hosts_on(port.index);
+        let others = hosts.filter(|host| !gateways.contains(host));
+        for address in gateways.iter().copied().chain(others) {
             ask(turn, around, port, address);
         }
     }

@@ -2,7 +2,10 @@
 //!
 //! Each [`Problem`] names its effect and the command that fixes it, before a user has to search.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    net::IpAddr,
+};
 
 use super::interface::Interface;
 use crate::node_problem::Problem;
@@ -17,6 +20,8 @@ pub struct KernelSettings {
     pub parameters: BTreeMap<String, InterfaceParameters>,
     /// The outgoing interfaces of the IPv4 default routes.
     pub default_routes: BTreeSet<String>,
+    /// The routers of the IPv4 default routes, each with the interface that leads to it.
+    pub gateways: BTreeSet<(String, IpAddr)>,
 }
 
 /// Parameters of one interface: `net.ipv4.conf.*`, see ip-sysctl in the kernel documentation.
@@ -86,6 +91,7 @@ mod tests {
         KernelSettings {
             parameters: ["lan0", "lan1"].map(|name| (name.to_owned(), parameters)).into(),
             default_routes: [default.to_owned()].into(),
+            gateways: BTreeSet::new(),
         }
     }
 

@@ -80,6 +80,9 @@ impl Speaker {
             self.run_preflight(now);
             self.liveness
                 .send_baseline_requests(turn!(self, now), surroundings!(self));
+            let isolated = view!(self, now).isolated_interfaces();
+            let hosts = self.lan.refresh_hosts(now, &isolated);
+            Liveness::ask_hosts(turn!(self, now), surroundings!(self), &hosts);
             let contested = self.ownership.contested(now, &self.context.me);
             self.lan.probe_contested(turn!(self, now), &contested);
         }

@@ -142,7 +142,14 @@ fn check_begins_once_and_ends_with_the_need_for_it() {
 #[test]
 fn isolated_node_concludes_nothing_from_silence() {
     let mut parts = checking();
-    parts.lan.neighbours_mut().add_host(InterfaceIndex(1), ip("192.0.2.77"));
+    parts
+        .lan
+        .neighbours_mut()
+        .note_host(parts.now, InterfaceIndex(1), ip("192.0.2.77"));
+    parts.node.set_kernel_settings(crate::node::preflight::KernelSettings {
+        gateways: [("eth0".to_owned(), ip("192.0.2.254"))].into(),
+        ..Default::default()
+    });
     parts.report_failed("c", "d");
     parts.report_failed("d", "c");
     parts.drain();
@@ -151,6 +158,13 @@ fn isolated_node_concludes_nothing_from_silence() {
     let frames = parts.drain().frames;
     let asks_host = |frame: &&Vec<u8>| ArpPacket::parse(frame).unwrap().target == ip("192.0.2.77");
     assert_eq!(frames.iter().filter(asks_host).count(), 30, "it asks a foreign host");
+    let gateway = std::net::Ipv4Addr::new(192, 0, 2, 254);
+    let asks_gateway = |frame: &&Vec<u8>| ArpPacket::parse(frame).unwrap().target == gateway;
+    assert_eq!(
+        frames.iter().filter(asks_gateway).count(),
+        30,
+        "and the default gateway"
+    );
     // The host answers: the node is not isolated, and the silence counts from now on.
     parts.lan.neighbours_mut().note_heard(parts.now, InterfaceIndex(1));
     run(&mut parts, 3, Answers::Nobody);
@@ -179,7 +193,7 @@ fn node_without_hosts_to_ask_is_isolated_for_a_second() {
 fn node_is_not_isolated_while_a_peer_is_heard_or_all_others_leave() {
     let mut parts = checking();
     let host = ip("192.0.2.77");
-    parts.lan.neighbours_mut().add_host(InterfaceIndex(1), host);
+    parts.lan.neighbours_mut().note_host(parts.now, InterfaceIndex(1), host);
     assert!(!view!(parts, parts.now).is_isolated_on(InterfaceIndex(1)));
     for node in ["b", "c", "d"] {
         parts.liveness.handle_leaving(parts.now, &node.into(), true);
