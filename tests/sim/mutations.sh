@@ -98,6 +98,9 @@ mutate deputy-uses-own-mac \
 # A deputy must be eligible to own the address.
 mutate_unit lodestone-speaker-core deputy-needs-eligibility \
   'deputies.len() < 2' 'false' || failed=1
+# A node that is isolated on a segment keeps that to itself.
+mutate_unit lodestone-speaker-core isolation-kept-secret \
+  ' && !self.isolated.contains(&interface.name)' '' || failed=1
 # Hosts that no longer answer are remembered for ever.
 mutate_unit lodestone-speaker-core dead-hosts-not-forgotten \
   'host.unanswered >= MAX_UNANSWERED' 'false' || failed=1

@@ -9,6 +9,7 @@
 pub(crate) mod adaptive_timeout;
 mod failure_detector;
 mod findings;
+mod isolation;
 pub(crate) mod peers;
 pub(crate) mod reachability;
 mod reachability_requests;
@@ -23,6 +24,7 @@ use std::{
 };
 
 pub(crate) use failure_detector::Review;
+use isolation::Isolation;
 use peers::{Arrival, Path, Peers, Sighting};
 pub(crate) use reachability_requests::{AddressUser, CheckTargets};
 pub(crate) use view::{Surroundings, View};
@@ -32,7 +34,7 @@ use crate::{
     cluster_snapshot::ClusterSnapshot,
     context::{Context, Turn},
     timers::Timer,
-    types::NodeName,
+    types::{InterfaceIndex, NodeName},
     wire::message::Network,
 };
 
@@ -46,6 +48,8 @@ pub(crate) struct Liveness {
     ring: WatchRing,
     /// Requests sent so far: each asks for another address of the suspect.
     requests: usize,
+    /// The own interfaces on which this node may be isolated.
+    isolation: BTreeMap<InterfaceIndex, Isolation>,
     /// When this node last broadcast that it is alive.
     last_refutation: Option<Instant>,
 }

@@ -35,6 +35,8 @@ pub(crate) struct NodeState {
     /// Unknown until the kernel was read.
     interfaces: Option<Vec<Interface>>,
     kernel: KernelSettings,
+    /// The interfaces on which this node is isolated: nothing is announced there.
+    isolated: BTreeSet<String>,
     /// The problems as last reported.
     problems: Option<BTreeSet<Problem>>,
 }
@@ -67,8 +69,26 @@ impl NodeState {
         self.interfaces()
             .iter()
             .filter(announced)
-            .map(Interface::network)
+            .map(|interface| Network {
+                // mutation: isolation-kept-secret
+                carrier: interface.running && !self.isolated.contains(&interface.name),
+                ..interface.network()
+            })
             .collect()
+    }
+
+    /// Replaces the names of the interfaces on which this node is isolated. Returns whether they
+    /// differ from before.
+    pub(crate) fn set_isolated(&mut self, isolated: BTreeSet<String>) -> bool {
+        let changed = self.isolated != isolated;
+        self.isolated = isolated;
+        changed
+    }
+
+    /// The name of an interface.
+    pub(crate) fn name_of(&self, index: InterfaceIndex) -> Option<&str> {
+        let interface = self.interfaces().iter().find(|interface| interface.index == index)?;
+        Some(&interface.name)
     }
 
     /// The interfaces that can announce.
@@ -183,6 +203,19 @@ mod tests {
         assert_eq!(state.ports().count(), 1);
         assert_eq!(state.port(InterfaceIndex(2)), None);
         assert_eq!(state.macs().len(), 4);
+    }
+
+    #[test]
+    fn p1_hello_says_where_the_node_is_isolated() {
+        let mut state = state(vec![ethernet(1, "eth0", &[]), ethernet(2, "eth1", &[])]);
+        let carriers = |state: &NodeState| {
+            let networks = state.networks();
+            Vec::from_iter(networks.iter().map(|network| network.carrier))
+        };
+        assert!(state.set_isolated(["eth1".to_owned()].into()) && !state.set_isolated(["eth1".to_owned()].into()));
+        assert_eq!(carriers(&state), [true, false]);
+        assert!(state.set_isolated(BTreeSet::new()));
+        assert_eq!(carriers(&state), [true, true]);
     }
 
     #[test]

@@ -149,6 +149,7 @@ impl Liveness {
     ) {
         let watched = self.peers.watches(node);
         if after.has_failed_since(before) {
+            self.begin_isolation(turn, around);
             // The peer may be isolated itself, so that all others seem to have failed to it.
             self.peers.drop_reports_of(node);
             if watched {

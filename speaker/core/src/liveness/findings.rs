@@ -51,7 +51,7 @@ impl View<'_> {
 
     /// The phase of a peer that an own interface faces, on the path there. `None` if it faces none
     /// of its networks.
-    fn phase_facing(&self, node: &NodeName, interface: InterfaceIndex) -> Option<Phase> {
+    pub(super) fn phase_facing(&self, node: &NodeName, interface: InterfaceIndex) -> Option<Phase> {
         let all = self.peers().networks_of(node).iter();
         let all: BTreeSet<String> = all.map(|network| network.interface.clone()).collect();
         let mut facing = self.facing(node, &all).into_iter();

@@ -121,7 +121,10 @@ impl Liveness {
                 }
             }
         }
-        send_requests_to_hosts(turn, around, &(&isolated & &asked));
+        // The others are asked below.
+        asked.retain(|interface| isolated.contains(interface) && !self.isolation.contains_key(interface));
+        send_requests_to_hosts(turn, around, &asked);
+        self.follow_isolation(turn, around);
         self.arm_checks(turn);
     }
 
@@ -170,6 +173,7 @@ impl Liveness {
             .conclusions()
             .flat_map(|(_, conclusion)| conclusion.checks.values());
         let next = checks.map(|segment| segment.check.next_timeout()).min();
+        let next = next.into_iter().chain(self.next_isolation_request()).min();
         turn.timers.set(Timer::ReachabilityCheck, next);
     }
 
@@ -242,7 +246,11 @@ impl Liveness {
 }
 
 /// Asks the default gateways and all known hosts: this node may be isolated.
-fn send_requests_to_hosts(turn: &mut Turn<'_>, around: Surroundings<'_>, interfaces: &BTreeSet<InterfaceIndex>) {
+pub(super) fn send_requests_to_hosts(
+    turn: &mut Turn<'_>,
+    around: Surroundings<'_>,
+    interfaces: &BTreeSet<InterfaceIndex>,
+) {
     for port in around.node.ports().filter(|port| interfaces.contains(&port.index)) {
         let gateways: Vec<IpAddr> = around.node.gateways_on(port.index).collect();
         let hosts = around.neighbours.hosts_on(port.index);

@@ -54,10 +54,7 @@ impl Speaker {
             self.sinks.timers.set_earlier(Timer::ReachabilityBaseline, now);
             self.ownership.invalidate_verdicts();
             // The others have to learn it at once, and the node network may be what has gone.
-            if self.node.is_known() {
-                let hello = Message::Hello(self.node.networks());
-                self.sinks.outbox.broadcast_over_all_paths(&hello);
-            }
+            self.tell_networks();
             self.follow_segments(now);
             self.handle_change(now);
         }
@@ -129,6 +126,14 @@ impl Speaker {
             .all(|owned| self.ownership.is_covered(owned.address))
     }
 
+    /// Tells all nodes over all paths what became of the networks of this one.
+    pub(super) fn tell_networks(&mut self) {
+        if self.node.is_known() {
+            let hello = Message::Hello(self.node.networks());
+            self.sinks.outbox.broadcast_over_all_paths(&hello);
+        }
+    }
+
     /// Finds the addresses of every peer on common segments.
     fn follow_segments(&mut self, now: Instant) {
         let nodes: Vec<NodeName> = self.liveness.peers().nodes().cloned().collect();
@@ -149,7 +154,8 @@ impl Speaker {
         let peers = self.liveness.peers();
         let mut macs: BTreeMap<MacAddr, NodeName> = BTreeMap::new();
         for peer in peers.nodes() {
-            let networks = peers.networks_of(peer).iter();
+            // A node that is isolated may be heard all the same.
+            let networks = peers.all_networks_of(peer).iter();
             macs.extend(networks.map(|network| (network.mac, peer.clone())));
         }
         let turn = turn!(self, now);

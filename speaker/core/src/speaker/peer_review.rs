@@ -75,6 +75,13 @@ impl Speaker {
     /// Sends the requests that are due on the LAN.
     pub(super) fn send_reachability_requests(&mut self, now: Instant) {
         self.liveness.send_check_requests(turn!(self, now), surroundings!(self));
+        // What is cut off cannot be announced, and the others have to take it over.
+        let isolated = view!(self, now).isolated_networks();
+        if self.node.set_isolated(isolated) {
+            self.ownership.invalidate_verdicts();
+            self.tell_networks();
+            turn!(self, now).request_review();
+        }
         if self.sinks.timers.is_due(Timer::ReachabilityBaseline, now) {
             Liveness::arm_baseline(turn!(self, now));
             self.run_preflight(now);

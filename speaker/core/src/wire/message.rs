@@ -34,7 +34,8 @@ pub struct Network {
     pub mac: MacAddr,
     /// The node's addresses on the interface, with their prefix lengths.
     pub addresses: Vec<IpNet>,
-    /// Whether the interface is up with carrier. Without it nothing is announced there.
+    /// Whether the interface is up with carrier, and the node is not isolated there. Otherwise
+    /// nothing is announced there.
     pub carrier: bool,
 }
 

@@ -121,3 +121,30 @@ fn p5_node_with_two_ports_on_the_lan_answers_with_one_mac() {
         assert!(violations.is_empty(), "seed {seed}: {violations:?}");
     }
 }
+
+/// A node that hears nothing on the LAN says so over the second network. The others then know more
+/// than that they do not hear it.
+#[test]
+fn p1_node_cut_off_from_the_lan_says_so_over_a_second_network() {
+    let mut world = World::new(WorldSpec {
+        extra: ExtraInterface::Storage,
+        ..spec(3, 2, 0)
+    });
+    world.run(SETTLED);
+    let owner = first_owner(&world);
+    let lists_carrier = |world: &World| {
+        let other = world.nodes[(owner + 1) % 3].speaker.as_ref();
+        let state = other.map_or_else(String::new, |speaker| speaker.debug_state(world.now));
+        !state.contains(&format!(
+            r#""{}":"the address is in no prefix"#,
+            world.nodes[owner].name
+        ))
+    };
+    assert!(lists_carrier(&world));
+    world.nodes[owner].lan_part = 1;
+    world.run(Duration::from_secs(2));
+    assert!(!lists_carrier(&world));
+    world.nodes[owner].lan_part = 0;
+    world.run(Duration::from_secs(2));
+    assert!(lists_carrier(&world));
+}

@@ -98,6 +98,12 @@ impl Peers {
             .unwrap_or_default()
     }
 
+    /// The same with those that lack a carrier.
+    pub(crate) fn all_networks_of(&self, node: &NodeName) -> &[Network] {
+        let networks = self.session(node).and_then(|session| session.networks.as_deref());
+        networks.unwrap_or_default()
+    }
+
     /// Whether a peer has announced its shutdown.
     pub(crate) fn leaving(&self, node: &NodeName) -> Option<Leaving> {
         self.session(node)?.leaving

@@ -305,3 +305,50 @@ fn answer_for_an_own_address_from_another_port_proves_nothing() {
     run(&mut parts, 1, Answers::Nobody);
     assert_eq!(result(&parts), Reachability::NodeDown);
 }
+
+/// `b` falls silent on `eth0`, and is heard on another segment.
+fn silent_on_eth0(known_host: bool) -> Parts {
+    let mut parts = Parts::new(&["a", "b"], &[ADDRESS]);
+    parts.join("b");
+    super::view::hear_mac(&mut parts, 1, "b");
+    parts.beat("b", Path::Segment(InterfaceIndex(1)));
+    if known_host {
+        parts
+            .lan
+            .neighbours_mut()
+            .note_host(parts.now, InterfaceIndex(1), ip("192.0.2.77"));
+    }
+    for _ in 0..8 {
+        parts.pass(50);
+        parts.beat("b", Path::Segment(InterfaceIndex(2)));
+        review(&mut parts, "b");
+    }
+    parts
+}
+
+/// Runs the requests of an isolated node for a while. Returns the networks on which it is isolated.
+fn isolated_after(parts: &mut Parts, rounds: usize) -> Vec<String> {
+    for _ in 0..rounds {
+        if let Some(due) = parts.sinks.timers.get(Timer::ReachabilityCheck) {
+            parts.now = due;
+            let around = surroundings!(parts);
+            parts.liveness.send_check_requests(turn!(parts, parts.now), around);
+        }
+    }
+    view!(parts, parts.now).isolated_networks().into_iter().collect()
+}
+
+#[test]
+fn p1_node_that_is_cut_off_from_one_segment_knows_it_after_eight_questions() {
+    let mut parts = silent_on_eth0(true);
+    assert!(isolated_after(&mut parts, 8).is_empty());
+    assert_eq!(isolated_after(&mut parts, 2), ["eth0"]);
+    parts.lan.neighbours_mut().note_heard(parts.now, InterfaceIndex(1));
+    assert!(isolated_after(&mut parts, 1).is_empty(), "something is heard");
+}
+
+#[test]
+fn silence_of_one_peer_without_a_host_to_ask_is_no_isolation() {
+    let mut parts = silent_on_eth0(false);
+    assert!(isolated_after(&mut parts, 30).is_empty());
+}
