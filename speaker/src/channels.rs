@@ -115,7 +115,7 @@ mod tests {
     use super::*;
 
     fn event(node: &str) -> Event {
-        Event::Peer {
+        Event::PeerPhaseChanged {
             node: node.into(),
             failed: true,
         }

@@ -26,7 +26,7 @@ pub enum Event {
         cause: Cause,
     },
     /// A host outside the cluster uses an address.
-    Conflict {
+    ForeignConflict {
         /// The address.
         address: IpAddr,
         /// The Services on the address.
@@ -35,8 +35,8 @@ pub enum Event {
         node: NodeName,
         /// The MAC of the foreign host.
         mac: MacAddr,
-        /// Whether this node goes on announcing the address, because it did before.
-        announced: bool,
+        /// What this node does.
+        response: ForeignConflictResponse,
     },
     /// Another node of the cluster uses an address that this node owns.
     PeerConflict {
@@ -61,14 +61,14 @@ pub enum Event {
         reasons: BTreeMap<NodeName, Reason>,
     },
     /// Another speaker has failed, or is alive again.
-    Peer {
+    PeerPhaseChanged {
         /// Its node.
         node: NodeName,
         /// Whether it has failed.
         failed: bool,
     },
     /// This node answers as the deputy of an owner, or no longer does.
-    Deputy {
+    DeputyChanged {
         /// The node that answers.
         deputy: NodeName,
         /// The owner.
@@ -91,18 +91,17 @@ impl fmt::Display for Event {
                 Some(from) => write!(f, "node {to} took ownership of {address} from node {from}: {cause}"),
                 None => write!(f, "node {to} took ownership of {address}: {cause}"),
             },
-            Self::Conflict {
+            Self::ForeignConflict {
                 address,
                 node,
                 mac,
-                announced,
+                response,
                 ..
             } => {
                 write!(f, "{address} is used by {mac}, which is no known node of the cluster; ")?;
-                if *announced {
-                    write!(f, "node {node} defends it")
-                } else {
-                    write!(f, "it is not announced")
+                match response {
+                    ForeignConflictResponse::Defends => write!(f, "node {node} defends it"),
+                    ForeignConflictResponse::HoldsBack => f.write_str("it is not announced"),
                 }
             }
             Self::PeerConflict {
@@ -123,16 +122,16 @@ impl fmt::Display for Event {
                 }
                 Ok(())
             }
-            Self::Peer { node, failed } => {
-                let state = if *failed { "failed" } else { "alive again" };
-                write!(f, "the speaker of node {node} is {state}")
+            Self::PeerPhaseChanged { node, failed } => {
+                let change = if *failed { "has failed" } else { "is alive again" };
+                write!(f, "the speaker of node {node} {change}")
             }
-            Self::Deputy {
+            Self::DeputyChanged {
                 deputy,
                 owner,
                 addresses: 0,
             } => write!(f, "node {deputy} is no longer the deputy of node {owner}"),
-            Self::Deputy {
+            Self::DeputyChanged {
                 deputy,
                 owner,
                 addresses,
@@ -142,6 +141,15 @@ impl fmt::Display for Event {
             ),
         }
     }
+}
+
+/// What a node does about a foreign host that uses its address.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ForeignConflictResponse {
+    /// It announced the address before, so it goes on, and defends it.
+    Defends,
+    /// It has not announced the address yet, and does not begin.
+    HoldsBack,
 }
 
 /// What a node does about another node of the cluster that uses its address.
@@ -161,13 +169,13 @@ impl fmt::Display for PeerConflictResponse {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::HoldsBack => {
-                "whose speaker is not heard by the reporting speaker. That speaker leaves the address to the node. Check that the speakers' UDP port is open between the nodes"
+                "whose speaker is not heard; it is left to that node; check that the speakers' UDP port is open between the nodes"
             }
             Self::StepsDown => {
-                "whose speaker is not heard, so this node stops announcing it; check that UDP between the nodes is not blocked"
+                "whose speaker is not heard; this node stops announcing it; check that the speakers' UDP port is open between the nodes"
             }
             Self::GoesOn => {
-                "whose speaker is not heard; this node goes on announcing it; check that UDP between the nodes is not blocked"
+                "whose speaker is not heard; this node goes on announcing it; check that the speakers' UDP port is open between the nodes"
             }
             Self::IgnoresKernel => {
                 "whose speaker does not announce it, so its kernel answers; remove the address from the interfaces of that node, and set strictARP if kube-proxy runs in IPVS mode"
@@ -233,6 +241,110 @@ impl fmt::Display for Cause {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn peer_conflict(response: PeerConflictResponse) -> Event {
+        Event::PeerConflict {
+            address: "192.0.2.1".parse().unwrap(),
+            services: vec![],
+            node: "b".into(),
+            mac: MacAddr::new(2, 0, 0, 0, 0, 2),
+            response,
+        }
+    }
+
+    #[test]
+    fn each_event_has_its_text() {
+        let address = "192.0.2.1".parse().unwrap();
+        let taken = |from: Option<&str>| Event::OwnershipTaken {
+            address,
+            services: vec![],
+            to: "a".into(),
+            from: from.map(NodeName::from),
+            cause: Cause::HandedOver,
+        };
+        let foreign_conflict = |response| Event::ForeignConflict {
+            address,
+            services: vec![],
+            node: "a".into(),
+            mac: MacAddr::new(2, 0, 0, 0, 0, 9),
+            response,
+        };
+        let no_eligible_node = |reasons: &[(&str, Reason)]| Event::NoEligibleNode {
+            address,
+            services: vec![],
+            reasons: reasons.iter().map(|(node, reason)| ((*node).into(), *reason)).collect(),
+        };
+        let phase = |failed| Event::PeerPhaseChanged {
+            node: "b".into(),
+            failed,
+        };
+        let deputy = |addresses| Event::DeputyChanged {
+            deputy: "a".into(),
+            owner: "b".into(),
+            addresses,
+        };
+        for (event, text) in [
+            (
+                taken(None),
+                "node a took ownership of 192.0.2.1: the former owner handed it over",
+            ),
+            (
+                taken(Some("b")),
+                "node a took ownership of 192.0.2.1 from node b: the former owner handed it over",
+            ),
+            (
+                foreign_conflict(ForeignConflictResponse::Defends),
+                "192.0.2.1 is used by 02:00:00:00:00:09, which is no known node of the cluster; node a defends it",
+            ),
+            (
+                foreign_conflict(ForeignConflictResponse::HoldsBack),
+                "192.0.2.1 is used by 02:00:00:00:00:09, which is no known node of the cluster; it is not announced",
+            ),
+            (
+                no_eligible_node(&[("a", Reason::NoSpeaker), ("b", Reason::NoSpeaker)]),
+                "no node is eligible to announce 192.0.2.1: a: no speaker is heard from it; b: no speaker is heard from it",
+            ),
+            (
+                no_eligible_node(&[("a", Reason::NoSpeaker), ("b", Reason::OwnAddress)]),
+                "192.0.2.1 is not announced: it is the address of node b",
+            ),
+            (phase(true), "the speaker of node b has failed"),
+            (phase(false), "the speaker of node b is alive again"),
+            (
+                deputy(2),
+                "node a answers as the deputy of node b; number of addresses: 2",
+            ),
+            (deputy(0), "node a is no longer the deputy of node b"),
+        ] {
+            assert_eq!(event.to_string(), text);
+        }
+    }
+
+    #[test]
+    fn conflict_with_a_peer_says_what_the_node_does_and_what_to_check() {
+        let blocked = "check that the speakers' UDP port is open between the nodes";
+        for (response, action, hint) in [
+            (PeerConflictResponse::HoldsBack, "it is left to that node", blocked),
+            (
+                PeerConflictResponse::StepsDown,
+                "this node stops announcing it",
+                blocked,
+            ),
+            (PeerConflictResponse::GoesOn, "this node goes on announcing it", blocked),
+            (
+                PeerConflictResponse::IgnoresKernel,
+                "its kernel answers",
+                "remove the address from the interfaces",
+            ),
+        ] {
+            let text = peer_conflict(response).to_string();
+            assert!(
+                text.starts_with("192.0.2.1 is used by node b (02:00:00:00:00:02), "),
+                "{text}"
+            );
+            assert!(text.contains(action) && text.contains(hint), "{text}");
+        }
+    }
 
     #[test]
     fn each_cause_has_its_label_and_its_text() {

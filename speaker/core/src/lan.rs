@@ -195,7 +195,7 @@ impl Lan {
             .retain(|_, mac| own.contains(&mac) || peers.contains_key(&mac));
         let mistaken: Vec<IpAddr> = self
             .conflicts
-            .foreign_owners()
+            .other_users()
             .filter(|(_, mac)| self.is_of_cluster(*mac))
             .map(|(address, _)| address)
             .collect();
@@ -231,7 +231,7 @@ impl Lan {
             if before.get(owner).copied().unwrap_or_default() != addresses {
                 let owner = owner.clone();
                 let deputy = turn.context.me.clone();
-                turn.outbox.push_event(Event::Deputy {
+                turn.outbox.push_event(Event::DeputyChanged {
                     deputy,
                     owner,
                     addresses,

@@ -94,7 +94,7 @@ mod types;
 pub mod wire;
 
 pub use cluster_snapshot::{ClusterSnapshot, RecordedOwners};
-pub use event::{Cause, Event, PeerConflictResponse};
+pub use event::{Cause, Event, ForeignConflictResponse, PeerConflictResponse};
 pub use ineligibility::Reason;
 pub use node::{
     Interface,

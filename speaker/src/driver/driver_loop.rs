@@ -239,7 +239,7 @@ impl DriverLoop {
             Output::Groups(groups) => self.lan.set_groups(groups),
             Output::Event(event) => {
                 match event {
-                    Event::Deputy { .. } => tracing::debug!("{event}"),
+                    Event::DeputyChanged { .. } => tracing::debug!("{event}"),
                     _ => tracing::info!("{event}"),
                 }
                 self.channels.user_events.send(event);

@@ -73,9 +73,11 @@ pub(crate) async fn send_user_events(events: Events, uids: Uids, mut user_events
 fn services_and_reason(event: &Event) -> Option<(&[ObjectKey], ServiceEventReason)> {
     let (services, reason) = match event {
         // The first announcement of a Service has the event nodeAssigned.
-        Event::OwnershipTaken { from: None, .. } | Event::Peer { .. } | Event::Deputy { .. } => return None,
+        Event::OwnershipTaken { from: None, .. } | Event::PeerPhaseChanged { .. } | Event::DeputyChanged { .. } => {
+            return None;
+        }
         Event::OwnershipTaken { services, .. } => (services, ServiceEventReason::OwnerMoved),
-        Event::Conflict { services, .. } | Event::PeerConflict { services, .. } => {
+        Event::ForeignConflict { services, .. } | Event::PeerConflict { services, .. } => {
             (services, ServiceEventReason::AddressConflict)
         }
         Event::NoEligibleNode { services, .. } => (services, ServiceEventReason::AnnounceFailed),
@@ -98,7 +100,7 @@ pub(super) fn reference(service: &ObjectKey, uids: &Uids) -> ObjectReference {
 
 #[cfg(test)]
 mod tests {
-    use lodestone_speaker_core::{Cause, Reason};
+    use lodestone_speaker_core::{Cause, ForeignConflictResponse, Reason};
 
     use super::*;
 
@@ -113,19 +115,19 @@ mod tests {
             from: from.map(Into::into),
             cause: Cause::NodeDown,
         };
-        let conflict = Event::Conflict {
+        let conflict = Event::ForeignConflict {
             address,
             node: "w1".into(),
             services: services.clone(),
             mac: pnet_base::MacAddr(2, 0, 0, 0, 0, 9),
-            announced: false,
+            response: ForeignConflictResponse::HoldsBack,
         };
         let no_node = Event::NoEligibleNode {
             address,
             services: services.clone(),
             reasons: [("w1".into(), Reason::ExcludedByLabel)].into(),
         };
-        let peer = Event::Peer {
+        let peer = Event::PeerPhaseChanged {
             node: "w1".into(),
             failed: true,
         };

@@ -133,34 +133,34 @@ impl ConflictDetector {
         !self.states.contains_key(&address)
     }
 
-    /// Returns the foreign host that has `address`, if it is in use.
+    /// Returns the other host that uses `address`: a foreign one, or a node that is not heard.
     #[must_use]
-    pub(crate) fn foreign_owner(&self, address: IpAddr) -> Option<MacAddr> {
+    pub(crate) fn other_user(&self, address: IpAddr) -> Option<MacAddr> {
         match self.states.get(&address) {
             Some(TentativeState::InUse { by, .. }) => Some(*by),
             _ => None,
         }
     }
 
-    /// Returns every address in use with the foreign host that has it.
-    pub(crate) fn foreign_owners(&self) -> impl Iterator<Item = (IpAddr, MacAddr)> {
+    /// Returns every address in use with the host that uses it.
+    pub(crate) fn other_users(&self) -> impl Iterator<Item = (IpAddr, MacAddr)> {
         self.states.iter().filter_map(|(address, state)| match state {
             TentativeState::InUse { by, .. } => Some((*address, *by)),
             TentativeState::Probing { .. } | TentativeState::Deferred { .. } => None,
         })
     }
 
-    /// Returns the number of conflicts since the start: addresses that a foreign host took, and
+    /// Returns the number of conflicts since the start: addresses that another host uses, and
     /// defences.
     #[must_use]
     pub(crate) const fn conflict_count(&self) -> u64 {
         self.conflicts
     }
 
-    /// Handles a claim of the foreign host `by` to `address`. Returns whether to defend it now.
+    /// Handles that the host `by` uses `address`. Returns whether to defend it now.
     ///
     /// A tentative address becomes in use, and is not defended.
-    pub(crate) fn handle_foreign_claim(&mut self, now: Instant, address: IpAddr, by: MacAddr) -> Defend {
+    pub(crate) fn handle_other_use(&mut self, now: Instant, address: IpAddr, by: MacAddr) -> Defend {
         if self.is_clear(address) {
             let is_due = self
                 .defended
@@ -173,7 +173,7 @@ impl ConflictDetector {
             self.defended.insert(address, now);
             return Defend::Yes;
         }
-        if self.foreign_owner(address).is_none() {
+        if self.other_user(address).is_none() {
             self.conflicts = self.conflicts.saturating_add(1);
         }
         let until = now + RETRY;
@@ -274,14 +274,14 @@ mod tests {
         let mut detector = ConflictDetector::default();
         detector.start_probing(start, address);
         detector.poll_due(start);
-        assert_eq!(detector.handle_foreign_claim(start, address, FOREIGN), Defend::No);
+        assert_eq!(detector.handle_other_use(start, address, FOREIGN), Defend::No);
         assert_eq!(
-            (detector.foreign_owner(address), detector.conflict_count()),
+            (detector.other_user(address), detector.conflict_count()),
             (Some(FOREIGN), 1)
         );
         let later = start + RETRY;
         assert_eq!(detector.poll_due(later), probe(address));
-        detector.handle_foreign_claim(later, address, FOREIGN);
+        detector.handle_other_use(later, address, FOREIGN);
         let later = later + RETRY;
         for step in 0..3 {
             detector.poll_due(later + INTERVAL * step);
@@ -299,7 +299,7 @@ mod tests {
         detector.handle_foreign_probe(start, address);
         detector.handle_foreign_probe(start + DEFERRAL / 2, address);
         assert_eq!(detector.next_timeout(), Some(start + DEFERRAL));
-        assert_eq!((detector.foreign_owner(address), detector.conflict_count()), (None, 0));
+        assert_eq!((detector.other_user(address), detector.conflict_count()), (None, 0));
         let resumed = start + DEFERRAL;
         assert_eq!(detector.poll_due(resumed), probe(address));
         detector.handle_foreign_probe(resumed, address);
@@ -315,9 +315,9 @@ mod tests {
         detector.start_probing(start, address);
         detector.handle_foreign_probe(start, address);
         let later = start + DEFERRAL / 2;
-        detector.handle_foreign_claim(later, address, FOREIGN);
+        detector.handle_other_use(later, address, FOREIGN);
         detector.handle_foreign_probe(later, address);
-        assert_eq!(detector.foreign_owner(address), Some(FOREIGN));
+        assert_eq!(detector.other_user(address), Some(FOREIGN));
         assert_eq!(detector.next_timeout(), Some(later + RETRY));
     }
 
@@ -327,7 +327,7 @@ mod tests {
         let address: IpAddr = "192.0.2.1".parse().unwrap();
         let mut detector = ConflictDetector::default();
         let mut claim_after =
-            |seconds| detector.handle_foreign_claim(start + Duration::from_secs(seconds), address, FOREIGN);
+            |seconds| detector.handle_other_use(start + Duration::from_secs(seconds), address, FOREIGN);
         assert_eq!(claim_after(0), Defend::Yes);
         assert_eq!(claim_after(9), Defend::No);
         assert_eq!(claim_after(10), Defend::Yes);

@@ -5,7 +5,7 @@ use std::net::{IpAddr, Ipv4Addr};
 use super::{AddressUse, FrameOutcome, Lan, conflict_detection::Defend};
 use crate::{
     context::Turn,
-    event::{Event, PeerConflictResponse},
+    event::{Event, ForeignConflictResponse, PeerConflictResponse},
     node::interface::InterfacePort,
     stats::increment,
     types::{InterfaceIndex, MacAddr, NodeName},
@@ -167,7 +167,7 @@ impl Lan {
     pub(crate) fn hold_back(&mut self, turn: &mut Turn<'_>, node: &NodeName, seen: &AddressUse) {
         let address = seen.address;
         if !self.conflicts.is_clear(address) {
-            self.conflicts.handle_foreign_claim(turn.now, address, seen.mac);
+            self.conflicts.handle_other_use(turn.now, address, seen.mac);
             self.report_peer_conflict(turn, node, seen, PeerConflictResponse::HoldsBack);
             self.arm(turn);
         }
@@ -197,7 +197,7 @@ impl Lan {
 
     /// Probes an address at once that this node has left to a peer, because the peer has let go.
     pub(crate) fn probe_again(&mut self, turn: &mut Turn<'_>, address: IpAddr) {
-        let holder = self.conflicts.foreign_owner(address);
+        let holder = self.conflicts.other_user(address);
         if holder.is_some_and(|mac| self.is_of_cluster(mac)) {
             self.conflicts.start_probing(turn.now, address);
             self.arm(turn);
@@ -230,17 +230,22 @@ impl Lan {
             return;
         };
         let services = announcement.owned.services.clone();
-        if self.conflicts.handle_foreign_claim(turn.now, address, mac) == Defend::Yes {
+        if self.conflicts.handle_other_use(turn.now, address, mac) == Defend::Yes {
             self.announce(turn, address);
         }
         if self.conflict_reports.admit(turn.now, address) {
             let node = turn.context.me.clone();
-            turn.outbox.push_event(Event::Conflict {
+            let response = if self.conflicts.is_clear(address) {
+                ForeignConflictResponse::Defends
+            } else {
+                ForeignConflictResponse::HoldsBack
+            };
+            turn.outbox.push_event(Event::ForeignConflict {
                 address,
                 services,
                 node,
                 mac,
-                announced: self.conflicts.is_clear(address),
+                response,
             });
         }
         self.arm(turn);

@@ -170,7 +170,7 @@ impl Liveness {
         }
         if failed != before.worst().is_failed() {
             let node = node.clone();
-            turn.outbox.push_event(Event::Peer { node, failed });
+            turn.outbox.push_event(Event::PeerPhaseChanged { node, failed });
         }
     }
 

@@ -145,7 +145,7 @@ impl Speaker {
                     from: taken.from.clone(),
                     cause: taken.cause.to_string(),
                 }),
-                foreign_host: self.lan.conflicts().foreign_owner(address).map(|mac| mac.to_string()),
+                foreign_host: self.lan.conflicts().other_user(address).map(|mac| mac.to_string()),
             }
         };
         let addresses = snapshot.addresses.keys();

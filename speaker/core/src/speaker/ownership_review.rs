@@ -5,7 +5,9 @@ use std::{collections::BTreeMap, net::IpAddr, time::Instant};
 use super::Speaker;
 use crate::{
     borrow::{surroundings, turn, view},
-    {lan::Announcement, ownership::Decision, timers::Timer},
+    lan::Announcement,
+    ownership::Decision,
+    timers::Timer,
 };
 
 impl Speaker {

@@ -91,7 +91,7 @@ fn change_of_duties_is_reported_and_returned_once() {
         assert_eq!(Vec::from_iter(changed), owners);
         let events = parts.drain().events;
         let owner = b.clone();
-        let event = addresses.map(|addresses| Event::Deputy {
+        let event = addresses.map(|addresses| Event::DeputyChanged {
             deputy: "a".into(),
             owner,
             addresses,

@@ -1,6 +1,7 @@
 //! Conflicts with hosts outside the cluster, and who counts as one.
 
 use super::*;
+use crate::event::ForeignConflictResponse;
 
 #[test]
 fn foreign_claim_is_defended_every_ten_seconds_and_reported_less_often() {
@@ -17,12 +18,12 @@ fn foreign_claim_is_defended_every_ten_seconds_and_reported_less_often() {
         parts.pass(wait);
         handle(&mut parts, ETH0, &arp_claim(CLIENT, ADDRESS));
         let drained = parts.drain();
-        let event = Event::Conflict {
+        let event = Event::ForeignConflict {
             address: ip(ADDRESS),
             node: "a".into(),
             services: parts.announcement(ADDRESS).owned.services,
             mac: CLIENT,
-            announced: true,
+            response: ForeignConflictResponse::Defends,
         };
         assert_eq!(drained.events, Vec::from_iter(is_reported.then_some(event)));
         assert_eq!(drained.frames.len(), if is_due { 2 } else { 0 });
@@ -42,9 +43,9 @@ fn tentative_address_is_left_to_the_foreign_host_that_has_it() {
     assert!(
         matches!(
             &drained.events[..],
-            [Event::Conflict {
+            [Event::ForeignConflict {
                 mac: CLIENT,
-                announced: false,
+                response: ForeignConflictResponse::HoldsBack,
                 ..
             }]
         ),
@@ -117,9 +118,9 @@ fn foreign_host_that_proves_to_be_a_peer_is_probed_again_at_once() {
     own(&mut parts, &[ADDRESS], &[ADDRESS]);
     handle(&mut parts, ETH0, &arp_claim(CLIENT, ADDRESS));
     set_peer_macs(&mut parts, BTreeMap::new());
-    assert_eq!(parts.lan.conflicts().foreign_owner(ip(ADDRESS)), Some(CLIENT));
+    assert_eq!(parts.lan.conflicts().other_user(ip(ADDRESS)), Some(CLIENT));
     set_peer_macs(&mut parts, [(CLIENT, "b".into())].into());
-    assert_eq!(parts.lan.conflicts().foreign_owner(ip(ADDRESS)), None);
+    assert_eq!(parts.lan.conflicts().other_user(ip(ADDRESS)), None);
     assert_eq!(parts.lan.conflicts().next_timeout(), Some(parts.now));
 }
 

@@ -27,7 +27,7 @@ fn silent_peer_is_suspect_then_failed_and_each_is_reported_once() {
     let mut parts = Parts::new(&["a", "b", "c"], &[]);
     parts.beat("b", Path::Node);
     review(&mut parts, "b");
-    let peer_event = |failed| Event::Peer {
+    let peer_event = |failed| Event::PeerPhaseChanged {
         node: "b".into(),
         failed,
     };
