@@ -172,7 +172,7 @@ mutate answer-counts-on-every-segment \
   '|(on, _)| **on == heard_on' '|(on, _)| **on == heard_on || on.is_some()' || failed=1
 # A peer that is heard on one path counts as alive for all addresses.
 mutate failed-only-if-failed-everywhere \
-  'phases.reduce(Phase::worst)' 'phases.reduce(Phase::worst).filter(|_| false)' || failed=1
+  '.reduce(Phase::worst)' '.reduce(Phase::worst).filter(|_| false)' || failed=1
 # A peer that has failed on a segment is a candidate for the addresses of that segment.
 mutate failed-segment-ignored \
   '!failed.is_disjoint(&candidate.interfaces)' 'false' || failed=1
