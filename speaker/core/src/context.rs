@@ -38,6 +38,12 @@ pub(crate) struct DeletedNode {
 }
 
 impl Context {
+    /// Whether the cluster has no other node.
+    pub(crate) fn is_alone(&self) -> bool {
+        let nodes = self.snapshot.iter().flat_map(|snapshot| snapshot.nodes.keys());
+        nodes.filter(|node| **node != self.me).count() == 0
+    }
+
     /// Replaces the snapshot.
     pub(crate) fn set_snapshot(&mut self, now: Instant, snapshot: Arc<ClusterSnapshot>) {
         let before = self.snapshot.replace(snapshot.clone());

@@ -37,6 +37,9 @@ pub enum Event {
         mac: MacAddr,
         /// What this node does.
         response: ForeignConflictResponse,
+        /// Whether this node knows other nodes of the cluster by their MACs. If not, the host may
+        /// be one of them.
+        knows_peers: bool,
     },
     /// Another node of the cluster uses an address that this node owns.
     PeerConflict {
@@ -96,13 +99,21 @@ impl fmt::Display for Event {
                 node,
                 mac,
                 response,
+                knows_peers,
                 ..
             } => {
                 write!(f, "{address} is used by {mac}, which is no known node of the cluster; ")?;
                 match response {
-                    ForeignConflictResponse::Defends => write!(f, "node {node} defends it"),
-                    ForeignConflictResponse::HoldsBack => f.write_str("it is not announced"),
+                    ForeignConflictResponse::Defends => write!(f, "node {node} defends it")?,
+                    ForeignConflictResponse::HoldsBack => f.write_str("it is not announced")?,
                 }
+                if *knows_peers {
+                    return Ok(());
+                }
+                write!(
+                    f,
+                    "; node {node} hears no other speaker, so this may be another node: check that the speakers' UDP port is open between the nodes, and that they have the same key"
+                )
             }
             Self::PeerConflict {
                 address,
@@ -262,12 +273,13 @@ mod tests {
             from: from.map(NodeName::from),
             cause: Cause::HandedOver,
         };
-        let foreign_conflict = |response| Event::ForeignConflict {
+        let foreign_conflict = |response, knows_peers| Event::ForeignConflict {
             address,
             services: vec![],
             node: "a".into(),
             mac: MacAddr::new(2, 0, 0, 0, 0, 9),
             response,
+            knows_peers,
         };
         let no_eligible_node = |reasons: &[(&str, Reason)]| Event::NoEligibleNode {
             address,
@@ -293,12 +305,16 @@ mod tests {
                 "node a took ownership of 192.0.2.1 from node b: the former owner handed it over",
             ),
             (
-                foreign_conflict(ForeignConflictResponse::Defends),
+                foreign_conflict(ForeignConflictResponse::Defends, true),
                 "192.0.2.1 is used by 02:00:00:00:00:09, which is no known node of the cluster; node a defends it",
             ),
             (
-                foreign_conflict(ForeignConflictResponse::HoldsBack),
+                foreign_conflict(ForeignConflictResponse::HoldsBack, true),
                 "192.0.2.1 is used by 02:00:00:00:00:09, which is no known node of the cluster; it is not announced",
+            ),
+            (
+                foreign_conflict(ForeignConflictResponse::HoldsBack, false),
+                "192.0.2.1 is used by 02:00:00:00:00:09, which is no known node of the cluster; it is not announced; node a hears no other speaker, so this may be another node: check that the speakers' UDP port is open between the nodes, and that they have the same key",
             ),
             (
                 no_eligible_node(&[("a", Reason::NoSpeaker), ("b", Reason::NoSpeaker)]),

@@ -121,6 +121,7 @@ mod tests {
             services: services.clone(),
             mac: pnet_base::MacAddr(2, 0, 0, 0, 0, 9),
             response: ForeignConflictResponse::HoldsBack,
+            knows_peers: true,
         };
         let no_node = Event::NoEligibleNode {
             address,

@@ -246,6 +246,7 @@ impl Lan {
                 node,
                 mac,
                 response,
+                knows_peers: !self.peer_macs.is_empty() || turn.context.is_alone(),
             });
         }
         self.arm(turn);

@@ -24,6 +24,7 @@ fn foreign_claim_is_defended_every_ten_seconds_and_reported_less_often() {
             services: parts.announcement(ADDRESS).owned.services,
             mac: CLIENT,
             response: ForeignConflictResponse::Defends,
+            knows_peers: false,
         };
         assert_eq!(drained.events, Vec::from_iter(is_reported.then_some(event)));
         assert_eq!(drained.frames.len(), if is_due { 2 } else { 0 });

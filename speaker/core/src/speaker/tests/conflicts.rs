@@ -211,10 +211,14 @@ fn p5_speaker_that_hears_nobody_leaves_an_address_to_its_owner() {
     let other = world.other_than(&[&owner]);
     world.kill(&other);
     world.start(&other);
+    world.events.clear();
     for _ in 0..300 {
         world.run(STEP * 10);
         assert_eq!(world.owner(ADDRESS), owner);
     }
+    let texts: Vec<String> = world.events.iter().map(ToString::to_string).collect();
+    let names_port = |text: &String| text.contains("hears no other speaker") && text.contains("UDP port");
+    assert!(texts.iter().any(names_port), "{texts:?}");
     // It learns more when messages arrive again.
     world.loss = None;
     world.run(seconds(15));
