@@ -165,21 +165,21 @@ mutate_unit lodestone-speaker passing-problem-reported \
 mutate unwatched-peer-not-spared \
   '|heard| now < *heard + SPARED_FOR' '|_| false' || failed=1
 # Interfaces of one name or prefix count as one segment, whatever was heard.
-mutate interfaces-paired-by-name \
+mutate_unit lodestone-speaker-core interfaces-paired-by-name \
   'self.pairs(node).into_iter()' 'self.hints(node).into_iter()' || failed=1
 # An answer on one segment counts on all others.
-mutate answer-counts-on-every-segment \
+mutate_unit lodestone-speaker-core answer-counts-on-every-segment \
   '|(on, _)| **on == heard_on' '|(on, _)| **on == heard_on || on.is_some()' || failed=1
 # A peer that is heard on one path counts as alive for all addresses.
-mutate failed-only-if-failed-everywhere \
+mutate_unit lodestone-speaker-core failed-only-if-failed-everywhere \
   '.reduce(Phase::worst)' '.reduce(Phase::worst).filter(|_| false)' || failed=1
 # A peer that has failed on a segment is a candidate for the addresses of that segment.
-mutate failed-segment-ignored \
+mutate_unit lodestone-speaker-core failed-segment-ignored \
   '!failed.is_disjoint(&candidate.interfaces)' 'false' || failed=1
 # Both ports of a node on one segment announce.
-mutate second-port-announces-too \
+mutate_unit lodestone-speaker-core second-port-announces-too \
   'hears(first, &port) || hears(&port, first)' 'hears(first, &port) && false' || failed=1
 # The answer of a second port counts for the first one, which may have lost its carrier.
-mutate answer-of-another-port-counts \
+mutate_unit lodestone-speaker-core answer-of-another-port-counts \
   'network.mac == seen.mac && ' '' || failed=1
 exit $failed

@@ -24,8 +24,8 @@ use std::{
 };
 
 pub(crate) use failure_detector::Review;
-use isolation::Isolation;
 use peers::{Arrival, Path, Peers, Sighting};
+use reachability::Isolation;
 pub(crate) use reachability_requests::{AddressUser, CheckTargets};
 pub(crate) use view::{Surroundings, View};
 use watch_ring::WatchRing;

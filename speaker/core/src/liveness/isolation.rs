@@ -12,7 +12,7 @@ use std::time::Instant;
 use super::{
     Liveness,
     peers::{NetworkNames, Phase},
-    reachability::{Reachability, ReachabilityCheck},
+    reachability::{Isolation, Reachability, ReachabilityCheck},
     reachability_requests::send_requests_to_hosts,
     view::{Surroundings, View},
 };
@@ -24,14 +24,6 @@ use crate::{
 /// How many peers must be silent on a segment and heard elsewhere, where no host is known that this
 /// node could ask.
 const SILENT_PEERS: usize = 2;
-
-/// This node may be isolated on a segment.
-#[derive(Clone, Debug)]
-pub(super) struct Isolation {
-    since: Instant,
-    /// The requests to gateways and hosts.
-    check: ReachabilityCheck,
-}
 
 impl View<'_> {
     /// The own interfaces on which this node is isolated, by name.

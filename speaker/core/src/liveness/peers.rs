@@ -21,7 +21,7 @@ use std::{
 use session::Session;
 pub(crate) use session::{NetworkNames, Path, Phase};
 
-use super::reachability_requests::SegmentCheck;
+use super::reachability::SegmentCheck;
 use crate::types::{BootId, InterfaceIndex, NodeName};
 
 /// Full-state messages that each node sends per second in a large cluster.

@@ -29,7 +29,11 @@
 //!
 //! The number of rounds n is at least eight and grows with the packet loss.
 
-use std::time::{Duration, Instant};
+use std::{
+    collections::BTreeSet,
+    net::IpAddr,
+    time::{Duration, Instant},
+};
 
 /// Interval between rounds at the start of a check.
 const FAST: Duration = Duration::from_millis(20);
@@ -70,6 +74,30 @@ impl Reachability {
             Self::NodeDown => "node-down",
         }
     }
+}
+
+/// The reachability check of one node on one segment, with what it asks for.
+#[derive(Clone, Debug)]
+pub(super) struct SegmentCheck {
+    pub(super) check: ReachabilityCheck,
+    pub(super) targets: SegmentTargets,
+}
+
+/// What a check asks for on one segment.
+#[derive(Clone, Debug, Default)]
+pub(super) struct SegmentTargets {
+    /// Addresses of the node itself, on its interfaces there.
+    pub(super) own: BTreeSet<IpAddr>,
+    /// Addresses that it should announce there.
+    pub(super) owned: Vec<IpAddr>,
+}
+
+/// A segment on which this node may be isolated, although it hears peers elsewhere.
+#[derive(Clone, Debug)]
+pub(super) struct Isolation {
+    pub(super) since: Instant,
+    /// The requests to gateways and hosts.
+    pub(super) check: ReachabilityCheck,
 }
 
 /// The reachability check of one node.

@@ -9,7 +9,7 @@ use std::{
 
 use super::{
     Liveness,
-    reachability::ReachabilityCheck,
+    reachability::{ReachabilityCheck, SegmentCheck, SegmentTargets},
     view::{Surroundings, is_link_local},
 };
 use crate::{
@@ -29,22 +29,6 @@ const BASELINE_INTERVAL: Duration = Duration::from_secs(10);
 /// What to check: for each node the addresses in doubt, by the node's interface that announces
 /// them.
 pub(crate) type CheckTargets = BTreeMap<NodeName, BTreeMap<String, BTreeSet<IpAddr>>>;
-
-/// The reachability check of one node on one segment.
-#[derive(Clone, Debug)]
-pub(in crate::liveness) struct SegmentCheck {
-    pub(in crate::liveness) check: ReachabilityCheck,
-    targets: SegmentTargets,
-}
-
-/// What a check asks for on one segment.
-#[derive(Clone, Debug, Default)]
-struct SegmentTargets {
-    /// Addresses of the node itself, on its interfaces there.
-    own: BTreeSet<IpAddr>,
-    /// Addresses that it should announce there.
-    owned: Vec<IpAddr>,
-}
 
 /// A node that uses an address on the LAN.
 #[derive(Clone, Copy, Debug)]

@@ -1,6 +1,10 @@
 //! What a speaker knows and why things are as they are, for `/debug/state`.
 
-use std::{collections::BTreeMap, net::IpAddr, time::Instant};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    net::IpAddr,
+    time::Instant,
+};
 
 use serde::Serialize;
 
@@ -44,6 +48,8 @@ pub struct DebugState {
 pub struct SuspectState {
     /// Whether it is heard on any path.
     pub heard: bool,
+    /// Its interfaces on whose segments it has failed.
+    pub failed_on: BTreeSet<String>,
     /// The result of the reachability check.
     pub reachability: &'static str,
     /// How many nodes declare it failed.
@@ -94,7 +100,7 @@ impl Speaker {
         let peers = view.peers();
         let suspects = peers
             .nodes()
-            .filter(|node| peers.phase(node, now) != Some(Phase::Alive));
+            .filter(|node| peers.phase(node, now) != Some(Phase::Alive) || peers.has_failed_somewhere(node, now));
         let mut deputy_for: BTreeMap<NodeName, Vec<IpAddr>> = BTreeMap::new();
         for (address, duty) in self.lan.duties() {
             deputy_for.entry(duty.owner.clone()).or_default().push(*address);
@@ -158,6 +164,7 @@ fn suspect(view: &View<'_>, node: &NodeName) -> SuspectState {
     let interfaces = networks.map(|network| network.interface.clone()).collect();
     SuspectState {
         heard: view.is_heard(node),
+        failed_on: view.failed_networks_of(node),
         reachability: view.reachability(node, &interfaces).as_str(),
         reported_failed_by: view.peers().failure_reports(node, view.now, None),
     }

@@ -110,7 +110,7 @@ fn pairs_are_forgotten_when_the_interface_loses_its_carrier() {
 }
 
 /// A check of `b`, which announces on all its interfaces. `b` has answered on `eth0`, and fails.
-fn p2_setup() -> Parts {
+fn checked_beside_overlay() -> Parts {
     let mut parts = with_overlay();
     hear_mac(&mut parts, 1, "b");
     parts.beat("b", Path::Node);
@@ -143,7 +143,7 @@ fn p2_setup() -> Parts {
 
 #[test]
 fn p2_silence_on_an_overlay_device_proves_nothing() {
-    let parts = p2_setup();
+    let parts = checked_beside_overlay();
     let result = view!(parts, parts.now).reachability(&"b".into(), &all(&["eth0", "lan0"]));
     assert_eq!(result, Reachability::SpeakerDown);
 }
