@@ -179,6 +179,9 @@ mutate_unit lodestone-speaker-core failed-segment-ignored \
 # Both ports of a node on one segment announce.
 mutate_unit lodestone-speaker-core second-port-announces-too \
   'hears(first, &port) || hears(&port, first)' 'hears(first, &port) && false' || failed=1
+# A deputy answers with the MAC of the owner's first port, although the owner uses another.
+mutate_unit lodestone-speaker-core deputy-uses-the-first-port \
+  '== Some(network.mac)' '== Some(network.mac) && false' || failed=1
 # The answer of a second port counts for the first one, which may have lost its carrier.
 mutate_unit lodestone-speaker-core answer-of-another-port-counts \
   'network.mac == seen.mac && ' '' || failed=1

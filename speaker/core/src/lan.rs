@@ -133,6 +133,16 @@ impl Lan {
         self.is_of_cluster(mac) && self.heard_macs.note(interface, mac)
     }
 
+    /// Records that the owner of an address uses it. Returns whether its MAC is news.
+    pub(crate) fn note_owner(&mut self, seen: &AddressUse) -> bool {
+        self.heard_macs.note_owner(seen.interface, seen.address, seen.mac)
+    }
+
+    /// Forgets the owners of addresses that are not used.
+    pub(crate) fn retain_owners(&mut self, is_used: impl Fn(IpAddr) -> bool) {
+        self.heard_macs.retain_owners(is_used);
+    }
+
     #[cfg(test)]
     pub(crate) const fn neighbours_mut(&mut self) -> &mut Neighbours {
         &mut self.neighbours

@@ -75,7 +75,7 @@ struct Route {
     heard: Option<IpAddr>,
     /// The addresses on segments that both share, apart from the node network.
     segments: BTreeSet<IpAddr>,
-    /// The peer is heard on a segment and not on the node network: messages go over all paths.
+    /// The peer, or this node, is cut off on some path: messages go over all paths.
     cut_off: bool,
 }
 
@@ -181,7 +181,7 @@ impl Outbox {
         }
     }
 
-    /// Records which peers are heard on segments only, and not on the node network.
+    /// Records which peers are not heard on some path.
     pub(crate) fn set_cut_off(&mut self, is_cut_off: impl Fn(&NodeName) -> bool) {
         for (node, route) in &mut self.routes {
             route.cut_off = is_cut_off(node);

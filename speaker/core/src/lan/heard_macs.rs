@@ -2,7 +2,10 @@
 //! share a segment: overlay devices and container bridges have one name and one prefix on every
 //! node, and share nothing.
 
-use std::collections::BTreeSet;
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    net::IpAddr,
+};
 
 use crate::types::{InterfaceIndex, MacAddr};
 
@@ -10,6 +13,8 @@ use crate::types::{InterfaceIndex, MacAddr};
 #[derive(Clone, Debug, Default)]
 pub(crate) struct HeardMacs {
     heard: BTreeSet<(InterfaceIndex, MacAddr)>,
+    /// The MAC with which the owner of an address last answered or announced.
+    of_owners: BTreeMap<(InterfaceIndex, IpAddr), MacAddr>,
 }
 
 impl HeardMacs {
@@ -21,6 +26,22 @@ impl HeardMacs {
     /// Whether a frame of a MAC has arrived on an interface.
     pub(crate) fn contains(&self, interface: InterfaceIndex, mac: MacAddr) -> bool {
         self.heard.contains(&(interface, mac))
+    }
+
+    /// Records with which MAC the owner of an address answers or announces. Returns whether that is
+    /// news.
+    pub(super) fn note_owner(&mut self, interface: InterfaceIndex, address: IpAddr, mac: MacAddr) -> bool {
+        self.of_owners.insert((interface, address), mac) != Some(mac)
+    }
+
+    /// The MAC with which the owner of an address last answered or announced.
+    pub(crate) fn of_owner(&self, interface: InterfaceIndex, address: IpAddr) -> Option<MacAddr> {
+        self.of_owners.get(&(interface, address)).copied()
+    }
+
+    /// Forgets the owners of addresses that are not used.
+    pub(super) fn retain_owners(&mut self, is_used: impl Fn(IpAddr) -> bool) {
+        self.of_owners.retain(|(_, address), _| is_used(*address));
     }
 
     /// Forgets what does not meet the condition.

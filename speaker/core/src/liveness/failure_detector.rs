@@ -81,9 +81,11 @@ impl Liveness {
             self.peers.conclusion_mut(node).watches_us = true;
             turn.outbox.send_heartbeat(node);
         }
+        // Whoever is cut off on one path, this node or the peer, has to be reached over another.
         let (peers, now) = (&self.peers, turn.now);
+        let is_isolated = !self.isolation.is_empty();
         turn.outbox
-            .set_cut_off(|node| peers.is_cut_off_from_node_network(node, now));
+            .set_cut_off(|node| is_isolated || peers.has_failed_somewhere(node, now));
         // Messages since the last review may have changed the phase of a peer.
         turn.timers
             .set_unless_armed(Timer::FailureDetection, turn.now + HEARTBEAT_INTERVAL);

@@ -3,7 +3,7 @@
 //! Only a frame that was heard proves it. Equal prefixes and equal names are hints: they say where
 //! to ask first, and they have to do where nothing was heard at all.
 
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, net::IpAddr};
 
 use ipnet::IpNet;
 
@@ -133,11 +133,22 @@ impl<'a> View<'a> {
         kept
     }
 
-    /// The network of a peer that announces, for each own port: of several networks of the peer on
-    /// one segment the first, by the order of [`Self::one_per_segment`]. A Hello lists networks by
+    /// The network on which a peer announces an address, for each own port. Of several networks of
+    /// the peer on one segment it is the one whose MAC the peer used last. Until the peer was
+    /// heard, it is the first by the order of [`Self::one_per_segment`]. A Hello lists networks by
     /// index.
-    pub(crate) fn one_network_per_port(&self, node: &NodeName, mut facing: Vec<Facing<'a>>) -> Vec<Facing<'a>> {
-        facing.sort_by_key(|(port, network)| (port.index, !self.is_node_network(node, network)));
+    pub(crate) fn one_network_per_port(
+        &self,
+        node: &NodeName,
+        address: IpAddr,
+        mut facing: Vec<Facing<'a>>,
+    ) -> Vec<Facing<'a>> {
+        let macs = self.around.heard_macs;
+        facing.sort_by_key(|(port, network)| {
+            // mutation: deputy-uses-the-first-port
+            let is_used = macs.of_owner(port.index, address) == Some(network.mac);
+            (port.index, !is_used, !self.is_node_network(node, network))
+        });
         facing.dedup_by_key(|(port, _)| port.index);
         facing
     }

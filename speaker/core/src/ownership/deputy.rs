@@ -155,7 +155,7 @@ fn duty(case: Case<'_>, owner: &NodeName, announced: &Eligibility) -> Option<Dep
         return None;
     }
     let facing = case.view.facing(owner, &announced.interfaces);
-    let facing = case.view.one_network_per_port(owner, facing).into_iter();
+    let facing = case.view.one_network_per_port(owner, case.address, facing).into_iter();
     let ports = facing.map(|(port, network)| (port, network.mac));
     Some(DeputyDuty {
         owner: owner.clone(),

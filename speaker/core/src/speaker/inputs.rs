@@ -24,6 +24,8 @@ impl Speaker {
             .stats
             .retain_addresses(|address| snapshot.addresses.contains_key(address));
         self.context.set_snapshot(now, snapshot.clone());
+        self.lan
+            .retain_owners(|address| snapshot.addresses.contains_key(&address));
         self.liveness.retain(turn!(self, now), &snapshot);
         let (peers, me) = (self.liveness.peers(), self.context.me.clone());
         self.context
@@ -87,6 +89,9 @@ impl Speaker {
             let owns = self.ownership.claims().owner(seen.address) == Some(node);
             self.liveness
                 .count_answer(turn!(self, now), seen, AddressUser { node, owns });
+            if owns && self.lan.note_owner(seen) {
+                turn!(self, now).request_review();
+            }
             self.handle_peer_use(now, node, seen);
         }
         if let Some((node, address)) = &outcome.peer_probe {

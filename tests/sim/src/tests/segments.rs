@@ -3,6 +3,8 @@
 
 use std::time::Duration;
 
+use lodestone_speaker_core::{DeputyMode, Settings};
+
 use super::{SETTLED, any_node, first_owner, spec};
 use crate::{ExtraInterface, Invariants, World, WorldSpec};
 
@@ -94,10 +96,19 @@ fn p3_second_network_that_fails_moves_no_address_of_the_lan() {
 /// carrier, and when a deputy answers.
 #[test]
 fn p5_node_with_two_ports_on_the_lan_answers_with_one_mac() {
-    for (seed, nodes, split) in [(0, 3, false), (1, 2, true), (2, 3, true)] {
+    for (seed, nodes, split, deputy) in [
+        (0, 3, false, DeputyMode::OnSuspect),
+        (1, 2, true, DeputyMode::OnSuspect),
+        (2, 3, true, DeputyMode::OnSuspect),
+        (3, 2, false, DeputyMode::Always),
+    ] {
         let mut world = World::new(WorldSpec {
             extra: ExtraInterface::SecondPort,
             split,
+            settings: Settings {
+                deputy,
+                ..Settings::default()
+            },
             ..spec(nodes, 6, seed)
         });
         let mut invariants = Invariants::new(world.now);
@@ -147,4 +158,25 @@ fn p1_node_cut_off_from_the_lan_says_so_over_a_second_network() {
     world.nodes[owner].lan_part = 0;
     world.run(Duration::from_secs(2));
     assert!(lists_carrier(&world));
+}
+
+/// An address in no prefix is on the node network, too, and moves when that fails for its owner.
+/// The owner, which is not watched by all nodes, learns it over the LAN.
+#[test]
+fn p5_owner_cut_off_from_the_node_network_learns_over_the_lan_that_it_is_replaced() {
+    let mut world = World::new(WorldSpec {
+        split: true,
+        ..spec(9, 6, 657)
+    });
+    let mut invariants = Invariants::new(world.now);
+    invariants.watch(&mut world, SETTLED);
+    for node in 0..9 {
+        invariants.note_impaired(world.now, node);
+        world.nodes[node].node_network_part = 1;
+        invariants.watch(&mut world, Duration::from_secs(3));
+        world.nodes[node].node_network_part = 0;
+        invariants.watch(&mut world, Duration::from_secs(3));
+    }
+    let violations = invariants.violations();
+    assert!(violations.is_empty(), "{violations:?}");
 }

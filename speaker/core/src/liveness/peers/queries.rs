@@ -29,12 +29,6 @@ impl Peers {
         watched.map(|(node, _)| node.clone()).collect()
     }
 
-    /// Whether a peer is heard on a segment, but not on the node network.
-    pub(crate) fn is_cut_off_from_node_network(&self, node: &NodeName, now: Instant) -> bool {
-        let failed = self.phase_on(node, now, Path::Node).is_some_and(Phase::is_failed);
-        failed && self.is_heard(node, now)
-    }
-
     /// The phase on each path on which this node watches a peer.
     pub(crate) fn path_phases(&self, node: &NodeName, now: Instant) -> BTreeMap<Path, Phase> {
         let session = self.session(node);
@@ -44,7 +38,7 @@ impl Peers {
             .collect()
     }
 
-    /// Whether a peer that is heard has failed on some of its networks.
+    /// Whether a peer has failed on some of its networks.
     pub(crate) fn has_failed_somewhere(&self, node: &NodeName, now: Instant) -> bool {
         let session = self.session(node);
         session.is_some_and(|session| {

@@ -200,8 +200,27 @@ fn p5_deputy_answers_with_the_mac_of_the_port_that_announces() {
         let view = view!(parts, parts.now);
         let facing = view.facing(&"b".into(), &all(&["eth0", "eth1"]));
         assert_eq!(facing.len(), 2);
-        let one = names(&view.one_network_per_port(&"b".into(), facing));
+        let address = ip("192.0.2.1");
+        let one = names(&view.one_network_per_port(&"b".into(), address, facing));
         let wanted = if internal_on_second { "eth1" } else { "eth0" };
         assert_eq!(one, [(1, wanted.to_owned())]);
+        // The port may have lost its carrier, and no message can tell.
+        let (mac, other) = if internal_on_second {
+            (parts.mac("b"), "eth0")
+        } else {
+            (second, "eth1")
+        };
+        let seen = crate::lan::AddressUse {
+            interface: InterfaceIndex(1),
+            source: mac,
+            address,
+            mac,
+        };
+        assert!(parts.lan.note_owner(&seen) && !parts.lan.note_owner(&seen));
+        let view = view!(parts, parts.now);
+        let facing = view.facing(&"b".into(), &all(&["eth0", "eth1"]));
+        let one = names(&view.one_network_per_port(&"b".into(), address, facing));
+        assert_eq!(one, [(1, other.to_owned())]);
+        parts.lan.retain_owners(|_| false);
     }
 }

@@ -105,7 +105,7 @@ fn peer_that_is_silent_on_the_node_network_is_reached_over_segments() {
         parts.pass(50);
     }
     let peers = view!(parts, parts.now).peers();
-    assert!(peers.is_cut_off_from_node_network(&"b".into(), parts.now));
+    assert!(peers.has_failed_somewhere(&"b".into(), parts.now));
     assert_eq!(
         view!(parts, parts.now).failed_networks_of(&"b".into()),
         names(&["eth0"])
