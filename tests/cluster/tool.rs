@@ -3,7 +3,7 @@
 use std::{
     ffi::OsStr,
     io::Write,
-    process::{Command, Output, Stdio},
+    process::{Child, Command, Output, Stdio},
 };
 
 use anyhow::{Context, Result, bail};
@@ -43,6 +43,20 @@ impl Tool {
     pub fn input(mut self, text: impl Into<String>) -> Self {
         self.input = Some(text.into());
         self
+    }
+
+    /// Starts the tool, for a caller that reads its standard output while it runs.
+    ///
+    /// # Errors
+    /// When it can't be started.
+    pub fn start(mut self) -> Result<Child> {
+        let what = format!("{:?}", self.command);
+        let command = self
+            .command
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null());
+        command.spawn().with_context(|| format!("can't run {what}"))
     }
 
     /// Runs the tool and returns its output, whether it succeeds or fails.

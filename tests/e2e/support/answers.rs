@@ -1,6 +1,10 @@
 //! Asking for an address all the time, to find moments in which nobody answers.
 
-use std::{collections::BTreeSet, time::Duration};
+use std::{
+    collections::BTreeSet,
+    io::{BufRead, BufReader, Read},
+    time::Duration,
+};
 
 use lodestone_tests::Cluster;
 
@@ -21,7 +25,7 @@ pub(crate) struct Answers {
 }
 
 /// Broadcasts an ARP request for an IPv4 address every 20 ms for half a minute, and does `work`
-/// meanwhile.
+/// meanwhile, as soon as the first answer has arrived.
 pub(crate) fn watch_answers(cluster: &Cluster, address: &str, work: impl FnOnce()) -> Answers {
     let client = client(cluster);
     let seconds = WATCH.as_secs().to_string();
@@ -29,25 +33,33 @@ pub(crate) fn watch_answers(cluster: &Cluster, address: &str, work: impl FnOnce(
     let ask = r#"for _ in $(seq 50); do arping -q -b -w "$2" -I eth0 "$1" & sleep 0.02; done; wait"#;
     let asking = client.tool("sh").args(["-c", ask, "sh", address, &seconds]);
     // The kernel stamps the answers, so a loaded machine distorts nothing.
-    let listen = ["tcpdump", "-i", "eth0", "-Q", "in", "-n", "-tt", "arp[6:2] = 2"];
+    let listen = ["tcpdump", "-l", "-i", "eth0", "-Q", "in", "-n", "-tt", "arp[6:2] = 2"];
     let listening = client.tool("timeout").args(["-s", "INT", &seconds]).args(listen);
-    let text = std::thread::scope(|scope| {
+    let mut listening = listening.start().unwrap();
+    let mut lines = BufReader::new(listening.stdout.take().unwrap());
+    let mut text = String::new();
+    let reply = format!(" Reply {address} is-at ");
+    std::thread::scope(|scope| {
         let asking = scope.spawn(|| asking.output());
-        let listening = scope.spawn(|| listening.output());
+        while !text.contains(&reply) {
+            assert_ne!(lines.read_line(&mut text).unwrap(), 0, "nobody answers for {address}");
+        }
+        // The pipe must not fill up during the work.
+        let reading = scope.spawn(|| lines.read_to_string(&mut text));
         work();
         asking.join().unwrap().unwrap();
-        listening.join().unwrap().unwrap().stdout
+        reading.join().unwrap().unwrap();
     });
-    parse(&String::from_utf8_lossy(&text), address)
+    listening.wait().unwrap();
+    parse(&text, &reply)
 }
 
 /// Reads lines such as `1700000000.123456 ARP, Reply 192.0.2.1 is-at 02:00:00:00:00:01, length 46`.
-fn parse(text: &str, address: &str) -> Answers {
-    let reply = format!(" Reply {address} is-at ");
+fn parse(text: &str, reply: &str) -> Answers {
     let (times, macs): (Vec<f64>, BTreeSet<String>) = text
         .lines()
         .filter_map(|line| {
-            let (before, after) = line.split_once(&reply)?;
+            let (before, after) = line.split_once(reply)?;
             let time = before.split_whitespace().next()?.parse::<f64>().ok()?;
             Some((time, after.split([',', ' ']).next()?.to_owned()))
         })
