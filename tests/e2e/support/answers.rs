@@ -18,9 +18,7 @@ const WATCH: Duration = Duration::from_secs(30);
 pub(crate) struct Answers {
     /// The MACs in them.
     pub(crate) macs: BTreeSet<String>,
-    /// From the first answer to the last.
-    pub(crate) span: Duration,
-    /// The longest time between two answers.
+    /// The longest time without an answer, also between the last answer and the last request.
     pub(crate) longest_gap: Duration,
 }
 
@@ -32,8 +30,10 @@ pub(crate) fn watch_answers(cluster: &Cluster, address: &str, work: impl FnOnce(
     // Each arping asks once a second.
     let ask = r#"for _ in $(seq 50); do arping -q -b -w "$2" -I eth0 "$1" & sleep 0.02; done; wait"#;
     let asking = client.tool("sh").args(["-c", ask, "sh", address, &seconds]);
-    // The kernel stamps the answers, so a loaded machine distorts nothing.
-    let listen = ["tcpdump", "-l", "-i", "eth0", "-Q", "in", "-n", "-tt", "arp[6:2] = 2"];
+    // The kernel stamps the packets, so a loaded machine distorts nothing. A gratuitous ARP reply is
+    // a broadcast. It answers nobody.
+    let packets = "arp[6:2] = 1 or (arp[6:2] = 2 and not ether broadcast)";
+    let listen = ["tcpdump", "-l", "-i", "eth0", "-n", "-tt", packets];
     let listening = client.tool("timeout").args(["-s", "INT", &seconds]).args(listen);
     let mut listening = listening.start().unwrap();
     let mut lines = BufReader::new(listening.stdout.take().unwrap());
@@ -51,27 +51,32 @@ pub(crate) fn watch_answers(cluster: &Cluster, address: &str, work: impl FnOnce(
         reading.join().unwrap().unwrap();
     });
     listening.wait().unwrap();
-    parse(&text, &reply)
+    let request = format!(" Request who-has {address} ");
+    let requests = stamped(&text, &request).map(|(time, _)| time);
+    let answers = stamped(&text, &reply).collect::<Vec<_>>();
+    assess(requests.last(), &answers)
 }
 
-/// Reads lines such as `1700000000.123456 ARP, Reply 192.0.2.1 is-at 02:00:00:00:00:01, length 46`.
-fn parse(text: &str, reply: &str) -> Answers {
-    let (times, macs): (Vec<f64>, BTreeSet<String>) = text
-        .lines()
-        .filter_map(|line| {
-            let (before, after) = line.split_once(reply)?;
-            let time = before.split_whitespace().next()?.parse::<f64>().ok()?;
-            Some((time, after.split([',', ' ']).next()?.to_owned()))
-        })
-        .unzip();
+/// Finds the lines of tcpdump that contain this text, such as
+/// `1700000000.123456 ARP, Reply 192.0.2.1 is-at 02:00:00:00:00:01, length 46`. Returns the time in
+/// seconds and what follows the text.
+fn stamped<'a>(lines: &'a str, text: &'a str) -> impl Iterator<Item = (f64, &'a str)> {
+    lines.lines().filter_map(move |line| {
+        let (before, after) = line.split_once(text)?;
+        let time = before.split_whitespace().next()?.parse::<f64>().ok()?;
+        Some((time, after))
+    })
+}
+
+/// The silence after the last answer ends with the last request: nobody has answered that one.
+fn assess(last_request: Option<f64>, answers: &[(f64, &str)]) -> Answers {
+    let ends = last_request.expect("no request was captured");
+    let times = answers.iter().map(|(time, _)| *time).chain([ends]);
+    let times = times.collect::<Vec<_>>();
     let gaps = times.windows(2).map(|pair| pair[1] - pair[0]);
-    let span = times
-        .last()
-        .zip(times.first())
-        .map_or(0.0, |(last, first)| last - first);
+    let macs = answers.iter().filter_map(|(_, after)| after.split(',').next());
     Answers {
-        macs,
-        span: Duration::from_secs_f64(span),
+        macs: macs.map(ToOwned::to_owned).collect(),
         longest_gap: Duration::from_secs_f64(gaps.fold(0.0, f64::max)),
     }
 }

@@ -138,7 +138,6 @@ pub(crate) fn p2_a_deputy_covers_the_only_local_endpoint_throughout(cluster: &Cl
     let mac = cluster.host(&node).mac(cluster.lan_interface()).unwrap();
     assert_eq!(answers.macs, [mac].into());
     assert!(answers.longest_gap < MOMENT, "{answers:?}");
-    assert!(answers.span > Duration::from_secs(20), "{answers:?}");
     assert_eq!(owner(cluster, &address), node);
     answer(cluster, &address);
 }
