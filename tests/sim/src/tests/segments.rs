@@ -8,6 +8,22 @@ use lodestone_speaker_core::{DeputyMode, Settings};
 use super::{SETTLED, any_node, first_owner, spec};
 use crate::{ExtraInterface, Invariants, World, WorldSpec};
 
+/// Impairs the owner of the first address for five seconds, and watches five seconds more.
+fn impair_owner(world: &mut World, invariants: &mut Invariants, impair: impl Fn(&mut World, usize, bool)) {
+    let owner = first_owner(world);
+    invariants.note_impaired(world.now, owner);
+    for is_impaired in [true, false] {
+        impair(world, owner, is_impaired);
+        invariants.watch(world, Duration::from_secs(5));
+    }
+}
+
+fn conclude(mut invariants: Invariants, world: &mut World, seed: u64) {
+    invariants.conclude(world);
+    let violations = invariants.violations();
+    assert!(violations.is_empty(), "seed {seed}: {violations:?}");
+}
+
 /// A device that has one name on all nodes shares nothing: its silence is no sign of death.
 #[test]
 fn p2_dead_speaker_beside_an_overlay_device_moves_nothing() {
@@ -60,16 +76,11 @@ fn p1_port_that_stops_forwarding_beside_a_second_network_moves_its_addresses() {
         let mut invariants = Invariants::new(world.now);
         invariants.watch(&mut world, SETTLED);
         for _ in 0..3 {
-            let owner = first_owner(&world);
-            invariants.note_impaired(world.now, owner);
-            world.nodes[owner].lan_part = 1;
-            invariants.watch(&mut world, Duration::from_secs(5));
-            world.nodes[owner].lan_part = 0;
-            invariants.watch(&mut world, Duration::from_secs(5));
+            impair_owner(&mut world, &mut invariants, |world, owner, is_impaired| {
+                world.nodes[owner].lan_part = u8::from(is_impaired);
+            });
         }
-        invariants.conclude(&mut world);
-        let violations = invariants.violations();
-        assert!(violations.is_empty(), "seed {seed}: {violations:?}");
+        conclude(invariants, &mut world, seed);
     }
 }
 
@@ -114,22 +125,18 @@ fn p5_node_with_two_ports_on_the_lan_answers_with_one_mac() {
         let mut invariants = Invariants::new(world.now);
         invariants.watch(&mut world, SETTLED);
         for _ in 0..3 {
-            let owner = first_owner(&world);
-            invariants.note_impaired(world.now, owner);
-            world.set_carrier(owner, false);
-            invariants.watch(&mut world, Duration::from_secs(5));
-            world.set_carrier(owner, true);
-            invariants.watch(&mut world, Duration::from_secs(5));
-            let owner = first_owner(&world);
-            invariants.note_impaired(world.now, owner);
-            world.kill(owner);
-            invariants.watch(&mut world, Duration::from_secs(5));
-            world.start(owner);
-            invariants.watch(&mut world, Duration::from_secs(5));
+            impair_owner(&mut world, &mut invariants, |world, owner, is_impaired| {
+                world.set_carrier(owner, !is_impaired);
+            });
+            impair_owner(&mut world, &mut invariants, |world, owner, is_impaired| {
+                if is_impaired {
+                    world.kill(owner);
+                } else {
+                    world.start(owner);
+                }
+            });
         }
-        invariants.conclude(&mut world);
-        let violations = invariants.violations();
-        assert!(violations.is_empty(), "seed {seed}: {violations:?}");
+        conclude(invariants, &mut world, seed);
     }
 }
 
