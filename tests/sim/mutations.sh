@@ -7,6 +7,7 @@
 # instead. At least one of these must fail.
 #
 # Usage: mutations.sh [NAME...]  all mutations, or those with these names
+#        mutations.sh --check    only whether each mutation finds its line
 #
 # A comment `// mutation: NAME` stands shortly before the line that a mutation changes. So moving the
 # code does not break this script.
@@ -18,15 +19,20 @@ copy=$(mktemp -d)
 trap 'rm -rf "$copy"' EXIT
 seeds=${SEEDS:-1000}
 only=("$@")
+check=
+if [ "${1:-}" = --check ]; then
+  check=1 only=()
+fi
 
-# Replaces OLD by NEW in the copy, within the lines after the comment `// mutation: NAME`.
-apply() { # NAME OLD NEW
-  python3 - "$copy/tree/speaker" "$@" <<'PY'
+# Replaces OLD by NEW within the lines after the comment `// mutation: NAME` below ROOT. With
+# `--check` it changes nothing.
+apply() { # ROOT NAME OLD NEW
+  python3 - "$check" "$@" <<'PY'
 import pathlib, re, sys
 
 LINES = 6  # A statement that rustfmt has broken into several lines fits into these.
 
-root, name, old, new = sys.argv[1:]
+check, root, name, old, new = sys.argv[1:]
 anchor = re.compile(rf"^\s*// mutation: {re.escape(name)}$")
 found = []
 for path in pathlib.Path(root).rglob("*.rs"):
@@ -38,6 +44,8 @@ path, lines, number = found[0]
 after = "\n".join(lines[number + 1 : number + 1 + LINES])
 if after.count(old) != 1:
     sys.exit(f"{name}: {after.count(old)} times in the {LINES} lines after {path}:{number + 1}: {old}")
+if check:
+    sys.exit()
 lines[number + 1 : number + 1 + LINES] = after.replace(old, new).split("\n")
 path.write_text("\n".join(lines))
 PY
@@ -49,10 +57,14 @@ is_wanted() { # NAME
 
 # Breaks a rule in a new copy of the sources.
 prepare() { # NAME OLD NEW
+  if [ -n "$check" ]; then
+    apply "$PWD/speaker" "$@"
+    return
+  fi
   rm -rf "${copy:?}/tree"
   mkdir "$copy/tree"
   git ls-files -z | xargs -0 cp --parents -t "$copy/tree"
-  apply "$@" || { echo "DOES NOT APPLY: $1"; return 1; }
+  apply "$copy/tree/speaker" "$@" || { echo "DOES NOT APPLY: $1"; return 1; }
 }
 
 mutate() { # NAME OLD NEW
@@ -61,6 +73,7 @@ mutate() { # NAME OLD NEW
   # `mutate ... || failed=1` switches `set -e` off in here, so every step needs its own check.
   # Without it, a failed step would play the binary of the mutation before.
   prepare "$@" || return 1
+  [ -z "$check" ] || return 0
   (cd "$copy/tree" && cargo build --locked --quiet -p lodestone-sim) || { echo "DOES NOT BUILD: $name"; return 1; }
   if RUST_BACKTRACE=0 "$CARGO_TARGET_DIR/debug/sim" --seeds "$seeds" >"$copy/log" 2>/dev/null; then
     echo "NOT NOTICED: $name"
@@ -73,6 +86,7 @@ mutate_unit() { # PACKAGE NAME OLD NEW
   local package=$1 name=$2
   is_wanted "$name" || return 0
   prepare "${@:2}" || return 1
+  [ -z "$check" ] || return 0
   local tests=(cargo test --locked --quiet -p "$package" --lib)
   (cd "$copy/tree" && "${tests[@]}" --no-run) || { echo "DOES NOT BUILD: $name"; return 1; }
   if (cd "$copy/tree" && "${tests[@]}") >"$copy/log" 2>&1; then
@@ -101,7 +115,7 @@ mutate_unit lodestone-speaker-core deputy-needs-eligibility \
 # A node that is isolated on a segment keeps that to itself.
 mutate_unit lodestone-speaker-core isolation-kept-secret \
   ' && !self.isolated.contains(&interface.name)' '' || failed=1
-# Hosts that no longer answer are remembered for ever.
+# A node never forgets hosts that no longer answer.
 mutate_unit lodestone-speaker-core dead-hosts-not-forgotten \
   'host.unanswered >= MAX_UNANSWERED' 'false' || failed=1
 # Nodes stop checking an owner that is down before another node has taken its address.
