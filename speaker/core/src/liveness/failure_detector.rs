@@ -81,7 +81,7 @@ impl Liveness {
             self.peers.conclusion_mut(node).watches_us = true;
             turn.outbox.send_heartbeat(node);
         }
-        // Whoever is cut off on one path, this node or the peer, has to be reached over another.
+        // If this node or a peer is cut off on one path, messages between them need another path.
         let (peers, now) = (&self.peers, turn.now);
         let is_isolated = !self.isolation.is_empty();
         turn.outbox

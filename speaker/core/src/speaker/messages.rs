@@ -139,7 +139,8 @@ impl Speaker {
                     self.review_peer(now, &node);
                 }
             }
-            // It may be so. But this node is heard elsewhere, and its peers know.
+            // The report may be true: it is about some networks. Peers hear this node on others, so
+            // it has nothing to refute.
             Message::FailedOn { node, .. } if node == self.context.me => {}
             Message::FailedOn { node, networks } => self.handle_network_report(now, (from, &node), networks),
             Message::Recovered(node) => {

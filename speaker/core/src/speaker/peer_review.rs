@@ -75,7 +75,7 @@ impl Speaker {
     /// Sends the requests that are due on the LAN.
     pub(super) fn send_reachability_requests(&mut self, now: Instant) {
         self.liveness.send_check_requests(turn!(self, now), surroundings!(self));
-        // What is cut off cannot be announced, and the others have to take it over.
+        // This node cannot announce on an isolated network. Its peers must learn that to take over.
         let isolated = view!(self, now).isolated_networks();
         if self.node.set_isolated(isolated) {
             self.ownership.invalidate_verdicts();

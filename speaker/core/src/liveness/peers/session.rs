@@ -41,7 +41,7 @@ pub(crate) enum Phase {
     Failed(Instant),
 }
 
-/// What other nodes say of a peer on its networks.
+/// The names of the interfaces of one node, as it reports them in its hello.
 pub(crate) type NetworkNames = BTreeSet<String>;
 
 impl Phase {
