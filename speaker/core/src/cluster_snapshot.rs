@@ -101,27 +101,32 @@ pub struct Endpoints {
     /// The nodes with at least one.
     pub nodes: BTreeSet<NodeName>,
     /// The nodes of [`Self::nodes`] on which all endpoints are terminating.
-    pub ending: BTreeSet<NodeName>,
+    pub terminating: BTreeSet<NodeName>,
     /// Whether an endpoint names no node, such as one that a user wrote by hand.
-    pub elsewhere: bool,
+    pub on_unknown_node: bool,
 }
 
 impl Endpoints {
     /// Adds the endpoints of another slice of the same Service.
     pub fn add(&mut self, other: &Self) {
-        // A node with an endpoint that stays, in either slice, is not ending.
+        // A node with an endpoint that stays, in either slice, is not terminating.
         let stays =
-            |endpoints: &Self, node: &NodeName| endpoints.nodes.contains(node) && !endpoints.ending.contains(node);
-        self.ending.retain(|node| !stays(other, node));
-        let ending: Vec<NodeName> = other.ending.iter().filter(|node| !stays(self, node)).cloned().collect();
-        self.ending.extend(ending);
+            |endpoints: &Self, node: &NodeName| endpoints.nodes.contains(node) && !endpoints.terminating.contains(node);
+        self.terminating.retain(|node| !stays(other, node));
+        let terminating: Vec<NodeName> = other
+            .terminating
+            .iter()
+            .filter(|node| !stays(self, node))
+            .cloned()
+            .collect();
+        self.terminating.extend(terminating);
         self.nodes.extend(other.nodes.iter().cloned());
-        self.elsewhere |= other.elsewhere;
+        self.on_unknown_node |= other.on_unknown_node;
     }
 
     /// Whether there is no serving endpoint.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.nodes.is_empty() && !self.elsewhere
+        self.nodes.is_empty() && !self.on_unknown_node
     }
 }

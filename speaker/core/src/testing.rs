@@ -90,7 +90,7 @@ pub fn service(name: &str) -> ServiceOnAddress {
         shares: false,
         pool: None,
         endpoints: Arc::new(Endpoints {
-            elsewhere: true,
+            on_unknown_node: true,
             ..Endpoints::default()
         }),
     }

@@ -92,11 +92,11 @@ impl SliceView {
                         staying.insert(node.as_str());
                     }
                 }
-                None => endpoints.elsewhere = true,
+                None => endpoints.on_unknown_node = true,
             }
         }
-        endpoints.ending = endpoints.nodes.clone();
-        endpoints.ending.retain(|node| !staying.contains(node.as_str()));
+        endpoints.terminating = endpoints.nodes.clone();
+        endpoints.terminating.retain(|node| !staying.contains(node.as_str()));
         let family = match slice.address_type.as_str() {
             "IPv4" => Some(Family::V4),
             "IPv6" => Some(Family::V6),
@@ -173,7 +173,7 @@ mod tests {
             assert_eq!(
                 (
                     view.endpoints.nodes.contains(&NodeName::from("w1")),
-                    view.endpoints.elsewhere
+                    view.endpoints.on_unknown_node
                 ),
                 (counts, counts),
                 "{conditions}"

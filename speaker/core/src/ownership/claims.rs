@@ -34,7 +34,7 @@ pub(crate) struct ClaimRecord {
     pub(crate) tentative: bool,
     /// Whether the address has lost its Services since the claim was last heard. A foreign host may
     /// have got it before it came back.
-    pub(crate) past_use: bool,
+    pub(crate) is_from_earlier_use: bool,
 }
 
 impl ClaimRecord {
@@ -46,13 +46,13 @@ impl ClaimRecord {
             relayed: false,
             released: false,
             tentative: claim.tentative,
-            past_use: false,
+            is_from_earlier_use: false,
         }
     }
 
     /// Whether the owner announced the address in its present use, so that no foreign host has it.
     pub(crate) const fn is_proven(&self) -> bool {
-        !(self.tentative || self.past_use)
+        !(self.tentative || self.is_from_earlier_use)
     }
 
     /// The claim to `address`.
@@ -70,7 +70,7 @@ impl ClaimRecord {
         self.relayed = false;
         // Messages may overtake each other: what was released or announced stays so until a new
         // epoch. For an address that comes back, epochs may begin again.
-        let is_new_use = std::mem::take(&mut self.past_use) || claim.epoch > self.epoch;
+        let is_new_use = std::mem::take(&mut self.is_from_earlier_use) || claim.epoch > self.epoch;
         self.released &= !is_new_use;
         self.epoch = self.epoch.max(claim.epoch);
         let tentative = if is_new_use {
@@ -235,7 +235,7 @@ impl Claims {
         let stale = stale_after(cycle);
         self.records.retain(|address, record| {
             let is_used = used(*address);
-            record.past_use |= !is_used;
+            record.is_from_earlier_use |= !is_used;
             is_used || (record.node != *me && now < record.heard + stale)
         });
     }

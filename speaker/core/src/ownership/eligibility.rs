@@ -235,7 +235,7 @@ impl<'a> Question<'a> {
             return Err(Reason::NoInterface);
         }
         // An endpoint that names no node may be on this one.
-        if service.local && !service.endpoints.nodes.contains(name) && !service.endpoints.elsewhere {
+        if service.local && !service.endpoints.nodes.contains(name) && !service.endpoints.on_unknown_node {
             return Err(Reason::NoLocalEndpoint);
         }
         let weights = here.iter().map(|advertisement| advertisement.weight(&node.labels));
@@ -318,9 +318,9 @@ fn has_ipv6(network: &Network) -> bool {
 /// stays.
 fn prefer_staying(serving: &[&ServiceOnAddress], verdicts: &mut Verdicts) {
     let is_ending = |name: &NodeName| {
-        serving
-            .iter()
-            .any(|service| service.local && !service.endpoints.elsewhere && service.endpoints.ending.contains(name))
+        serving.iter().any(|service| {
+            service.local && !service.endpoints.on_unknown_node && service.endpoints.terminating.contains(name)
+        })
     };
     if verdicts
         .iter()

@@ -4,12 +4,12 @@ use super::*;
 
 #[test]
 fn p4_node_with_terminating_endpoints_yields_to_one_that_keeps_some() {
-    let with = |nodes: &[&str], ending: &[&str], local: bool| ServiceOnAddress {
+    let with = |nodes: &[&str], terminating: &[&str], local: bool| ServiceOnAddress {
         local,
         endpoints: Arc::new(Endpoints {
             nodes: nodes.iter().map(|name| (*name).into()).collect(),
-            ending: ending.iter().map(|name| (*name).into()).collect(),
-            elsewhere: false,
+            terminating: terminating.iter().map(|name| (*name).into()).collect(),
+            on_unknown_node: false,
         }),
         ..service()
     };
@@ -31,11 +31,11 @@ fn p4_node_with_terminating_endpoints_yields_to_one_that_keeps_some() {
 
 #[test]
 fn endpoints_decide_under_both_traffic_policies() {
-    let with = |local: bool, nodes: &[&str], elsewhere: bool| ServiceOnAddress {
+    let with = |local: bool, nodes: &[&str], on_unknown_node: bool| ServiceOnAddress {
         local,
         endpoints: Arc::new(Endpoints {
             nodes: nodes.iter().map(|name| (*name).into()).collect(),
-            elsewhere,
+            on_unknown_node,
             ..Endpoints::default()
         }),
         ..service()
