@@ -5,6 +5,7 @@
 #
 #   test           everything
 #   lint           format, lints, licences, walls between crates, width of comments
+#   lint-commits   the subjects of the commits
 #   unit           unit tests, doc tests and the simulator
 #   doc            rustdoc; broken links are errors
 #   e2e            the cluster tests
@@ -50,6 +51,11 @@ lint: deps-lint version-check
 	cargo clippy --locked --workspace --all-targets -- -D warnings
 	cargo check --locked --manifest-path speaker/fuzz/Cargo.toml
 	cargo deny --locked --log-level error check bans licenses sources
+
+# Apart from `lint`: an archive of the sources has no history.
+.PHONY: lint-commits
+lint-commits:
+	tests/lint/commit-subjects.sh
 
 .PHONY: unit
 unit: deps-rust
