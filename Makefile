@@ -47,6 +47,7 @@ lint: deps-lint version-check
 	tests/lint/part-order.sh
 	tests/lint/import-circles.py
 	tests/lint/promises.sh check
+	tests/lint/test-names.py
 	tests/sim/mutations.sh --check
 	cargo clippy --locked --workspace --all-targets -- -D warnings
 	cargo check --locked --manifest-path speaker/fuzz/Cargo.toml

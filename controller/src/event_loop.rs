@@ -26,7 +26,7 @@ use lodestone_crds::ResourceChange;
 use lodestone_runtime::{
     admin::Query,
     clock,
-    k8s::events::{Events, Note},
+    k8s::events::{EventContent, Events},
     readiness::Gate,
 };
 use tokio::sync::{mpsc, watch};
@@ -202,8 +202,8 @@ impl EventLoop {
 }
 
 /// The event in the form of the event sender.
-fn note(notice: &Notice) -> Note {
-    Note {
+fn event_content(notice: &Notice) -> EventContent {
+    EventContent {
         warning: notice.reason.is_warning(),
         reason: notice.reason.as_str(),
         text: notice.text.clone(),

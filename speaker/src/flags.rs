@@ -60,7 +60,7 @@ pub struct SpeakerArgs {
     pub(crate) ownership: OwnershipMode,
 
     /// Whether to probe new addresses, and to defend announced ones against hosts outside the
-    /// cluster (on), or to announce without a look (off)
+    /// cluster (on), or to announce at once (off)
     #[arg(long, default_value_t, value_parser = modes::<ConflictDetectionMode>(ConflictDetectionMode::NAMES))]
     pub(crate) conflict_detection: ConflictDetectionMode,
 

@@ -43,8 +43,8 @@ struct NodeLabels {
 /// What the shell counts, which the core does not see.
 #[derive(Debug)]
 pub(crate) struct ShellCounters {
-    /// Datagrams from peers that were rejected.
-    pub(crate) rejected: u64,
+    /// Datagrams from peers that were refused.
+    pub(crate) refused: u64,
     /// Frames that the kernel dropped because the speaker did not read them in time.
     pub(crate) dropped_frames: u64,
 }
@@ -178,7 +178,7 @@ fn register_counters(registry: &mut Registry, speaker: &Speaker, shell: &ShellCo
         (
             "refused_messages",
             "Datagrams on the speakers' port that do not open under a known key, or are not a message",
-            shell.rejected,
+            shell.refused,
         ),
         (
             "dropped_frames",
@@ -236,7 +236,7 @@ mod tests {
                 .is_none()
         );
         let shell = ShellCounters {
-            rejected: 3,
+            refused: 3,
             dropped_frames: 4,
         };
         let text = text(&speaker, &shell, now);
@@ -267,7 +267,7 @@ mod tests {
     fn a_new_speaker_has_no_configuration_and_no_address() {
         let now = lodestone_runtime::clock::now();
         let shell = ShellCounters {
-            rejected: 0,
+            refused: 0,
             dropped_frames: 0,
         };
         let text = text(&Speaker::new(now, "a".into(), Settings::default()), &shell, now);

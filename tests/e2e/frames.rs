@@ -91,9 +91,9 @@ fn tagged(frame: &[u8], ethertype: u16, tag: u16) -> Vec<u8> {
 }
 
 /// A network namespace with a cable between `host` and `sender`. Dropping it deletes the namespace.
-struct Cable(Netns);
+struct FrameCable(Netns);
 
-impl Cable {
+impl FrameCable {
     fn new(name: &str) -> Self {
         let cable = Self(Netns::new(format!("f{}-{name}", std::process::id())));
         cable.0.create().unwrap();
@@ -123,7 +123,7 @@ impl Cable {
                     let (_, of_kind, length) = timeout(LIMIT, host.receive(&mut buffer)).await?;
                     let frame = &buffer[..length];
                     if of_kind == kind && frame == last {
-                        assert_eq!(host.dropped_count(), 0);
+                        assert_eq!(host.count_dropped(), 0);
                         return Ok(received);
                     }
                     received.push(frame.to_vec());
@@ -134,7 +134,7 @@ impl Cable {
     }
 }
 
-impl Drop for Cable {
+impl Drop for FrameCable {
     fn drop(&mut self) {
         if let Err(error) = run("ip", &["netns", "delete", self.0.name()]) {
             eprintln!("{error:#}");
@@ -160,7 +160,7 @@ fn sockets(name: &str, index: InterfaceIndex, mac: MacAddr) -> FrameSockets {
 
 /// Sends each variant of `frame` and asserts that the speaker sees the right ones, without tags.
 fn assert_only_frames_for_us_arrive(name: &str, kind: FrameKind, frame: &[u8], last: &[u8]) {
-    let cable = Cable::new(name);
+    let cable = FrameCable::new(name);
     for (what, expected, variant) in frames(frame) {
         let to_host = variant[..6] == <[u8; 6]>::from(HOST);
         let untagged = if to_host {
@@ -190,7 +190,7 @@ fn ndp_frames_for_other_vlans_and_hosts_do_not_arrive() {
 
 #[test]
 fn frames_that_nobody_reads_in_time_are_counted() {
-    let cable = Cable::new("full");
+    let cable = FrameCable::new("full");
     let flood = || {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         runtime.block_on(async {
@@ -201,12 +201,12 @@ fn frames_that_nobody_reads_in_time_are_counted() {
             for _ in 0..10_000 {
                 sender.send(InterfaceIndex(12), &request)?;
             }
-            let dropped = host.dropped_count();
+            let dropped = host.count_dropped();
             assert!((1..10_000).contains(&dropped), "{dropped}");
             // They stay counted when the interface goes away.
             sender.send(InterfaceIndex(12), &request)?;
             host.follow(&[]);
-            assert_eq!(host.dropped_count(), dropped + 1);
+            assert_eq!(host.count_dropped(), dropped + 1);
             Ok(())
         })
     };

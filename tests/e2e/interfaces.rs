@@ -14,9 +14,9 @@ const LIMIT: Duration = Duration::from_secs(40);
 
 /// A network namespace with both ends of a cable, `eth0` and `far`. Dropping it deletes the
 /// namespace.
-struct Cable(Netns);
+struct InterfaceCable(Netns);
 
-impl Cable {
+impl InterfaceCable {
     fn new(name: &str) -> Self {
         let cable = Self(Netns::new(format!("l{}-{name}", std::process::id())));
         cable.0.create().unwrap();
@@ -47,7 +47,7 @@ impl Cable {
     }
 }
 
-impl Drop for Cable {
+impl Drop for InterfaceCable {
     fn drop(&mut self) {
         if let Err(error) = run("ip", &["netns", "delete", self.0.name()]) {
             eprintln!("{error:#}");
@@ -86,7 +86,7 @@ fn has(interface: &Interface, address: &str) -> bool {
 
 #[test]
 fn changes_of_carrier_mac_and_addresses_are_followed() {
-    let cable = Cable::new("follow");
+    let cable = InterfaceCable::new("follow");
     cable.followed(async |followed| {
         followed.wait("a carrier", "eth0", Interface::can_announce).await;
         cable.ip("address add 192.0.2.5/24 dev eth0");
@@ -110,7 +110,7 @@ fn changes_of_carrier_mac_and_addresses_are_followed() {
 
 #[test]
 fn bridge_ports_noarp_and_excluded_interfaces_do_not_announce() {
-    let cable = Cable::new("alone");
+    let cable = InterfaceCable::new("alone");
     cable.followed(async |followed| {
         followed
             .wait("an Ethernet interface", "eth0", Interface::can_announce)
@@ -161,7 +161,7 @@ fn drops() -> u64 {
 
 #[test]
 fn all_interfaces_are_read_again_after_netlink_messages_were_dropped() {
-    let cable = Cable::new("overrun");
+    let cable = InterfaceCable::new("overrun");
     cable.followed(async |followed| {
         followed.wait("a carrier", "eth0", Interface::can_announce).await;
         // Nothing reads the socket meanwhile: this thread is busy. The kernel queues 208 KiB of

@@ -147,10 +147,10 @@ mutate_unit lodestone-speaker-core reminder-not-repeated \
   'remind(turn!(self, now), from, &self.ownership)' '{ let _ = remind; }' || failed=1
 # A node is a rival as soon as it is seen, although it may only be late.
 mutate_unit lodestone-speaker-core rival-at-first-sight \
-  'now < rival.first + GRACE' '{ let _ = (rival, GRACE); false }' || failed=1
+  'now < rival.first + RIVAL_GRACE' '{ let _ = (rival, RIVAL_GRACE); false }' || failed=1
 # Nobody finds out whether a rival still answers.
 mutate_unit lodestone-speaker-core contested-not-probed \
-  'now < rival.last + MEMORY' '{ let _ = rival; false }' || failed=1
+  'now < rival.last + RIVAL_MEMORY' '{ let _ = rival; false }' || failed=1
 # A claim that only the wire shows is as good as one in a message.
 mutate_unit lodestone-speaker-core conceded-for-certain \
   'tentative: true' 'tentative: false' || failed=1

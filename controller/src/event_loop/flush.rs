@@ -6,7 +6,7 @@ use futures::FutureExt;
 use lodestone_runtime::clock;
 
 use super::{
-    EventLoop, MAX_UNSENT, STATUS_DELAY, note,
+    EventLoop, MAX_UNSENT, STATUS_DELAY, event_content,
     writes::{self, Completion},
 };
 use crate::status::desired;
@@ -44,7 +44,8 @@ impl EventLoop {
             && self.events.capacity() > 0
             && let Some(event) = self.unsent.pop_front()
         {
-            self.events.send(event.object, "Allocate", &note(&event.notice));
+            self.events
+                .send(event.object, "Allocate", &event_content(&event.notice));
         }
     }
 

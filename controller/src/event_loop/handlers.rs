@@ -5,7 +5,7 @@ use lodestone_crds::ResourceChange;
 use lodestone_runtime::{admin::Query, clock};
 
 use super::{
-    EventLoop, LoopEvent, STATUS_DELAY, STATUS_RETRY, note,
+    EventLoop, LoopEvent, STATUS_DELAY, STATUS_RETRY, event_content,
     watches::{self, WatchReport},
     writes::{self, Completion},
 };
@@ -94,7 +94,8 @@ impl EventLoop {
     fn handle_statuses_written(&mut self, events: Vec<ObjectNotice>, is_complete: bool) {
         for event in events {
             if self.reconciler.note_if_new(&event) {
-                self.events.send(event.object, "Configure", &note(&event.notice));
+                self.events
+                    .send(event.object, "Configure", &event_content(&event.notice));
             }
         }
         if !is_complete {

@@ -28,7 +28,7 @@ pub struct Events(mpsc::Sender<(Event, ObjectReference)>);
 
 /// The content of an event.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Note {
+pub struct EventContent {
     /// Whether the event has the type Warning; otherwise it is Normal.
     pub warning: bool,
     /// The reason for programs: one word in CamelCase.
@@ -68,22 +68,22 @@ impl Events {
 
     /// Queues an event about `object`. `action` names what the component was doing. If the queue is
     /// full, the event is dropped and logged.
-    pub fn send(&self, object: ObjectReference, action: &str, note: &Note) {
+    pub fn send(&self, object: ObjectReference, action: &str, content: &EventContent) {
         let event = Event {
-            type_: if note.warning {
+            type_: if content.warning {
                 EventType::Warning
             } else {
                 EventType::Normal
             },
-            reason: note.reason.to_owned(),
-            note: Some(truncated(&note.text)),
+            reason: content.reason.to_owned(),
+            note: Some(truncated(&content.text)),
             action: action.to_owned(),
             secondary: None,
         };
         if self.0.try_send((event, object)).is_err() {
             tracing::warn!(
-                reason = note.reason,
-                text = note.text,
+                reason = content.reason,
+                text = content.text,
                 "event dropped: the queue is full"
             );
         }

@@ -232,7 +232,7 @@ fn verdicts_on(all: &AllVerdicts, address: IpAddr) -> Option<&Verdicts> {
 }
 
 /// Keeps the earlier of two times.
-fn earlier(time: &mut Option<Instant>, other: Option<Instant>) {
+fn keep_earlier(time: &mut Option<Instant>, other: Option<Instant>) {
     *time = [*time, other].into_iter().flatten().min();
 }
 

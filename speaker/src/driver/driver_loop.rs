@@ -201,7 +201,7 @@ impl DriverLoop {
         match received {
             Received::Datagram(source, datagram) => self.core.handle_datagram(clock::now(), source, datagram),
             Received::PortUnreachable(node) => self.core.handle_port_unreachable(clock::now(), &node),
-            Received::Rejected => {}
+            Received::Refused => {}
         }
     }
 
@@ -214,8 +214,8 @@ impl DriverLoop {
             }
             Query::Metrics(response) => {
                 let shell = ShellCounters {
-                    rejected: self.peers.rejected_count(),
-                    dropped_frames: self.lan.dropped_count(),
+                    refused: self.peers.refused_count(),
+                    dropped_frames: self.lan.count_dropped(),
                 };
                 let text = metrics::text(&self.core, &shell, clock::now());
                 let _ = response.send(text);

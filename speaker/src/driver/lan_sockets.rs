@@ -81,8 +81,8 @@ impl LanSockets {
     }
 
     /// How many frames were lost because the driver did not read them in time.
-    pub(super) fn dropped_count(&mut self) -> u64 {
-        self.frames.dropped_count()
+    pub(super) fn count_dropped(&mut self) -> u64 {
+        self.frames.count_dropped()
     }
 
     /// Joins these solicited-node groups and leaves all others.

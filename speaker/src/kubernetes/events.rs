@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use k8s_openapi::api::core::v1::ObjectReference;
 use lodestone_crds::ObjectKey;
-use lodestone_runtime::k8s::events::{Events, Note};
+use lodestone_runtime::k8s::events::{EventContent, Events};
 use lodestone_speaker_core::Event;
 use tokio::sync::{mpsc, watch};
 
@@ -47,8 +47,8 @@ impl ServiceEventReason {
     }
 
     /// An event with this reason.
-    pub(super) const fn note(self, text: String) -> Note {
-        Note {
+    pub(super) const fn with_text(self, text: String) -> EventContent {
+        EventContent {
             warning: self.is_warning(),
             reason: self.as_str(),
             text,
@@ -62,9 +62,9 @@ pub(crate) async fn send_user_events(events: Events, uids: Uids, mut user_events
         let Some((services, reason)) = services_and_reason(&event) else {
             continue;
         };
-        let note = reason.note(event.to_string());
+        let content = reason.with_text(event.to_string());
         for service in services {
-            events.send(reference(service, &uids), ACTION, &note);
+            events.send(reference(service, &uids), ACTION, &content);
         }
     }
 }

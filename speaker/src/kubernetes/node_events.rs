@@ -12,7 +12,7 @@ use std::{
 use k8s_openapi::api::core::v1::ObjectReference;
 use lodestone_runtime::{
     clock,
-    k8s::events::{Events, Note},
+    k8s::events::{EventContent, Events},
 };
 use lodestone_speaker_core::{NodeName, Problem};
 use tokio::{sync::watch, time::sleep};
@@ -37,7 +37,7 @@ pub(crate) async fn send_node_events(
         let now = clock::now();
         let known = problems.borrow_and_update().clone().unwrap_or_default();
         for problem in current.persistent(now, &known) {
-            events.send(reference(&node), ACTION, &note(&problem));
+            events.send(reference(&node), ACTION, &event_content(&problem));
         }
         let wait = current.next_due().map(|due| due.saturating_duration_since(now));
         let due = async {
@@ -79,8 +79,8 @@ impl CurrentProblems {
     }
 }
 
-fn note(problem: &Problem) -> Note {
-    Note {
+fn event_content(problem: &Problem) -> EventContent {
+    EventContent {
         warning: true,
         reason: REASON,
         text: problem.to_string(),

@@ -151,7 +151,7 @@ impl Reporter {
     fn send_node_assigned(&self, service: &ObjectKey) {
         // The text is MetalLB's.
         let text = format!("announcing from node {:?} with protocol \"layer2\"", self.node.as_str());
-        let note = ServiceEventReason::NodeAssigned.note(text);
+        let note = ServiceEventReason::NodeAssigned.with_text(text);
         self.events.send(reference(service, &self.uids), ACTION, &note);
     }
 }

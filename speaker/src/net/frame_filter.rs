@@ -188,7 +188,7 @@ mod tests {
     }
 
     #[test]
-    fn frames_for_other_hosts_are_rejected() {
+    fn frames_for_other_hosts_are_refused() {
         for (kind, frame) in frames() {
             for (packet_type, expected) in [(0, true), (1, true), (2, true), (3, false), (4, false), (5, false)] {
                 let metadata = Metadata {

@@ -93,9 +93,9 @@ impl FrameSockets {
         }
     }
 
-    /// How many frames the kernel has dropped because the buffer of a socket was full. Frames that
-    /// the filter rejects do not count.
-    pub fn dropped_count(&mut self) -> u64 {
+    /// Reads the kernel's counters, and returns how many frames it has dropped so far because the
+    /// buffer of a socket was full. Frames that the filter refuses do not count.
+    pub fn count_dropped(&mut self) -> u64 {
         self.dropped += self.sockets.values().map(take_dropped).sum::<u64>();
         self.dropped
     }

@@ -28,7 +28,7 @@ pub(crate) enum Received {
     /// A node reports that its port is closed. This can be forged.
     PortUnreachable(NodeName),
     /// A datagram that is not a message, or is sealed with another key.
-    Rejected,
+    Refused,
 }
 
 /// The sockets of this speaker, and what goes into every message that it sends.
@@ -45,7 +45,7 @@ pub(crate) struct PeerSocket {
     me: NodeName,
     boot: BootId,
     sequence: u64,
-    rejected: u64,
+    refused: u64,
 }
 
 impl PeerSocket {
@@ -69,7 +69,7 @@ impl PeerSocket {
             me,
             boot,
             sequence: 0,
-            rejected: 0,
+            refused: 0,
         })
     }
 
@@ -106,10 +106,10 @@ impl PeerSocket {
         }
     }
 
-    /// How many datagrams were rejected: sealed with another key, or not a message.
+    /// How many datagrams were refused: sealed with another key, or not a message.
     #[must_use]
-    pub(crate) const fn rejected_count(&self) -> u64 {
-        self.rejected
+    pub(crate) const fn refused_count(&self) -> u64 {
+        self.refused
     }
 
     /// Waits until something arrives. Cancel safe: it takes a datagram or an error only when it
@@ -124,11 +124,11 @@ impl PeerSocket {
         };
         // The kernel reports no errors of sent messages here, because the socket is not connected.
         let Ok((length, from)) = received else {
-            return Received::Rejected;
+            return Received::Refused;
         };
         self.read(length, from).unwrap_or_else(|error| {
             self.reject(from, error);
-            Received::Rejected
+            Received::Refused
         })
     }
 
@@ -166,12 +166,12 @@ impl PeerSocket {
         Ok(Received::Datagram(from.ip().to_canonical(), datagram))
     }
 
-    /// Counts a rejected datagram. Logs the first, the tenth, the hundredth and so on, because
+    /// Counts a refused datagram. Logs the first, the tenth, the hundredth and so on, because
     /// anybody can send any number of them.
     fn reject(&mut self, from: SocketAddr, error: OpenError) {
-        self.rejected = self.rejected.saturating_add(1);
-        if self.rejected == 10u64.pow(self.rejected.ilog10()) {
-            tracing::warn!(from = %from.ip(), %error, rejected = self.rejected, "rejected a message");
+        self.refused = self.refused.saturating_add(1);
+        if self.refused == 10u64.pow(self.refused.ilog10()) {
+            tracing::warn!(from = %from.ip(), %error, refused = self.refused, "refused a message");
         }
     }
 }

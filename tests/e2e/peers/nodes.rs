@@ -7,7 +7,7 @@ use super::{assert_nothing_moves, assert_owner, cluster, power_on, wait_until_al
 use crate::support::{LIMIT, announced, client, ipv6_only};
 
 #[test]
-fn p1_p3_a_node_that_loses_power_is_replaced_and_takes_nothing_back() {
+fn p1_p3_power_loss_moves_both_families_and_nothing_returns() {
     let cluster = cluster();
     let service = announced(&cluster, "power", &json!({}));
     let six = announced(&cluster, "power-six", &ipv6_only());

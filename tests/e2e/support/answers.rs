@@ -30,8 +30,8 @@ pub(crate) fn watch_answers(cluster: &Cluster, address: &str, work: impl FnOnce(
     // Each arping asks once a second.
     let ask = r#"for _ in $(seq 50); do arping -q -b -w "$2" -I eth0 "$1" & sleep 0.02; done; wait"#;
     let asking = client.tool("sh").args(["-c", ask, "sh", address, &seconds]);
-    // The kernel stamps the packets, so a loaded machine distorts nothing. A gratuitous ARP reply is
-    // a broadcast. It answers nobody.
+    // The kernel stamps the packets, so a loaded machine distorts nothing. A gratuitous ARP reply
+    // is a broadcast. It answers nobody.
     let packets = "arp[6:2] = 1 or (arp[6:2] = 2 and not ether broadcast)";
     let listen = ["tcpdump", "-l", "-i", "eth0", "-n", "-tt", packets];
     let listening = client.tool("timeout").args(["-s", "INT", &seconds]).args(listen);

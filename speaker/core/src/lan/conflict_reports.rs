@@ -23,7 +23,7 @@ const WINDOW: Duration = Duration::from_secs(60);
 
 /// The latest event on an address.
 #[derive(Clone, Copy, Debug)]
-struct Report {
+struct LastReport {
     at: Instant,
     /// How long no other event follows.
     pause: Duration,
@@ -32,7 +32,7 @@ struct Report {
 /// The events on conflicts so far.
 #[derive(Clone, Debug, Default)]
 pub(super) struct ConflictReports {
-    addresses: BTreeMap<IpAddr, Report>,
+    addresses: BTreeMap<IpAddr, LastReport>,
     /// The times of the latest events on any address.
     recent: VecDeque<Instant>,
 }
@@ -56,7 +56,7 @@ impl ConflictReports {
             .retain(|_, report| now < report.at + report.pause + LONGEST_PAUSE);
         let before = self.addresses.get(&address);
         let pause = before.map_or(FIRST_PAUSE, |report| LONGEST_PAUSE.min(report.pause * 2));
-        self.addresses.insert(address, Report { at: now, pause });
+        self.addresses.insert(address, LastReport { at: now, pause });
         true
     }
 }

@@ -34,7 +34,7 @@ pub(crate) struct Decision {
 
 impl Decision {
     /// Has the owner of an address checked on the segments of the interfaces that announce it.
-    /// Nobody asks for a `tentative` address: its owner is as silent about it as a dead one.
+    /// The check leaves a `tentative` address out, because its owner does not answer for it.
     pub(super) fn check(&mut self, owner: &NodeName, interfaces: &BTreeSet<String>, address: IpAddr, tentative: bool) {
         let targets = self.checks.entry(owner.clone()).or_default();
         for interface in interfaces {

@@ -26,7 +26,7 @@ pub(crate) struct ClaimRecord {
     pub(crate) epoch: Epoch,
     /// When the claim was last heard, or made.
     pub(crate) heard: Instant,
-    /// Whether another node relayed it, which hears the owner where this node may not.
+    /// Whether a third node relayed it. That node hears the owner; this node may not.
     pub(crate) relayed: bool,
     /// Whether the owner has released the address.
     pub(crate) released: bool,

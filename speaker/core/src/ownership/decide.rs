@@ -11,8 +11,8 @@ use super::{
     Ownership,
     case::{Case, Decision, Owner},
     claims::{ClaimRecord, stale_after},
-    earlier,
     eligibility::{AllVerdicts, Verdicts},
+    keep_earlier,
     ranking::Load,
     standing::{DELETED_GRACE, absence, has_successor, standing},
     transition,
@@ -79,13 +79,13 @@ impl Ownership {
         let claimant = self.claims.owner(address);
         let deleted = claimant.and_then(|node| view.context.deleted.get(node));
         let due = deleted.map(|deleted| deleted.since + DELETED_GRACE);
-        earlier(&mut decision.recheck, due.filter(|due| *due > case.now()));
+        keep_earlier(&mut decision.recheck, due.filter(|due| *due > case.now()));
         match &owner {
             Owner::Present(node) | Owner::Away(node) if node != case.me() => {
                 self.act_as_deputy(case, &owner, load, decision);
                 let record = self.claims.get(address);
                 let stale = record.map(|record| record.heard + stale_after(view.cycle()));
-                earlier(&mut decision.recheck, stale.filter(|stale| *stale > case.now()));
+                keep_earlier(&mut decision.recheck, stale.filter(|stale| *stale > case.now()));
             }
             Owner::Present(_) | Owner::Away(_) => {
                 if let Some(Ok(candidate)) = standing(view, address, verdicts, case.me()) {

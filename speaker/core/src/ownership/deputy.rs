@@ -7,8 +7,8 @@ use super::{
     Ownership,
     case::{CLAIM_DELAY, Case, Decision, Owner},
     decide::NO_INTERFACES,
-    earlier,
     eligibility::Eligibility,
+    keep_earlier,
     ranking::{Load, rank},
     standing::{absence, standing},
 };
@@ -101,7 +101,7 @@ impl Ownership {
             }
             // The node is silent on the wire too, but this node may be isolated: review it soon.
             if failed_since.is_some() && view.answers_no_check(owner) {
-                earlier(&mut decision.recheck, Some(now + ISOLATION_RECHECK));
+                keep_earlier(&mut decision.recheck, Some(now + ISOLATION_RECHECK));
             }
         } else if let Some(since) = failed_since {
             // The nodes before this one have this long to act.
@@ -111,11 +111,11 @@ impl Ownership {
             if is_second || due.is_some_and(|due| now >= due) {
                 decision.check(owner, interfaces, case.address, tentative);
             }
-            earlier(&mut decision.recheck, due.filter(|due| now < *due));
+            keep_earlier(&mut decision.recheck, due.filter(|due| now < *due));
         }
         if is_deputy || position.is_some() {
             let limit = absence(view, (owner, interfaces), failed_since).and_then(|absence| absence.until);
-            earlier(&mut decision.recheck, limit.filter(|at| *at > now));
+            keep_earlier(&mut decision.recheck, limit.filter(|at| *at > now));
         }
     }
 

@@ -10,7 +10,7 @@ use crate::{cluster_snapshot::ClusterSnapshot, types::NodeName};
 
 /// How long after the start a record counts. A cluster in which all nodes restart needs minutes.
 /// After that, a foreign host may have got an address that nobody announced.
-const VALID: Duration = Duration::from_secs(300);
+const RECORD_LIFETIME: Duration = Duration::from_secs(300);
 
 /// The nodes that announced each address when this speaker started.
 ///
@@ -33,7 +33,7 @@ impl RecordedAddresses {
         };
         Self {
             nodes: snapshot.addresses.keys().map(recorded).collect(),
-            until: now + VALID,
+            until: now + RECORD_LIFETIME,
         }
     }
 

@@ -12,10 +12,10 @@ use super::{Ownership, address_state::Rival};
 use crate::{context::Turn, types::NodeName, wire::message::Message};
 
 /// How long a node must go on answering until it is a rival.
-const GRACE: Duration = Duration::from_secs(5);
+const RIVAL_GRACE: Duration = Duration::from_secs(5);
 
 /// How long a node may be silent and still be the same rival.
-const MEMORY: Duration = Duration::from_secs(30);
+const RIVAL_MEMORY: Duration = Duration::from_secs(30);
 
 /// What follows from a sighting of a possible rival.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -33,7 +33,7 @@ impl Ownership {
     pub(crate) fn note_rival(&mut self, now: Instant, address: IpAddr, node: &NodeName) -> RivalStanding {
         let state = self.addresses.entry(address).or_default();
         let known = state.rival.as_mut();
-        let Some(rival) = known.filter(|rival| rival.node == *node && now < rival.last + MEMORY) else {
+        let Some(rival) = known.filter(|rival| rival.node == *node && now < rival.last + RIVAL_MEMORY) else {
             state.rival = Some(Rival {
                 node: node.clone(),
                 first: now,
@@ -43,7 +43,7 @@ impl Ownership {
         };
         rival.last = now;
         // mutation: rival-at-first-sight
-        if now < rival.first + GRACE {
+        if now < rival.first + RIVAL_GRACE {
             RivalStanding::Unconfirmed
         } else {
             RivalStanding::Confirmed
@@ -55,7 +55,7 @@ impl Ownership {
         let contested = self.addresses.iter().filter(|(address, state)| {
             let rival = state.rival.as_ref();
             // mutation: contested-not-probed
-            rival.is_some_and(|rival| now < rival.last + MEMORY) && self.claims.owner(**address) == Some(me)
+            rival.is_some_and(|rival| now < rival.last + RIVAL_MEMORY) && self.claims.owner(**address) == Some(me)
         });
         contested.map(|(address, _)| *address).collect()
     }

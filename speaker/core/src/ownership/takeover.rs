@@ -11,7 +11,7 @@ use super::{
     Ownership, TakeoverRecord,
     address_state::NoEligibleNode,
     case::{CLAIM_DELAY, Case, Decision, Owner},
-    earlier,
+    keep_earlier,
     ranking::{Load, rank},
 };
 use crate::{
@@ -82,7 +82,7 @@ impl Ownership {
         let Some(position) = position else { return };
         let due = self.claim_due(case, since, position);
         if now < due {
-            earlier(&mut decision.recheck, Some(due));
+            keep_earlier(&mut decision.recheck, Some(due));
             return;
         }
         self.take(case, cause, tentative);
@@ -94,7 +94,7 @@ impl Ownership {
         *state.unowned_since.get_or_insert(now)
     }
 
-    /// Whether no peer is heard, although there should be some. They may be there all the same, and
+    /// Whether no peer is heard, although there should be some. Those peers may be running, and
     /// one of them may own what this node owned before it started.
     fn hears_nobody(&self, case: Case<'_>) -> bool {
         self.available.is_empty() && case.snapshot.nodes.len() > 1
@@ -142,7 +142,7 @@ impl Ownership {
             let cause = if preferred { Cause::Preferred } else { Cause::Hash };
             self.take(case, cause, tentative);
         } else {
-            earlier(&mut decision.recheck, Some(due));
+            keep_earlier(&mut decision.recheck, Some(due));
         }
     }
 
@@ -194,7 +194,7 @@ impl Ownership {
         });
         let due = no_eligible.since + REPORT_DELAY;
         if now < due {
-            earlier(&mut decision.recheck, Some(due));
+            keep_earlier(&mut decision.recheck, Some(due));
             return;
         }
         if no_eligible.reported.as_ref() == Some(&reasons) {

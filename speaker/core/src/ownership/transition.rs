@@ -9,8 +9,8 @@ use std::{
 use super::{
     Ownership,
     case::{Case, Decision},
-    earlier,
     eligibility::Eligibility,
+    keep_earlier,
     retransmit::{broadcast_claims, repeat_release},
     standing::standing,
 };
@@ -68,7 +68,7 @@ impl Ownership {
         let state = self.addresses.entry(address).or_default();
         let until = *state.lingering_since.get_or_insert(now) + LINGER;
         if now < until {
-            earlier(&mut decision.recheck, Some(until));
+            keep_earlier(&mut decision.recheck, Some(until));
             decision.announce.insert(address, before);
         }
     }

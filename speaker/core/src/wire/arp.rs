@@ -218,7 +218,7 @@ mod tests {
     }
 
     #[test]
-    fn frames_other_than_arp_for_ipv4_over_ethernet_are_rejected() {
+    fn frames_other_than_arp_for_ipv4_over_ethernet_are_refused() {
         for (offset, value) in [
             (12, 0x86),
             (15, 6),

@@ -48,7 +48,7 @@ use crate::{
 
 /// How long after a rotation a peer that has not used the new key may still not know it. Until then
 /// this speaker writes to the peer under an older key.
-const GRACE: Duration = Duration::from_secs(10);
+const ROTATION_GRACE: Duration = Duration::from_secs(10);
 
 /// How long a replaced key still opens datagrams, for peers that have lost the API server.
 /// Afterwards a stolen key is worthless.
@@ -118,7 +118,7 @@ impl KeyRing {
 
     /// Returns the newest key whose grace has passed.
     fn known_to_all(&self, now: Instant) -> KeyNumber {
-        let is_settled = |held: &&HeldKey| held.since.is_none_or(|since| now >= since + GRACE);
+        let is_settled = |held: &&HeldKey| held.since.is_none_or(|since| now >= since + ROTATION_GRACE);
         let newest = once(&self.present).chain(&self.replaced).find(is_settled);
         newest.map_or(KeyNumber(0), |held| held.number)
     }
@@ -192,7 +192,7 @@ mod tests {
         let sealed_to_peer = sealed(keys.for_peer(now, &peer));
         assert!(key("new").open(&sealed_to_peer).is_ok());
         // A silent peer is written to under the new key once the grace has passed.
-        let sealed_to_silent = sealed(keys.for_peer(now + GRACE, &"c".into()));
+        let sealed_to_silent = sealed(keys.for_peer(now + ROTATION_GRACE, &"c".into()));
         assert!(key("new").open(&sealed_to_silent).is_ok());
         assert!(keys.open(now + KEPT, &old).is_err());
         assert!(keys.open(now, &sealed(&key("foreign"))).is_err());

@@ -11,7 +11,7 @@ use lodestone_speaker_core::Cause;
 use crate::world::{Observed, Takeover, World};
 
 /// A node that took an address less than this ago may not answer for it yet.
-const GRACE: Duration = Duration::from_secs(1);
+const TAKEOVER_GRACE: Duration = Duration::from_secs(1);
 
 /// What is known of the owners of an address.
 #[derive(Debug, Default)]
@@ -106,7 +106,9 @@ impl Moves {
         let name = |node: usize| world.nodes[node].name.clone();
         let mut wrong = Vec::new();
         for (address, owners) in &mut self.owners {
-            let is_new = owners.last_taken.is_some_and(|taken| world.now < taken + GRACE);
+            let is_new = owners
+                .last_taken
+                .is_some_and(|taken| world.now < taken + TAKEOVER_GRACE);
             let is_used = world.snapshot.addresses.contains_key(address);
             let Some(node) = owners.responder.filter(|_| is_used && !is_new) else {
                 continue;

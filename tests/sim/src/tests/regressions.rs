@@ -126,9 +126,9 @@ impl Regression {
 /// owner had yielded. It went on to answer with the MAC of that owner.
 ///
 /// The former owner now relays the new claim, and the new owner broadcasts it again. The scenario
-/// also passes without both, because the speakers have changed since, so it proves little alone.
+/// also passes without both, because the speakers have changed since. So it proves no promise.
 #[test]
-fn p5_always_deputy_learns_after_a_partition_that_the_owner_yielded() {
+fn always_deputy_learns_after_a_partition_that_the_owner_yielded() {
     let settings = Settings {
         deputy: DeputyMode::Always,
         ownership: OwnershipMode::Hash,

@@ -66,7 +66,7 @@ fn p1_survivor_of_two_with_an_overlay_device_takes_over() {
 /// A second network goes on while the owner's port on the LAN forwards nothing, with its carrier
 /// up. The owner is heard all the time, and still its addresses are dead.
 #[test]
-fn p1_port_that_stops_forwarding_beside_a_second_network_moves_its_addresses() {
+fn p1_port_that_forwards_nothing_beside_a_second_network_is_replaced() {
     for (seed, nodes, split) in [(0, 3, false), (1, 2, false), (2, 4, true), (3, 12, false)] {
         let mut world = World::new(WorldSpec {
             extra: ExtraInterface::Storage,
@@ -170,7 +170,7 @@ fn p1_node_cut_off_from_the_lan_says_so_over_a_second_network() {
 /// An address in no prefix is on the node network, too, and moves when that fails for its owner.
 /// The owner, which is not watched by all nodes, learns it over the LAN.
 #[test]
-fn p5_owner_cut_off_from_the_node_network_learns_over_the_lan_that_it_is_replaced() {
+fn p5_owner_cut_off_from_the_node_network_learns_of_a_takeover_by_lan() {
     let mut world = World::new(WorldSpec {
         split: true,
         ..spec(9, 6, 657)

@@ -49,8 +49,8 @@ impl Phase {
         matches!(self, Self::Failed(_))
     }
 
-    /// The phase of a peer that has this one on one path and `other` on another, as the better one
-    /// tells. It has failed since it failed on both.
+    /// The better of two phases of one peer, each on its own path. The peer has failed since it
+    /// failed on both.
     fn best(self, other: Self) -> Self {
         match (self, other) {
             (Self::Failed(since), Self::Failed(other)) => Self::Failed(since.max(other)),
@@ -59,7 +59,7 @@ impl Phase {
         }
     }
 
-    /// The same as the worse one tells. It has failed since it failed on one.
+    /// The worse of the two phases. The peer has failed since it failed on one path.
     pub(crate) fn worst(self, other: Self) -> Self {
         match (self, other) {
             (Self::Failed(since), Self::Failed(other)) => Self::Failed(since.min(other)),

@@ -9,7 +9,7 @@ use crate::{
 
 /// Which of the two answers in a round of questions.
 #[derive(Clone, Copy)]
-enum Answers {
+enum Answering {
     Node,
     Speaker,
     Nobody,
@@ -61,16 +61,16 @@ fn answer_on(parts: &mut Parts, interface: InterfaceIndex, address: IpAddr, owns
 }
 
 /// Runs some rounds of all checks, with these answers of `b` to each.
-fn run(parts: &mut Parts, rounds: usize, answers: Answers) {
+fn run(parts: &mut Parts, rounds: usize, answers: Answering) {
     for _ in 0..rounds {
         parts.now = parts.sinks.timers.get(Timer::ReachabilityCheck).unwrap();
         let around = surroundings!(parts);
         let turn = turn!(parts, parts.now);
         parts.liveness.send_check_requests(turn, around);
         match answers {
-            Answers::Node => answer(parts, ip("192.0.2.202"), false),
-            Answers::Speaker => answer(parts, ip(ADDRESS), true),
-            Answers::Nobody => {}
+            Answering::Node => answer(parts, ip("192.0.2.202"), false),
+            Answering::Speaker => answer(parts, ip(ADDRESS), true),
+            Answering::Nobody => {}
         }
     }
 }
@@ -82,9 +82,9 @@ fn result(parts: &Parts) -> Reachability {
 #[test]
 fn answers_on_the_wire_decide_after_nine_rounds() {
     for (answers, wanted) in [
-        (Answers::Node, Reachability::SpeakerDown),
-        (Answers::Speaker, Reachability::SpeakerAlive),
-        (Answers::Nobody, Reachability::NodeDown),
+        (Answering::Node, Reachability::SpeakerDown),
+        (Answering::Speaker, Reachability::SpeakerAlive),
+        (Answering::Nobody, Reachability::NodeDown),
     ] {
         let mut parts = checking();
         run(&mut parts, 8, answers);
@@ -92,7 +92,7 @@ fn answers_on_the_wire_decide_after_nine_rounds() {
             assert_eq!(result(&parts), Reachability::Undecided);
         }
         parts.sinks.timers.set(Timer::OwnershipReview, None);
-        run(&mut parts, 1, Answers::Nobody);
+        run(&mut parts, 1, Answering::Nobody);
         assert_eq!(result(&parts), wanted);
         let is_news = wanted != Reachability::SpeakerAlive;
         assert_eq!(parts.sinks.timers.get(Timer::OwnershipReview).is_some(), is_news);
@@ -128,7 +128,7 @@ fn each_round_asks_for_the_node_and_for_one_of_its_addresses() {
 #[test]
 fn check_begins_once_and_ends_with_the_need_for_it() {
     let mut parts = checking();
-    run(&mut parts, 9, Answers::Nobody);
+    run(&mut parts, 9, Answering::Nobody);
     check(&mut parts, &["b"]);
     assert_eq!(parts.sinks.stats.reachability_checks, 1);
     assert_eq!(result(&parts), Reachability::NodeDown, "it has not begun again");
@@ -153,7 +153,7 @@ fn isolated_node_concludes_nothing_from_silence() {
     parts.report_failed("c", "d");
     parts.report_failed("d", "c");
     parts.drain();
-    run(&mut parts, 30, Answers::Nobody);
+    run(&mut parts, 30, Answering::Nobody);
     assert_eq!(result(&parts), Reachability::Undecided);
     let frames = parts.drain().frames;
     let asks_host = |frame: &&Vec<u8>| ArpPacket::parse(frame).unwrap().target == ip("192.0.2.77");
@@ -167,9 +167,9 @@ fn isolated_node_concludes_nothing_from_silence() {
     );
     // The host answers: the node is not isolated, and the silence counts from now on.
     parts.lan.neighbours_mut().note_heard(parts.now, InterfaceIndex(1));
-    run(&mut parts, 3, Answers::Nobody);
+    run(&mut parts, 3, Answering::Nobody);
     assert_eq!(result(&parts), Reachability::Undecided);
-    run(&mut parts, 1, Answers::Nobody);
+    run(&mut parts, 1, Answering::Nobody);
     assert_eq!(result(&parts), Reachability::NodeDown);
 }
 
@@ -206,7 +206,7 @@ fn node_is_not_isolated_while_a_peer_is_heard_or_all_others_leave() {
 fn node_that_never_answered_is_down_once_two_watchers_agree() {
     let mut parts = checking();
     parts.liveness.peers.conclusion_mut(&"b".into()).answered.clear();
-    run(&mut parts, 9, Answers::Nobody);
+    run(&mut parts, 9, Answering::Nobody);
     assert_eq!(
         result(&parts),
         Reachability::Undecided,
@@ -224,7 +224,7 @@ fn one_watcher_suffices_where_it_is_the_last_one_alive() {
     parts.beat("b", Path::Node);
     parts.pass(200);
     check(&mut parts, &["b"]);
-    run(&mut parts, 60, Answers::Nobody);
+    run(&mut parts, 60, Answering::Nobody);
     assert_eq!(result(&parts), Reachability::NodeDown);
 }
 
@@ -232,9 +232,9 @@ fn one_watcher_suffices_where_it_is_the_last_one_alive() {
 fn answers_for_unknown_addresses_or_on_other_interfaces_prove_nothing() {
     for (interface, address) in [(1, "192.0.2.99"), (2, "192.0.2.202")] {
         let mut parts = checking();
-        run(&mut parts, 8, Answers::Nobody);
+        run(&mut parts, 8, Answering::Nobody);
         answer_on(&mut parts, InterfaceIndex(interface), ip(address), false);
-        run(&mut parts, 1, Answers::Nobody);
+        run(&mut parts, 1, Answering::Nobody);
         assert_eq!(result(&parts), Reachability::NodeDown);
     }
 }
@@ -278,7 +278,7 @@ fn watched_peers_are_asked_before_they_are_suspect() {
 #[test]
 fn node_that_becomes_isolated_takes_its_conclusion_back() {
     let mut parts = checking();
-    run(&mut parts, 9, Answers::Nobody);
+    run(&mut parts, 9, Answering::Nobody);
     assert_eq!(result(&parts), Reachability::NodeDown);
     parts.report_failed("c", "d");
     parts.report_failed("d", "c");
@@ -288,7 +288,7 @@ fn node_that_becomes_isolated_takes_its_conclusion_back() {
 #[test]
 fn answer_for_an_own_address_from_another_port_proves_nothing() {
     let mut parts = checking();
-    run(&mut parts, 8, Answers::Nobody);
+    run(&mut parts, 8, Answering::Nobody);
     let other = MacAddr::new(2, 7, 0, 0, 0, 2);
     let seen = AddressUse {
         interface: InterfaceIndex(1),
@@ -302,7 +302,7 @@ fn answer_for_an_own_address_from_another_port_proves_nothing() {
         owns: false,
     };
     parts.liveness.count_answer(turn!(parts, parts.now), &seen, user);
-    run(&mut parts, 1, Answers::Nobody);
+    run(&mut parts, 1, Answering::Nobody);
     assert_eq!(result(&parts), Reachability::NodeDown);
 }
 
@@ -339,7 +339,7 @@ fn isolated_after(parts: &mut Parts, rounds: usize) -> Vec<String> {
 }
 
 #[test]
-fn p1_node_that_is_cut_off_from_one_segment_knows_it_after_eight_questions() {
+fn p1_node_cut_off_from_one_segment_knows_it_after_eight_questions() {
     let mut parts = silent_on_eth0(true);
     assert!(isolated_after(&mut parts, 8).is_empty());
     assert_eq!(isolated_after(&mut parts, 2), ["eth0"]);

@@ -183,7 +183,7 @@ fn unsolicited_advertisement_overrides_and_goes_to_all_nodes() {
 }
 
 #[test]
-fn invalid_solicitations_are_rejected() {
+fn invalid_solicitations_are_refused() {
     let good = usual();
     for (offset, value, fix_checksum) in [
         (12, 8, true),     // another EtherType

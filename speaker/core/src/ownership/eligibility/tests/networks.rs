@@ -54,7 +54,7 @@ fn only_nodes_with_the_prefix_are_eligible_where_one_has_it() {
 }
 
 #[test]
-fn address_is_announced_on_the_interface_with_its_prefix_unless_the_user_names_others() {
+fn interface_with_the_prefix_announces_unless_the_user_names_others() {
     let mut networks = speakers_everywhere();
     let lan = network("lan0", &["192.0.2.7/24"]);
     networks.insert("b".into(), vec![network("eth0", &["10.0.0.7/24"]), lan]);
