@@ -44,8 +44,7 @@ lint: deps-lint version-check
 	cargo fmt --all --check
 	tests/lint/comment-width.sh
 	tests/lint/forbidden-crates.sh
-	tests/lint/part-order.sh
-	tests/lint/import-circles.py
+	tests/lint/imports.py
 	tests/lint/promises.sh check
 	tests/lint/test-names.py
 	tests/sim/mutations.sh --check

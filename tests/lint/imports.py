@@ -1,5 +1,6 @@
 #!/usr/bin/env python3
-"""Fails if source files of one crate import each other in a circle.
+"""Fails if source files of one crate import each other in a circle, or if a part of the speaker's
+core imports a part above it (the order is that of the diagram in speaker/core/src/lib.rs).
 
 A file imports another when it names an item of it: in a `use`, or by a path that starts with
 `crate::` or `super::`. An item that a module only re-exports counts for the file that defines it, so
@@ -13,6 +14,8 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
 CRATES = ["crds", "runtime", "controller/core", "controller", "speaker/core", "speaker"]
+# The parts of the speaker's core, from the lowest.
+PARTS = ["node", "lan", "liveness", "ownership", "sync", "speaker"]
 # Tests and their fixtures use the whole crate.
 EXEMPT = re.compile(r"(^|/)(tests|test_support|testing)(/|\.rs$)")
 
@@ -116,11 +119,22 @@ def circle(graph):
     return []
 
 
+def upward(graph):
+    """The imports of a part from a part above it, as pairs of modules."""
+    rank = {part: place for place, part in enumerate(PARTS)}
+    pairs = [(module, target) for module in sorted(graph) for target in sorted(graph[module])]
+    return [pair for pair in pairs if all(m and m[0] in rank for m in pair) and rank[pair[0][0]] < rank[pair[1][0]]]
+
+
 def main():
     failed = False
     for name in CRATES:
         crate = Crate(f"{name}/src")
-        if found := circle({module: crate.imports(module) for module in crate.files}):
+        graph = {module: crate.imports(module) for module in crate.files}
+        for module, target in upward(graph) if name == "speaker/core" else []:
+            print(f"{crate.files[module]} must not import {crate.files[target]}, a part above it", file=sys.stderr)
+            failed = True
+        if found := circle(graph):
             print(f"{name}: these files import each other in a circle:", file=sys.stderr)
             for module in found:
                 print(f"  {crate.files[module]}", file=sys.stderr)
