@@ -2,3 +2,4 @@
 
 pub(crate) mod desired;
 pub(crate) mod service;
+pub(crate) mod write;

@@ -7,10 +7,7 @@ use lodestone_controller_core::{Job, ObjectNotice, ServiceView};
 use lodestone_crds::ObjectKey;
 
 use super::owner_lookup::OwnerLookup;
-use crate::status::{
-    desired::{self, StatusWrite},
-    service,
-};
+use crate::status::{desired::StatusWrite, service, write};
 
 /// How a background task ended.
 pub(super) enum Completion {
@@ -47,7 +44,7 @@ pub(super) async fn write_statuses(
     let (mut is_complete, mut events) = (true, Vec::new());
     let owner = owner.await;
     for status in outdated {
-        match desired::write(&client, &namespace, owner.as_ref(), &status).await {
+        match write::write(&client, &namespace, owner.as_ref(), &status).await {
             Ok(()) => events.extend(status.event),
             Err(error) => {
                 let (target, name) = (status.target, status.name);

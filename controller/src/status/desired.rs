@@ -2,29 +2,24 @@
 //!
 //! A pool's status says whether the pool is in use, how full it is, and which Services retain
 //! addresses of it. An advertisement's says whether it is in use. The ConfigurationState
-//! `controller` sums up what was refused. Everything here is pure, except for [`write()`].
+//! `controller` sums up what was refused.
 
 use std::{collections::BTreeMap, net::IpAddr};
 
 use jiff::Timestamp;
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, OwnerReference};
-use kube::{
-    Api, Client, Resource, ResourceExt,
-    api::{Patch, PatchParams},
-};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
+use kube::{Resource, ResourceExt};
 use lodestone_controller_core::{Known, Notice, ObjectNotice, Reconciler, alloc::Allocator};
 use lodestone_crds::{
-    COMPONENT_TYPE_LABEL, ConfigurationStateStatus, Family, IPAddressPool, IPAddressPoolStatus, L2Advertisement,
-    L2AdvertisementStatus,
+    ConfigurationStateStatus, Family, IPAddressPool, IPAddressPoolStatus, L2Advertisement, L2AdvertisementStatus,
     config::{ObjectKind, Pool},
 };
 use lodestone_runtime::k8s::{
-    client::with_time_limit,
     condition::{self, DesiredCondition},
-    configuration_state::{self, Component, configuration_condition},
+    configuration_state::{self, configuration_condition},
 };
-use serde::{Serialize, de::DeserializeOwned};
-use serde_json::{Value, json};
+use serde::Serialize;
+use serde_json::Value;
 
 /// The name of the controller's ConfigurationState.
 pub(crate) const STATE_NAME: &str = "controller";
@@ -220,50 +215,6 @@ fn state_status(reconciler: &Reconciler, now: Timestamp) -> Option<Configuration
     // The name is MetalLB's.
     let wanted = configuration_condition("poolReconcilerValid", &reconciler.config().refused);
     configuration_state::updated_status(current, &[wanted], now)
-}
-
-/// Writes a status. A missing ConfigurationState is created with `owner` as its owner, so that it
-/// is deleted together with Lodestone.
-///
-/// # Errors
-/// When the API server refuses.
-pub(crate) async fn write(
-    client: &Client,
-    namespace: &str,
-    owner: Option<&OwnerReference>,
-    write: &StatusWrite,
-) -> Result<(), kube::Error> {
-    let answer = match write.target {
-        StatusTarget::Object(ObjectKind::IPAddressPool) => patch::<IPAddressPool>(client, namespace, write).await,
-        StatusTarget::Object(ObjectKind::L2Advertisement) => patch::<L2Advertisement>(client, namespace, write).await,
-        StatusTarget::State => {
-            let component = Component {
-                name: write.name.clone(),
-                labels: [(COMPONENT_TYPE_LABEL.to_owned(), "controller".to_owned())].into(),
-                owner: owner.cloned(),
-            };
-            configuration_state::write_status(client, namespace, &component, &write.status).await
-        }
-    };
-    match answer {
-        // The object was deleted, so it needs no status.
-        Err(kube::Error::Api(status)) if status.is_not_found() => Ok(()),
-        answer => answer,
-    }
-}
-
-async fn patch<K>(client: &Client, namespace: &str, write: &StatusWrite) -> Result<(), kube::Error>
-where
-    K: Resource<DynamicType = (), Scope = k8s_openapi::NamespaceResourceScope>
-        + Clone
-        + DeserializeOwned
-        + std::fmt::Debug,
-{
-    let api: Api<K> = Api::namespaced(client.clone(), namespace);
-    let patch = Patch::Merge(json!({"status": write.status}));
-    with_time_limit(api.patch_status(&write.name, &PatchParams::default(), &patch))
-        .await
-        .map(|_| ())
 }
 
 #[cfg(test)]
