@@ -20,8 +20,8 @@ pub struct ClusterSnapshot {
     pub addresses: BTreeMap<IpAddr, Arc<Vec<ServiceOnAddress>>>,
     /// The configuration in force.
     pub config: Arc<Config>,
-    /// The owners that ServiceL2Status named when this speaker started: for a cluster in which
-    /// every speaker restarts. They count for the addresses of the first snapshot only.
+    /// The owners that ServiceL2Status named when this speaker started. They are used when all
+    /// speakers restart at once, and count for the addresses of the first snapshot only.
     pub recorded: RecordedOwners,
     /// Whether nodes labelled `node.kubernetes.io/exclude-from-external-load-balancers` are
     /// eligible.

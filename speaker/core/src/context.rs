@@ -59,7 +59,8 @@ impl Context {
 /// How this speaker shuts down.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Shutdown {
-    /// Others take the addresses over; otherwise deputies answer until this speaker is back.
+    /// True if others take the addresses over. If false, deputies answer until this speaker is
+    /// back.
     pub(crate) handover: bool,
 }
 

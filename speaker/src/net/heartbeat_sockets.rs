@@ -24,8 +24,8 @@ const LIMIT: usize = 64;
 #[derive(Debug, Default)]
 pub(super) struct HeartbeatSockets {
     sockets: BTreeMap<IpAddr, (NodeName, AsyncFd<UdpSocket>)>,
-    /// Nodes whose refusal was found while sending, for [`Self::next_refusal`].
-    refusals: Vec<NodeName>,
+    /// Nodes whose port was found unreachable while sending, for [`Self::next_port_unreachable`].
+    unreachable: Vec<NodeName>,
 }
 
 impl HeartbeatSockets {
@@ -45,12 +45,12 @@ impl HeartbeatSockets {
         let socket = socket.get_ref();
         match socket.send(bytes) {
             Ok(_) => true,
-            Err(error) if is_refusal(&error) => {
+            Err(error) if is_port_unreachable(&error) => {
                 // The error is about an earlier heartbeat. This one was not sent, so it is sent
-                // again. Refusals are read behind messages, so a flood of messages can delay that.
+                // again. These errors are read behind messages, so a flood of messages can delay that.
                 // Each node is therefore listed once.
-                if !self.refusals.contains(node) {
-                    self.refusals.push(node.clone());
+                if !self.unreachable.contains(node) {
+                    self.unreachable.push(node.clone());
                 }
                 socket.send(bytes).is_ok()
             }
@@ -64,8 +64,8 @@ impl HeartbeatSockets {
 
     /// Waits until a node reports that its port is closed. Cancel safe: the kernel keeps an error
     /// until it is taken, and a taken error is returned at once.
-    pub(super) async fn next_refusal(&mut self) -> NodeName {
-        if let Some(node) = self.refusals.pop() {
+    pub(super) async fn next_port_unreachable(&mut self) -> NodeName {
+        if let Some(node) = self.unreachable.pop() {
             return node;
         }
         loop {
@@ -83,7 +83,7 @@ impl HeartbeatSockets {
                 return pending().await;
             }
             let ((node, error), ..) = select_all(errors).await;
-            if error.is_ok_and(|error| is_refusal(&error)) {
+            if error.is_ok_and(|error| is_port_unreachable(&error)) {
                 return node.clone();
             }
         }
@@ -104,7 +104,7 @@ fn connect(to: SocketAddr) -> io::Result<AsyncFd<UdpSocket>> {
 
 /// Whether the error of a connected socket is an ICMP port-unreachable: nothing listens at the
 /// other end.
-fn is_refusal(error: &io::Error) -> bool {
+fn is_port_unreachable(error: &io::Error) -> bool {
     error.kind() == io::ErrorKind::ConnectionRefused
 }
 
@@ -125,16 +125,16 @@ mod tests {
         assert!(heartbeats.send(&"there".into(), open, b"beat"));
         // The first heartbeat is enough, without another send.
         assert!(heartbeats.send(&"away".into(), closed, b"beat"));
-        assert_eq!(heartbeats.next_refusal().await.as_str(), "away");
+        assert_eq!(heartbeats.next_port_unreachable().await.as_str(), "away");
         for _ in 0..2 {
             heartbeats.send(&"away".into(), closed, b"beat");
             assert!(heartbeats.send(&"there".into(), open, b"beat"));
         }
-        assert_eq!(heartbeats.next_refusal().await.as_str(), "away");
+        assert_eq!(heartbeats.next_port_unreachable().await.as_str(), "away");
         let mut buffer = [0; 10];
         for _ in 0..3 {
             let length = listener.recv(&mut buffer).await.unwrap();
-            assert_eq!(length, 4, "a refusal elsewhere loses no heartbeat");
+            assert_eq!(length, 4, "a closed port elsewhere loses no heartbeat");
         }
     }
 }

@@ -116,11 +116,11 @@ impl PeerSocket {
     /// returns.
     pub(crate) async fn receive(&mut self) -> Received {
         let buffer = &mut self.buffer;
-        // Messages first: refusals are only hints.
+        // Messages first: closed ports are only hints.
         let received = tokio::select! {
             biased;
             received = self.socket.async_io(Interest::READABLE, |socket| socket.recv_from(buffer)) => received,
-            node = self.heartbeats.next_refusal() => return Received::PortUnreachable(node),
+            node = self.heartbeats.next_port_unreachable() => return Received::PortUnreachable(node),
         };
         // The kernel reports no errors of sent messages here, because the socket is not connected.
         let Ok((length, from)) = received else {

@@ -127,6 +127,7 @@ impl<'a> Situation<'a> {
     fn failure_text(&self, text: &str) -> String {
         if self.held.is_empty() || matches!(self.keep, Keep::Clash(_)) {
             let key = self.chooser.input.service.key.to_string();
+            // MetalLB's text.
             format!("Failed to allocate IP for {key:?}: {text}")
         } else {
             format!("{text}; the Service keeps {}", join_addresses(&self.held))

@@ -103,6 +103,7 @@ impl Situation<'_> {
         }
         if addresses.iter().any(|address| !self.held.contains(address)) {
             let addresses: Vec<String> = addresses.iter().map(ToString::to_string).collect();
+            // MetalLB's text.
             let text = format!("Assigned IP {addresses:?}");
             events.push(Notice::new(EventReason::IpAllocated, text));
             if self.chooser.input.service.has_deprecated_annotations {

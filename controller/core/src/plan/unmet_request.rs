@@ -25,6 +25,7 @@ pub(super) enum UnmetRequest {
     Families { asked: String, has: String },
     #[error(transparent)]
     Conflict(#[from] AllocationConflict),
+    // MetalLB's text.
     #[error("no available IPs: {0}")]
     Exhausted(String),
     #[error("the Service requires two address families and has one cluster address")]

@@ -138,8 +138,8 @@ impl<'a> Holders<'a> {
 }
 
 impl<'a> Question<'a> {
-    /// The Services that decide. One without endpoints has no say: nothing can be done for it, and
-    /// the Services that share its address must not suffer.
+    /// The Services that decide. A Service without endpoints does not affect eligibility: no node
+    /// can serve it, and the Services that share its address must not suffer.
     fn serving(&self) -> Vec<&'a ServiceOnAddress> {
         let services = self.snapshot.services_on(self.address);
         services.filter(|service| !service.endpoints.is_empty()).collect()

@@ -29,7 +29,7 @@ pub(crate) enum RivalStanding {
 }
 
 impl Ownership {
-    /// Takes in that another node answers for an address that this node owns.
+    /// Records that another node answers for an address that this node owns.
     pub(crate) fn note_rival(&mut self, now: Instant, address: IpAddr, node: &NodeName) -> RivalStanding {
         let state = self.addresses.entry(address).or_default();
         let known = state.rival.as_mut();

@@ -52,8 +52,8 @@ pub enum Message {
     Failed {
         /// The node.
         node: NodeName,
-        /// It is silent only on networks other than the node network. [`Self::FailedOn`] replaces
-        /// this: it is understood, and never sent.
+        /// True if the node is silent only on networks other than the node network. This speaker
+        /// never sends true, because [`Self::FailedOn`] says more. It still understands it.
         lan_only: bool,
     },
     /// A node that I watch is heard again.
