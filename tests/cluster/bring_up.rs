@@ -10,6 +10,7 @@ use anyhow::{Result, anyhow, bail};
 
 use crate::{
     binaries::Binaries,
+    cgroups::set_cpu_weight,
     cluster::Cluster,
     control_plane::ControlPlane,
     machine::raise_inotify_limit,
@@ -37,6 +38,7 @@ impl Cluster {
         let binaries = Binaries::provide()?;
         take_down_orphans();
         raise_inotify_limit()?;
+        set_cpu_weight()?;
         let state = StateDir::of(&spec.name);
         if state.exists() {
             bail!(

@@ -34,6 +34,7 @@ mod announced_service;
 mod binaries;
 mod bring_up;
 mod capture;
+mod cgroups;
 mod client;
 mod cluster;
 mod control_plane;

@@ -7,7 +7,7 @@ use crate::{
     network::{POD_BRIDGE, node_addresses},
     node::NodeHost,
     overlay::OVERLAY_MTU,
-    spec::{Layout, Spec},
+    spec::Layout,
 };
 
 impl NodeHost<'_> {
@@ -70,8 +70,8 @@ conf_dir = "{cni}"
             },
             "authorization": {"mode": "Webhook"},
             "containerRuntimeEndpoint": format!("unix://{}", self.socket()),
-            // The machine has cgroups v1 without systemd, and all nodes share them.
-            "cgroupDriver": "cgroupfs", "cgroupRoot": cgroup(self.spec), "cgroupsPerQOS": false,
+            // The machine has cgroups v1 without systemd, and all nodes share them (see `cgroups`).
+            "cgroupDriver": "cgroupfs", "cgroupsPerQOS": false,
             "enforceNodeAllocatable": [], "failCgroupV1": false, "failSwapOn": false, "oomScoreAdj": 0,
             "localStorageCapacityIsolation": false, "evictionHard": {}, "resolvConf": "",
             "imageGCHighThresholdPercent": 100, "imageMinimumGCAge": "24h",
@@ -83,9 +83,4 @@ conf_dir = "{cni}"
         }
         config
     }
-}
-
-/// The parent cgroup of all pods of a cluster.
-pub(crate) fn cgroup(spec: &Spec) -> String {
-    format!("/lodestone-{}", spec.name)
 }

@@ -2,7 +2,7 @@
 
 use std::{
     collections::BTreeSet,
-    fs, io,
+    fs,
     path::Path,
     thread::sleep,
     time::{Duration, Instant},
@@ -15,10 +15,9 @@ use nix::{
 };
 
 use crate::{
+    cgroups::{container_ids, remove_cgroups},
     netns::Netns,
-    node_config::cgroup,
     process::{Daemon, all_pids, command_line, parent, send},
-    spec::Spec,
     state_dir::{StateDir, list_clusters},
     tool::run,
 };
@@ -33,10 +32,11 @@ pub fn take_down(name: &str) -> Result<()> {
     if !state.exists() {
         return Ok(());
     }
+    let containers = container_ids(&state);
     kill_processes(&state.daemons(), state.path())?;
+    remove_cgroups(&containers)?;
     unmount(state.path())?;
     if let Ok(spec) = state.spec() {
-        remove_cgroups(&spec)?;
         let hosts = std::iter::once("lan".to_owned())
             .chain(spec.nodes())
             .chain(spec.client_names());
@@ -136,33 +136,6 @@ fn unmount(directory: &Path) -> Result<()> {
             if start.elapsed() > Duration::from_secs(20) {
                 unmounted.with_context(|| format!("can't unmount {path}"))?;
             }
-        }
-    }
-}
-
-fn remove_cgroups(spec: &Spec) -> Result<()> {
-    for controller in fs::read_dir("/sys/fs/cgroup")?.flatten() {
-        let root = controller.path().join(cgroup(spec).trim_start_matches('/'));
-        remove_cgroup(&root).with_context(|| format!("can't remove {}", root.display()))?;
-    }
-    Ok(())
-}
-
-/// Removes a cgroup and all cgroups below it. A cgroup stays busy for a moment after its last
-/// process was killed, hence the retries.
-fn remove_cgroup(path: &Path) -> Result<()> {
-    let Ok(entries) = fs::read_dir(path) else { return Ok(()) };
-    for entry in entries.flatten().filter(|entry| entry.path().is_dir()) {
-        remove_cgroup(&entry.path())?;
-    }
-    let start = Instant::now();
-    loop {
-        match fs::remove_dir(path) {
-            Err(error) if error.kind() == io::ErrorKind::ResourceBusy && start.elapsed() < Duration::from_secs(20) => {
-                sleep(Duration::from_millis(20));
-            }
-            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error.into()),
-            _ => return Ok(()),
         }
     }
 }
