@@ -6,14 +6,7 @@ use std::time::Duration;
 use lodestone_tests::{AnnouncedService, Cluster, Layout, NAMESPACE, Spec, images};
 use serde_json::json;
 
-use crate::support::{Answers, announced, cluster_program, speaker_logs, watch_answers};
-
-/// How long nobody may answer while a speaker is replaced, on a loaded machine: its deputy answers.
-const MOMENT: Duration = Duration::from_millis(800);
-
-/// How long nobody may answer while an address moves, on a loaded machine. Promise P1 says half a
-/// second.
-const MOVE: Duration = Duration::from_millis(1000);
+use crate::support::{Answers, DEPUTY_GAP, TAKEOVER_GAP, announced, cluster_program, speaker_logs, watch_answers};
 
 /// Starts a cluster of three nodes with this layout, and Lodestone.
 fn start(prefix: &str, layout: Layout) -> Cluster {
@@ -30,9 +23,10 @@ fn watch(cluster: &Cluster, service: &AnnouncedService<'_>, work: impl FnOnce(&s
     watch_answers(cluster, &service.address, || work(&owner))
 }
 
+/// Asserts that nobody answered for less than `gap`, and that this many MACs were in the answers.
 fn assert_answered(cluster: &Cluster, answers: &Answers, gap: Duration, macs: usize) {
-    let is_fine = answers.longest_gap < gap && answers.macs.len() == macs;
-    assert!(is_fine, "{answers:?}\n{}", speaker_logs(cluster));
+    answers.assert_gap(cluster, gap);
+    assert_eq!(answers.macs.len(), macs, "{answers:?}\n{}", speaker_logs(cluster));
 }
 
 #[test]
@@ -45,7 +39,7 @@ fn p2_speaker_killed_beside_an_overlay_device_moves_nothing() {
             let pod = cluster.pod_of("speaker", Some(owner)).unwrap();
             cluster.process_of_pod(NAMESPACE, &pod).unwrap().kill();
         });
-        assert_answered(&cluster, &answers, MOMENT, 1);
+        assert_answered(&cluster, &answers, DEPUTY_GAP, 1);
         assert_eq!(service.current_owner().unwrap(), before);
         cluster.wait_for_lodestone().unwrap();
     }
@@ -59,12 +53,12 @@ fn p1_port_that_stops_forwarding_beside_a_second_network_is_replaced() {
     let answers = watch(&cluster, &service, |owner| {
         cluster.set_forwarding(owner, false).unwrap();
     });
-    assert_answered(&cluster, &answers, MOVE, 2);
+    assert_answered(&cluster, &answers, TAKEOVER_GAP, 2);
     assert_ne!(service.current_owner().unwrap(), before);
     let answers = watch(&cluster, &service, |_| {
         cluster.set_forwarding(&before, true).unwrap();
     });
-    assert_answered(&cluster, &answers, MOMENT, 1);
+    assert_answered(&cluster, &answers, DEPUTY_GAP, 1);
 }
 
 #[test]
@@ -73,13 +67,13 @@ fn p5_node_with_two_ports_on_the_lan_answers_with_one_mac() {
         let cluster = start(prefix, layout);
         let service = announced(&cluster, "ports", &json!({}));
         let answers = watch(&cluster, &service, |_| {});
-        assert_answered(&cluster, &answers, MOMENT, 1);
+        assert_answered(&cluster, &answers, DEPUTY_GAP, 1);
         let mut cut = String::new();
         let answers = watch(&cluster, &service, |owner| {
             cluster.set_carrier(owner, false).unwrap();
             cut = owner.to_owned();
         });
         cluster.set_carrier(&cut, true).unwrap();
-        assert_answered(&cluster, &answers, MOVE, 2);
+        assert_answered(&cluster, &answers, TAKEOVER_GAP, 2);
     }
 }

@@ -8,10 +8,18 @@ use std::{
 
 use lodestone_tests::Cluster;
 
-use super::client;
+use super::{client, speaker_logs};
 
 /// How long an address is watched: longer than it takes to delete a pod and to start the next.
 const WATCH: Duration = Duration::from_secs(30);
+
+/// How long nobody may answer while a deputy steps in for a speaker, on a loaded machine. A speaker
+/// that starts again takes longer.
+pub(crate) const DEPUTY_GAP: Duration = Duration::from_millis(800);
+
+/// How long nobody may answer while an address moves, on a loaded machine. Promise P1 says half a
+/// second, which the benchmarks measure.
+pub(crate) const TAKEOVER_GAP: Duration = Duration::from_millis(1000);
 
 /// The answers to requests for an address.
 #[derive(Debug)]
@@ -20,6 +28,29 @@ pub(crate) struct Answers {
     pub(crate) macs: BTreeSet<String>,
     /// The longest time without an answer, also between the last answer and the last request.
     pub(crate) longest_gap: Duration,
+}
+
+impl Answers {
+    /// Asserts that nobody answered for less than `gap`, and that these MACs were in the answers.
+    pub(crate) fn assert(&self, cluster: &Cluster, gap: Duration, macs: &[&str]) {
+        self.assert_gap(cluster, gap);
+        let wanted = macs.iter().map(|mac| (*mac).to_owned()).collect();
+        assert!(
+            self.macs == wanted,
+            "{self:?}, expected {macs:?}\n{}",
+            speaker_logs(cluster)
+        );
+    }
+
+    /// Asserts that nobody answered for less than `gap`.
+    pub(crate) fn assert_gap(&self, cluster: &Cluster, gap: Duration) {
+        eprintln!("nobody answered for {:?}", self.longest_gap);
+        assert!(
+            self.longest_gap < gap,
+            "{self:?}, limit {gap:?}\n{}",
+            speaker_logs(cluster)
+        );
+    }
 }
 
 /// Broadcasts an ARP request for an IPv4 address every 20 ms for half a minute, and does `work`

@@ -1,12 +1,14 @@
 //! Failures of networks and nodes, and foreign hosts that use an address.
 
-use std::time::Duration;
+use std::{collections::BTreeSet, time::Duration};
 
 use lodestone_tests::{AnnouncedService, Cluster, LossRule, wait_for};
 use serde_json::{Value, json};
 
 use super::{exclude, include};
-use crate::support::{LIMIT, announced, assert_owners_stay, client, ipv6_only, merge};
+use crate::support::{
+    Answers, LIMIT, TAKEOVER_GAP, announced, assert_owners_stay, client, ipv6_only, merge, watch_answers,
+};
 
 /// How long a test observes that nothing moves: longer than the delays of the speakers before a
 /// move to a better owner (10 s).
@@ -28,15 +30,33 @@ fn leave_control_plane(cluster: &Cluster, service: &AnnouncedService<'_>) -> Str
     other.unwrap()
 }
 
+/// Asks for an IPv4 address while `fail` impairs its owner.
+fn watch(cluster: &Cluster, service: &AnnouncedService<'_>, fail: impl FnOnce()) -> Option<Answers> {
+    if service.address.contains(':') {
+        fail();
+        return None;
+    }
+    Some(watch_answers(cluster, &service.address, fail))
+}
+
+/// Asserts that somebody answered throughout: the former owner or its deputy, and then `other`.
+fn assert_taken_over(cluster: &Cluster, service: &AnnouncedService<'_>, other: &str, answers: Option<&Answers>) {
+    let macs = [&service.owner, other].map(|node| cluster.host(node).mac(cluster.lan_interface()).unwrap());
+    if let Some(answers) = answers {
+        answers.assert(cluster, TAKEOVER_GAP, &[&macs[0], &macs[1]]);
+    }
+}
+
 pub(crate) fn p1_a_node_cut_off_from_the_lan_loses_its_address(cluster: &Cluster) {
     for (name, more) in [("lan-cut", json!({})), ("lan-cut-six", ipv6_only())] {
         let service = announced(cluster, name, &more);
         let (address, node) = (&service.address, &service.owner);
-        cluster.set_lan_loss(node, LossRule::All).unwrap();
+        let answers = watch(cluster, &service, || cluster.set_lan_loss(node, LossRule::All).unwrap());
         let moved = service.wait_for_move();
         let event = cluster.wait_for_event("default", name, "OwnerMoved");
         cluster.restore_links(node).unwrap();
         let (other, event) = (moved.unwrap(), event.unwrap());
+        assert_taken_over(cluster, &service, &other, answers.as_ref());
         let taken =
             format!("took ownership of {address} from node {node}: the former owner does not answer on the LAN");
         assert!(event.contains(&taken), "{event}");
@@ -61,10 +81,14 @@ pub(crate) fn p6_a_node_cut_off_from_the_other_nodes_keeps_its_address(cluster: 
 pub(crate) fn p1_a_node_without_carrier_hands_its_address_over(cluster: &Cluster) {
     for (name, more) in [("cable", json!({})), ("cable-six", ipv6_only())] {
         let service = announced(cluster, name, &more);
-        cluster.set_carrier(&service.owner, false).unwrap();
+        let answers = watch(cluster, &service, || {
+            cluster.set_carrier(&service.owner, false).unwrap();
+        });
         let moved = service.wait_for_move();
         cluster.set_carrier(&service.owner, true).unwrap();
-        assert_owners_stay(cluster, &[(&service, &moved.unwrap())], WINDOW);
+        let other = moved.unwrap();
+        assert_taken_over(cluster, &service, &other, answers.as_ref());
+        assert_owners_stay(cluster, &[(&service, &other)], WINDOW);
     }
 }
 
@@ -121,6 +145,7 @@ pub(crate) fn p6_packet_loss_moves_nothing(cluster: &Cluster) {
         .collect();
     all.iter().for_each(|host| cluster.restore_links(host).unwrap());
     let mac = cluster.host(&node).mac(cluster.lan_interface()).unwrap();
+    assert!(!seen.iter().all(BTreeSet::is_empty), "nobody answers");
     assert!(
         seen.iter().flatten().all(|answered| *answered == mac),
         "{node} is {mac}: {seen:?}"
