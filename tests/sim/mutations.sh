@@ -199,4 +199,7 @@ mutate_unit lodestone-speaker-core deputy-uses-the-first-port \
 # The answer of a second port counts for the first one, which may have lost its carrier.
 mutate_unit lodestone-speaker-core answer-of-another-port-counts \
   'network.mac == seen.mac && ' '' || failed=1
+# A peer that is not watched on a segment counts as heard there, so an isolated node takes over.
+mutate_unit lodestone-speaker-core unwatched-peer-is-heard-everywhere \
+  'watches_some && !is_watched(node)' 'false' || failed=1
 exit $failed

@@ -7,7 +7,7 @@ use std::{
 };
 
 use super::{
-    peers::{Conclusion, Phase},
+    peers::{Conclusion, Path, Phase},
     reachability::Reachability,
     view::View,
 };
@@ -23,6 +23,9 @@ const QUORUM: usize = 2;
 impl View<'_> {
     /// Whether nothing is heard on an interface: then this node is the one cut off there.
     pub(crate) fn is_isolated_on(&self, interface: InterfaceIndex) -> bool {
+        let path = Path::Segment(interface);
+        let is_watched = |node: &NodeName| self.peers().phase_on(node, self.now, path).is_some();
+        let watches_some = self.peers().nodes().any(is_watched);
         let mut since: Option<Instant> = None;
         for node in self.peers().nodes() {
             if self.peers().leaving(node).is_some() {
@@ -33,6 +36,10 @@ impl View<'_> {
                 // Some paths have learned more patience than others: a suspect may be as silent as
                 // the rest.
                 Some(Phase::Suspect) | None => {}
+                // Above eight nodes this node watches some peers only. The others are heard, but
+                // perhaps on another network.
+                // mutation: unwatched-peer-is-heard-everywhere
+                Some(Phase::Alive) if watches_some && !is_watched(node) => {}
                 Some(Phase::Alive) => return false,
             }
         }

@@ -95,6 +95,27 @@ fn p1_peer_has_failed_for_an_address_if_it_has_on_one_segment_of_it() {
     assert_eq!(view.failed_networks(), [("b".into(), names(&["lan0"]))].into());
 }
 
+/// Above eight nodes this node watches some peers only. It hears of the others on the node network.
+#[test]
+fn p1_peer_that_is_not_watched_on_a_segment_does_not_end_isolation() {
+    let mut parts = failed_on_lan();
+    parts.hear("c", Path::Node);
+    let networks = [("eth0", "10.0.0.3/24"), ("lan0", "172.16.0.3/24")];
+    let networks = networks.map(|(name, prefix)| network(name, parts.mac("c"), &[prefix]));
+    parts.liveness.handle_networks(&"c".into(), networks.to_vec());
+    let macs = ["b", "c"].map(|node| (parts.mac(node), node.into()));
+    parts.lan.set_peer_macs(turn!(parts, parts.now), macs.into());
+    parts.lan.note_mac(InterfaceIndex(2), parts.mac("c"));
+    let lan = InterfaceIndex(2);
+    assert!(view!(parts, parts.now).is_heard(&"c".into()));
+    assert!(view!(parts, parts.now).is_isolated_on(lan));
+    parts.beat("c", Path::Segment(lan));
+    assert!(
+        !view!(parts, parts.now).is_isolated_on(lan),
+        "it is watched and heard there"
+    );
+}
+
 #[test]
 fn peer_that_is_silent_on_the_node_network_is_reached_over_segments() {
     let mut parts = facing(&[("eth0", "10.0.0.2/24"), ("lan0", "172.16.0.2/24")]);
