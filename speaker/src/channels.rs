@@ -12,7 +12,7 @@
 
 use std::{collections::BTreeSet, sync::Arc};
 
-use lodestone_speaker_core::{ClusterSnapshot, Event, OwnedAddress, Problem, wire::envelope::Key};
+use lodestone_speaker_core::{ClusterSnapshot, Event, NodeProblem, OwnedAddress, wire::envelope::Key};
 use tokio::sync::{
     mpsc::{self, error::TrySendError},
     watch,
@@ -32,7 +32,7 @@ pub(crate) struct DriverChannels {
     /// All addresses that this node announces; `None` until the core takes part in the election.
     pub(crate) owned: watch::Sender<Option<Vec<OwnedAddress>>>,
     /// All problems of this node; `None` until the first preflight.
-    pub(crate) problems: watch::Sender<Option<BTreeSet<Problem>>>,
+    pub(crate) problems: watch::Sender<Option<BTreeSet<NodeProblem>>>,
     /// Events that users should see.
     pub(crate) user_events: UserEventSender,
 }
@@ -43,7 +43,7 @@ pub(crate) struct TaskChannels {
     pub(crate) keys: watch::Sender<Option<Key>>,
     pub(crate) snapshots: watch::Sender<Option<Arc<ClusterSnapshot>>>,
     pub(crate) owned: watch::Receiver<Option<Vec<OwnedAddress>>>,
-    pub(crate) problems: watch::Receiver<Option<BTreeSet<Problem>>>,
+    pub(crate) problems: watch::Receiver<Option<BTreeSet<NodeProblem>>>,
     pub(crate) user_events: mpsc::Receiver<Event>,
 }
 

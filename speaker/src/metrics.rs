@@ -136,7 +136,7 @@ fn register_traffic(registry: &mut Registry, speaker: &Speaker) {
 fn register_labelled_counters(registry: &mut Registry, speaker: &Speaker) {
     let stats = speaker.stats();
     let taken = Family::<CauseLabels, Counter>::default();
-    for (cause, times) in &stats.takeovers {
+    for (cause, times) in &stats.acquisitions {
         taken.get_or_create(&CauseLabels { cause }).inc_by(*times);
     }
     registry.register(

@@ -1,8 +1,8 @@
 //! The cgroups of the containers, which all clusters on this machine have in common.
 //!
 //! A kubelet gives the pods of its node a cgroup with the weight of all its CPUs. The kubelets here
-//! cannot (`cgroupsPerQOS` is off): all of them are on one machine. So containerd puts every container
-//! directly below [`PARENT`], and the weight of that is set here.
+//! cannot (`cgroupsPerQOS` is off): all of them are on one machine. So containerd puts every
+//! container directly below [`PARENT`], and the weight of that is set here.
 
 use std::{
     fs, io,

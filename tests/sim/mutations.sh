@@ -187,9 +187,9 @@ mutate_unit lodestone-speaker-core answer-counts-on-every-segment \
 # A peer that is heard on one path counts as alive for all addresses.
 mutate_unit lodestone-speaker-core failed-only-if-failed-everywhere \
   '.reduce(Phase::worst)' '.reduce(Phase::worst).filter(|_| false)' || failed=1
-# A peer that has failed on a segment is a candidate for the addresses of that segment.
+# A peer that has failed on a segment is eligible for the addresses of that segment.
 mutate_unit lodestone-speaker-core failed-segment-ignored \
-  '!failed.is_disjoint(&candidate.interfaces)' 'false' || failed=1
+  '!failed.is_disjoint(&eligibility.interfaces)' 'false' || failed=1
 # Both ports of a node on one segment announce.
 mutate_unit lodestone-speaker-core second-port-announces-too \
   'hears(first, &port) || hears(&port, first)' 'hears(first, &port) && false' || failed=1

@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, fmt, net::IpAddr};
 use lodestone_crds::ObjectKey;
 
 use crate::{
-    ineligibility::Reason,
+    ineligibility::IneligibilityReason,
     types::{MacAddr, NodeName},
 };
 
@@ -23,7 +23,7 @@ pub enum Event {
         /// The former owner.
         from: Option<NodeName>,
         /// Why.
-        cause: Cause,
+        cause: OwnershipCause,
     },
     /// A host outside the cluster uses an address.
     ForeignConflict {
@@ -61,7 +61,7 @@ pub enum Event {
         /// The Services on the address.
         services: Vec<ObjectKey>,
         /// Why each node is not eligible.
-        reasons: BTreeMap<NodeName, Reason>,
+        reasons: BTreeMap<NodeName, IneligibilityReason>,
     },
     /// Another speaker has failed, or is alive again.
     PeerPhaseChanged {
@@ -124,7 +124,9 @@ impl fmt::Display for Event {
             } => write!(f, "{address} is used by node {node} ({mac}), {response}"),
             Self::NoEligibleNode { address, reasons, .. } => {
                 let mut reasons_of_nodes = reasons.iter();
-                if let Some((node, _)) = reasons_of_nodes.find(|(_, reason)| **reason == Reason::OwnAddress) {
+                if let Some((node, _)) =
+                    reasons_of_nodes.find(|(_, reason)| **reason == IneligibilityReason::OwnAddress)
+                {
                     return write!(f, "{address} is not announced: it is the address of node {node}");
                 }
                 write!(f, "no node is eligible to announce {address}:")?;
@@ -197,7 +199,7 @@ impl fmt::Display for PeerConflictResponse {
 
 /// Why an address has a new owner.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Cause {
+pub enum OwnershipCause {
     /// Nobody owned it.
     New,
     /// The owner's node is down: the speaker has failed, and the node answers no reachability
@@ -208,7 +210,7 @@ pub enum Cause {
     /// The owner handed it over.
     HandedOver,
     /// The owner is no longer eligible.
-    Ineligible(Reason),
+    Ineligible(IneligibilityReason),
     /// The owner no longer claims it.
     Unclaimed,
     /// The configuration prefers the new owner.
@@ -217,7 +219,7 @@ pub enum Cause {
     Hash,
 }
 
-impl Cause {
+impl OwnershipCause {
     /// The value of the metric label `cause`.
     #[must_use]
     pub const fn label(self) -> &'static str {
@@ -234,7 +236,7 @@ impl Cause {
     }
 }
 
-impl fmt::Display for Cause {
+impl fmt::Display for OwnershipCause {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::New => f.write_str("no node owned it before"),
@@ -271,7 +273,7 @@ mod tests {
             services: vec![],
             to: "a".into(),
             from: from.map(NodeName::from),
-            cause: Cause::HandedOver,
+            cause: OwnershipCause::HandedOver,
         };
         let foreign_conflict = |response, knows_peers| Event::ForeignConflict {
             address,
@@ -281,7 +283,7 @@ mod tests {
             response,
             knows_peers,
         };
-        let no_eligible_node = |reasons: &[(&str, Reason)]| Event::NoEligibleNode {
+        let no_eligible_node = |reasons: &[(&str, IneligibilityReason)]| Event::NoEligibleNode {
             address,
             services: vec![],
             reasons: reasons.iter().map(|(node, reason)| ((*node).into(), *reason)).collect(),
@@ -317,11 +319,17 @@ mod tests {
                 "192.0.2.1 is used by 02:00:00:00:00:09, which is no known node of the cluster; it is not announced; node a hears no other speaker, so this may be another node: check that the speakers' UDP port is open between the nodes, and that they have the same key",
             ),
             (
-                no_eligible_node(&[("a", Reason::NoSpeaker), ("b", Reason::NoSpeaker)]),
+                no_eligible_node(&[
+                    ("a", IneligibilityReason::NoSpeaker),
+                    ("b", IneligibilityReason::NoSpeaker),
+                ]),
                 "no node is eligible to announce 192.0.2.1: a: no speaker is heard from it; b: no speaker is heard from it",
             ),
             (
-                no_eligible_node(&[("a", Reason::NoSpeaker), ("b", Reason::OwnAddress)]),
+                no_eligible_node(&[
+                    ("a", IneligibilityReason::NoSpeaker),
+                    ("b", IneligibilityReason::OwnAddress),
+                ]),
                 "192.0.2.1 is not announced: it is the address of node b",
             ),
             (phase(true), "the speaker of node b has failed"),
@@ -365,30 +373,42 @@ mod tests {
     #[test]
     fn each_cause_has_its_label_and_its_text() {
         for (cause, label, text) in [
-            (Cause::New, "new", "no node owned it before"),
+            (OwnershipCause::New, "new", "no node owned it before"),
             (
-                Cause::NodeDown,
+                OwnershipCause::NodeDown,
                 "node-down",
                 "the former owner does not answer on the LAN",
             ),
             (
-                Cause::SpeakerDown,
+                OwnershipCause::SpeakerDown,
                 "speaker-down",
                 "the speaker of the former owner is down",
             ),
-            (Cause::HandedOver, "handed-over", "the former owner handed it over"),
             (
-                Cause::Ineligible(Reason::NoSpeaker),
+                OwnershipCause::HandedOver,
+                "handed-over",
+                "the former owner handed it over",
+            ),
+            (
+                OwnershipCause::Ineligible(IneligibilityReason::NoSpeaker),
                 "ineligible",
                 "no speaker is heard from it",
             ),
-            (Cause::Unclaimed, "unclaimed", "the former owner no longer claimed it"),
             (
-                Cause::Preferred,
+                OwnershipCause::Unclaimed,
+                "unclaimed",
+                "the former owner no longer claimed it",
+            ),
+            (
+                OwnershipCause::Preferred,
                 "preferred",
                 "the L2Advertisement prefers the new owner",
             ),
-            (Cause::Hash, "hash", "the new owner ranks first with --ownership=hash"),
+            (
+                OwnershipCause::Hash,
+                "hash",
+                "the new owner ranks first with --ownership=hash",
+            ),
         ] {
             assert_eq!((cause.label(), cause.to_string().as_str()), (label, text));
         }

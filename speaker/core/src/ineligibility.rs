@@ -4,7 +4,7 @@ use std::fmt;
 
 /// Why a node is not eligible to own an address.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Reason {
+pub enum IneligibilityReason {
     /// No speaker is heard from the node.
     NoSpeaker,
     /// The address is one of the node itself, by its Node object.
@@ -37,7 +37,7 @@ pub enum Reason {
     EndpointsEnd,
 }
 
-impl fmt::Display for Reason {
+impl fmt::Display for IneligibilityReason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::NoSpeaker => "no speaker is heard from it",

@@ -94,14 +94,14 @@ mod types;
 pub mod wire;
 
 pub use cluster_snapshot::{ClusterSnapshot, RecordedOwners};
-pub use event::{Cause, Event, ForeignConflictResponse, PeerConflictResponse};
-pub use ineligibility::Reason;
+pub use event::{Event, ForeignConflictResponse, OwnershipCause, PeerConflictResponse};
+pub use ineligibility::IneligibilityReason;
 pub use node::{
     Interface,
     interface_filter::{DEFAULT_PATTERNS, InterfacePattern, is_excluded},
     preflight::{InterfaceParameters, KernelSettings},
 };
-pub use node_problem::Problem;
+pub use node_problem::NodeProblem;
 pub use output::{Output, OwnedAddress};
 pub use settings::{ConflictDetectionMode, DeputyMode, OwnershipMode, Settings, UnknownMode};
 pub use speaker::{AddressDebugState, ClaimDebugState, DebugState, PeerStatus, Speaker, SuspectState, TakenDebugState};

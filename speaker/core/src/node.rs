@@ -23,7 +23,7 @@ use preflight::{KernelSettings, find_problems};
 
 use crate::{
     context::Turn,
-    node_problem::Problem,
+    node_problem::NodeProblem,
     output::Output,
     types::{InterfaceIndex, MacAddr},
     wire::message::Network,
@@ -38,7 +38,7 @@ pub(crate) struct NodeState {
     /// The interfaces on which this node is isolated: nothing is announced there.
     isolated: BTreeSet<String>,
     /// The problems as last reported.
-    problems: Option<BTreeSet<Problem>>,
+    problems: Option<BTreeSet<NodeProblem>>,
 }
 
 impl NodeState {
@@ -240,7 +240,7 @@ mod tests {
         let mut parts = Parts::new(&["a"], &[]);
         let deaf = BTreeSet::from([InterfaceIndex(1)]);
         let interface = "eth0".to_owned();
-        let problem = BTreeSet::from([Problem::HearsNoBroadcast { interface }]);
+        let problem = BTreeSet::from([NodeProblem::HearsNoBroadcast { interface }]);
         for (deaf, report) in [
             (BTreeSet::new(), Some(BTreeSet::new())),
             (deaf.clone(), Some(problem)),

@@ -4,7 +4,7 @@ use std::{collections::BTreeSet, fmt};
 
 /// A setting of the node that breaks announced addresses. Its `Display` is shown to users.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Problem {
+pub enum NodeProblem {
     /// kube-proxy uses IPVS without strictARP: every node has all addresses, and its kernel answers
     /// ARP for them.
     IpvsAnswers {
@@ -26,7 +26,7 @@ pub enum Problem {
     },
 }
 
-impl fmt::Display for Problem {
+impl fmt::Display for NodeProblem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::IpvsAnswers { interfaces } => write!(

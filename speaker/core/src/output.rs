@@ -9,7 +9,7 @@ use lodestone_crds::ObjectKey;
 
 use crate::{
     event::Event,
-    node_problem::Problem,
+    node_problem::NodeProblem,
     types::{BootId, InterfaceIndex, NodeName},
     wire::message::Message,
 };
@@ -50,7 +50,7 @@ pub enum Output {
     /// Something happened that a user wants to know.
     Event(Event),
     /// All problems of the node itself, as they are now.
-    Problems(BTreeSet<Problem>),
+    Problems(BTreeSet<NodeProblem>),
 }
 
 /// An address that this node announces.

@@ -34,7 +34,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-pub(crate) use address_state::TakeoverRecord;
+pub(crate) use address_state::Acquisition;
 use address_state::{AddressState, Contention};
 pub(crate) use case::Decision;
 use claims::{ClaimContext, ClaimOutcome, Claims};
@@ -78,7 +78,7 @@ impl Ownership {
     }
 
     /// How this node became the owner of an address.
-    pub(crate) fn taken(&self, address: IpAddr) -> Option<&TakeoverRecord> {
+    pub(crate) fn taken(&self, address: IpAddr) -> Option<&Acquisition> {
         self.addresses.get(&address)?.taken.as_ref()
     }
 

@@ -7,8 +7,8 @@ use crate::wire::FrameKind;
 /// How many times each thing has happened since the start.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Stats {
-    /// Takeovers by this node, by [`Cause::label`](crate::Cause::label).
-    pub takeovers: BTreeMap<&'static str, u64>,
+    /// Takeovers by this node, by [`OwnershipCause::label`](crate::OwnershipCause::label).
+    pub acquisitions: BTreeMap<&'static str, u64>,
     /// Watched peers marked suspect.
     pub suspects: u64,
     /// Watched peers marked failed.

@@ -15,7 +15,7 @@ use lodestone_runtime::{
         watch::changes,
     },
 };
-use lodestone_speaker_core::{ClusterSnapshot, NodeName, Problem};
+use lodestone_speaker_core::{ClusterSnapshot, NodeName, NodeProblem};
 use tokio::sync::watch;
 
 use super::owner_pod::OwnerPod;
@@ -43,7 +43,7 @@ pub(crate) struct StateSources {
     /// The snapshots, which contain the configuration.
     pub(crate) snapshots: watch::Receiver<Option<Arc<ClusterSnapshot>>>,
     /// The problems of this node.
-    pub(crate) problems: watch::Receiver<Option<BTreeSet<Problem>>>,
+    pub(crate) problems: watch::Receiver<Option<BTreeSet<NodeProblem>>>,
 }
 
 /// The status at the API server, as far as the watch has reported it.
@@ -170,7 +170,7 @@ mod tests {
                 .iter()
                 .all(|condition| condition.holds && condition.message.is_empty())
         );
-        let problem = Problem::HearsNoBroadcast {
+        let problem = NodeProblem::HearsNoBroadcast {
             interface: "lan0".to_owned(),
         };
         let text = problem.to_string();

@@ -100,7 +100,7 @@ pub(super) fn reference(service: &ObjectKey, uids: &Uids) -> ObjectReference {
 
 #[cfg(test)]
 mod tests {
-    use lodestone_speaker_core::{Cause, ForeignConflictResponse, Reason};
+    use lodestone_speaker_core::{ForeignConflictResponse, IneligibilityReason, OwnershipCause};
 
     use super::*;
 
@@ -113,7 +113,7 @@ mod tests {
             to: "w1".into(),
             services: services.clone(),
             from: from.map(Into::into),
-            cause: Cause::NodeDown,
+            cause: OwnershipCause::NodeDown,
         };
         let conflict = Event::ForeignConflict {
             address,
@@ -126,7 +126,7 @@ mod tests {
         let no_node = Event::NoEligibleNode {
             address,
             services: services.clone(),
-            reasons: [("w1".into(), Reason::ExcludedByLabel)].into(),
+            reasons: [("w1".into(), IneligibilityReason::ExcludedByLabel)].into(),
         };
         let peer = Event::PeerPhaseChanged {
             node: "w1".into(),

@@ -14,7 +14,7 @@ use lodestone_runtime::{
     clock,
     k8s::events::{EventContent, Events},
 };
-use lodestone_speaker_core::{NodeName, Problem};
+use lodestone_speaker_core::{NodeName, NodeProblem};
 use tokio::{sync::watch, time::sleep};
 
 /// What the speaker was doing, in every event about its node.
@@ -30,7 +30,7 @@ const PERSISTENT: Duration = Duration::from_secs(30);
 pub(crate) async fn send_node_events(
     events: Events,
     node: NodeName,
-    mut problems: watch::Receiver<Option<BTreeSet<Problem>>>,
+    mut problems: watch::Receiver<Option<BTreeSet<NodeProblem>>>,
 ) {
     let mut current = CurrentProblems::default();
     loop {
@@ -55,11 +55,11 @@ pub(crate) async fn send_node_events(
 
 /// The present problems, each with the time at which an event reports it; `None` afterwards.
 #[derive(Debug, Default)]
-struct CurrentProblems(BTreeMap<Problem, Option<Instant>>);
+struct CurrentProblems(BTreeMap<NodeProblem, Option<Instant>>);
 
 impl CurrentProblems {
     /// Takes over the present problems. Returns those that an event must report now.
-    fn persistent(&mut self, now: Instant, present: &BTreeSet<Problem>) -> Vec<Problem> {
+    fn persistent(&mut self, now: Instant, present: &BTreeSet<NodeProblem>) -> Vec<NodeProblem> {
         self.0.retain(|problem, _| present.contains(problem));
         for problem in present {
             // mutation: passing-problem-reported
@@ -79,7 +79,7 @@ impl CurrentProblems {
     }
 }
 
-fn event_content(problem: &Problem) -> EventContent {
+fn event_content(problem: &NodeProblem) -> EventContent {
     EventContent {
         warning: true,
         reason: REASON,
@@ -104,13 +104,13 @@ mod tests {
 
     #[test]
     fn each_problem_that_lasts_is_reported_once() {
-        let problem = |interface: &str| Problem::HearsNoBroadcast {
+        let problem = |interface: &str| NodeProblem::HearsNoBroadcast {
             interface: interface.to_owned(),
         };
         let (first, second) = (problem("lan0"), problem("lan1"));
         let start = clock::now();
         let mut current = CurrentProblems::default();
-        let mut reported = |seconds, problems: &[&Problem]| {
+        let mut reported = |seconds, problems: &[&NodeProblem]| {
             let present = problems.iter().copied().cloned().collect();
             current.persistent(start + Duration::from_secs(seconds), &present)
         };
@@ -125,7 +125,7 @@ mod tests {
 
     #[test]
     fn next_due_is_that_of_the_oldest_problem() {
-        let problem = Problem::HearsNoBroadcast {
+        let problem = NodeProblem::HearsNoBroadcast {
             interface: "lan0".to_owned(),
         };
         let now = clock::now();

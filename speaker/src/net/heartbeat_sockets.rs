@@ -47,7 +47,7 @@ impl HeartbeatSockets {
             Ok(_) => true,
             Err(error) if is_port_unreachable(&error) => {
                 // The error is about an earlier heartbeat. This one was not sent, so it is sent
-                // again. These errors are read behind messages, so a flood of messages can delay that.
+                // again. These errors are read behind messages, so a flood of those can delay that.
                 // Each node is therefore listed once.
                 if !self.unreachable.contains(node) {
                     self.unreachable.push(node.clone());

@@ -1,6 +1,6 @@
 //! Checks the node for settings that break announced addresses although announcing itself works.
 //!
-//! Each [`Problem`] names its effect and the command that fixes it, before a user has to search.
+//! Each [`NodeProblem`] names its effect and the command that fixes it.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -8,7 +8,7 @@ use std::{
 };
 
 use super::interface::Interface;
-use crate::node_problem::Problem;
+use crate::node_problem::NodeProblem;
 
 /// The interface to which kube-proxy in IPVS mode assigns the addresses of all Services.
 const IPVS: &str = "kube-ipvs0";
@@ -46,7 +46,7 @@ pub(crate) fn find_problems<'a>(
     interfaces: &[Interface],
     kernel: &KernelSettings,
     deaf: impl IntoIterator<Item = &'a str>,
-) -> BTreeSet<Problem> {
+) -> BTreeSet<NodeProblem> {
     let mut problems = BTreeSet::new();
     let uses_ipvs = interfaces.iter().any(|interface| interface.name == IPVS);
     let mut answering = BTreeSet::new();
@@ -62,16 +62,16 @@ pub(crate) fn find_problems<'a>(
             .first()
             .filter(|_| !kernel.default_routes.contains(&interface.name));
         if let Some(default) = default.filter(|_| parameters.rp_filter == 1) {
-            problems.insert(Problem::StrictReversePath {
+            problems.insert(NodeProblem::StrictReversePath {
                 interface: interface.name.clone(),
                 default: default.clone(),
             });
         }
     }
     if !answering.is_empty() {
-        problems.insert(Problem::IpvsAnswers { interfaces: answering });
+        problems.insert(NodeProblem::IpvsAnswers { interfaces: answering });
     }
-    problems.extend(deaf.into_iter().map(|interface| Problem::HearsNoBroadcast {
+    problems.extend(deaf.into_iter().map(|interface| NodeProblem::HearsNoBroadcast {
         interface: interface.to_owned(),
     }));
     problems

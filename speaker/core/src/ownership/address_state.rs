@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, time::Instant};
 
-use crate::{event::Cause, ineligibility::Reason, types::NodeName};
+use crate::{event::OwnershipCause, ineligibility::IneligibilityReason, types::NodeName};
 
 /// What this node remembers of one address.
 #[derive(Clone, Debug, Default)]
@@ -18,7 +18,7 @@ pub(super) struct AddressState {
     /// That another node took it from this one, although this one holds that node for ineligible.
     pub(super) contention: Option<Contention>,
     /// Why this node took it, and from which node.
-    pub(super) taken: Option<TakeoverRecord>,
+    pub(super) taken: Option<Acquisition>,
     /// This node's claim, until the former owner acknowledges it.
     pub(super) unacknowledged: Option<UnacknowledgedClaim>,
     /// This node's release, until it was repeated often enough.
@@ -33,9 +33,9 @@ pub(super) struct AddressState {
 
 /// How this node became the owner.
 #[derive(Clone, Debug)]
-pub(crate) struct TakeoverRecord {
+pub(crate) struct Acquisition {
     pub(crate) from: Option<NodeName>,
-    pub(crate) cause: Cause,
+    pub(crate) cause: OwnershipCause,
 }
 
 /// No node is eligible to own an address.
@@ -43,7 +43,7 @@ pub(crate) struct TakeoverRecord {
 pub(super) struct NoEligibleNode {
     pub(super) since: Instant,
     /// The reasons as last reported.
-    pub(super) reported: Option<BTreeMap<NodeName, Reason>>,
+    pub(super) reported: Option<BTreeMap<NodeName, IneligibilityReason>>,
 }
 
 /// Two nodes that disagree on eligibility must not take an address from each other forever: each

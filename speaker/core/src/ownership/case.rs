@@ -9,14 +9,14 @@ use std::{
 use super::eligibility::Verdicts;
 use crate::{
     cluster_snapshot::ClusterSnapshot,
-    event::Cause,
+    event::OwnershipCause,
     lan::{Announcement, DeputyDuty},
     liveness::{CheckTargets, View},
     types::NodeName,
 };
 
-/// How long each candidate waits for the one before it. A candidate that does not claim may not
-/// know the Service yet, or may have lost the API server.
+/// How long each eligible node waits for the one before it. A node that does not claim may not know
+/// the Service yet, or may have lost the API server.
 pub(super) const CLAIM_DELAY: Duration = Duration::from_millis(500);
 
 /// What this node does after a review of all addresses.
@@ -71,5 +71,5 @@ pub(super) enum Owner {
     /// Its speaker may be down; its node may live.
     Away(NodeName),
     /// Nobody owns the address, and why.
-    Unowned(Cause),
+    Unowned(OwnershipCause),
 }

@@ -19,7 +19,7 @@ use super::{
 };
 use crate::{
     context::Turn,
-    event::Cause,
+    event::OwnershipCause,
     lan::Announcement,
     liveness::{View, peers::Phase, reachability::Reachability},
     settings::{DeputyMode, OwnershipMode},
@@ -88,10 +88,10 @@ impl Ownership {
                 keep_earlier(&mut decision.recheck, stale.filter(|stale| *stale > case.now()));
             }
             Owner::Present(_) | Owner::Away(_) => {
-                if let Some(Ok(candidate)) = standing(view, address, verdicts, case.me()) {
+                if let Some(Ok(eligibility)) = standing(view, address, verdicts, case.me()) {
                     decision
                         .announce
-                        .insert(address, transition::announcement(case, &candidate));
+                        .insert(address, transition::announcement(case, &eligibility));
                 }
             }
             Owner::Unowned(cause) => self.keep_check(case, *cause, decision),
@@ -101,8 +101,8 @@ impl Ownership {
 
     /// Goes on with the check that found an owner down, until another node has taken the address.
     /// Without it nothing would speak against that owner any longer.
-    fn keep_check(&self, case: Case<'_>, cause: Cause, decision: &mut Decision) {
-        if !matches!(cause, Cause::NodeDown | Cause::SpeakerDown) {
+    fn keep_check(&self, case: Case<'_>, cause: OwnershipCause, decision: &mut Decision) {
+        if !matches!(cause, OwnershipCause::NodeDown | OwnershipCause::SpeakerDown) {
             return;
         }
         // mutation: check-ends-with-the-owner
@@ -133,14 +133,14 @@ impl Ownership {
     /// The owner of `address`, by the claim in force and what is known of the claimant.
     pub(super) fn owner(&self, view: &View<'_>, address: IpAddr, verdicts: &Verdicts) -> Owner {
         let Some(record) = self.claims.get(address) else {
-            return Owner::Unowned(Cause::New);
+            return Owner::Unowned(OwnershipCause::New);
         };
         let node = record.node.clone();
         if record.released {
-            return Owner::Unowned(Cause::Unclaimed);
+            return Owner::Unowned(OwnershipCause::Unclaimed);
         }
         let announced = match standing(view, address, verdicts, &node) {
-            Some(Err(reason)) => return Owner::Unowned(Cause::Ineligible(reason)),
+            Some(Err(reason)) => return Owner::Unowned(OwnershipCause::Ineligible(reason)),
             Some(Ok(announced)) => Some(announced),
             None => None,
         };
@@ -161,7 +161,7 @@ impl Ownership {
             Some(phase) => owner_by_phase(claimant, phase, relayed),
             // Only other nodes have heard of it.
             None if relayed => Owner::Present(node),
-            None => Owner::Unowned(Cause::NodeDown),
+            None => Owner::Unowned(OwnershipCause::NodeDown),
         }
     }
 }
@@ -190,7 +190,7 @@ fn owner_by_phase(claimant: Claimant<'_>, phase: Phase, relayed: bool) -> Owner 
     let has_successor = || has_successor(view, verdicts, node);
     // mutation: drained-node-waits-for-no-successor
     if leaving.is_some_and(|leaving| leaving.handover) && has_successor() {
-        return Owner::Unowned(Cause::HandedOver);
+        return Owner::Unowned(OwnershipCause::HandedOver);
     }
     let failed_since = match phase {
         Phase::Failed(since) => Some(since),
@@ -203,22 +203,22 @@ fn owner_by_phase(claimant: Claimant<'_>, phase: Phase, relayed: bool) -> Owner 
     let reachability = || view.reachability(node, interfaces);
     // mutation: takeover-without-reachability-check
     if failed_since.is_some() && reachability() == Reachability::NodeDown {
-        return Owner::Unowned(Cause::NodeDown);
+        return Owner::Unowned(OwnershipCause::NodeDown);
     }
     let no_deputy = view.context.settings.deputy == DeputyMode::Off;
     match absence(view, (node, interfaces), failed_since) {
         // A speaker that shuts down answers until it has stopped.
         Some(_) if leaving.is_none() && reachability() == Reachability::SpeakerAlive => Owner::Present(node.clone()),
         Some(_) if no_deputy && failed_since.is_some() && reachability() == Reachability::SpeakerDown => {
-            Owner::Unowned(Cause::SpeakerDown)
+            Owner::Unowned(OwnershipCause::SpeakerDown)
         }
         // mutation: limit-waits-for-no-successor
         Some(absence) if absence.until.is_some_and(|until| now >= until) && has_successor() => {
-            Owner::Unowned(Cause::SpeakerDown)
+            Owner::Unowned(OwnershipCause::SpeakerDown)
         }
         Some(_) => Owner::Away(node.clone()),
         None if phase == Phase::Suspect => Owner::Away(node.clone()),
-        None if now >= record.heard + stale_after(view.cycle()) => Owner::Unowned(Cause::Unclaimed),
+        None if now >= record.heard + stale_after(view.cycle()) => Owner::Unowned(OwnershipCause::Unclaimed),
         None => Owner::Present(node.clone()),
     }
 }

@@ -14,7 +14,7 @@ use super::{
 };
 use crate::{
     cluster_snapshot::ClusterSnapshot,
-    ineligibility::Reason,
+    ineligibility::IneligibilityReason,
     lan::DeputyDuty,
     liveness::{View, peers::Phase},
     settings::DeputyMode,
@@ -47,7 +47,8 @@ impl Case<'_> {
     /// The available nodes that are not eligible, without `owner`.
     fn others(&self, owner: &NodeName) -> impl Iterator<Item = (&NodeName, u32)> {
         let verdicts = self.verdicts.iter().filter(move |(node, _)| *node != owner);
-        let others = verdicts.filter(|(_, verdict)| matches!(verdict, Err(reason) if *reason != Reason::NoSpeaker));
+        let others =
+            verdicts.filter(|(_, verdict)| matches!(verdict, Err(reason) if *reason != IneligibilityReason::NoSpeaker));
         let stays = |node: &NodeName| !(self.view.context.shutdown.is_some() && node == self.me());
         others.map(|(node, _)| (node, 0)).filter(move |(node, _)| stays(node))
     }

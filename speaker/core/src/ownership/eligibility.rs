@@ -11,7 +11,7 @@ use lodestone_crds::config::Advertisement;
 
 use crate::{
     cluster_snapshot::{ClusterSnapshot, Node, ServiceOnAddress},
-    ineligibility::Reason,
+    ineligibility::IneligibilityReason,
     types::NodeName,
     wire::message::Network,
 };
@@ -33,7 +33,7 @@ pub(crate) struct Eligibility {
 }
 
 /// The verdict on every node, for one address.
-pub(crate) type Verdicts = BTreeMap<NodeName, Result<Eligibility, Reason>>;
+pub(crate) type Verdicts = BTreeMap<NodeName, Result<Eligibility, IneligibilityReason>>;
 
 /// The verdicts for all addresses, in their order.
 pub(crate) type AllVerdicts = Vec<(IpAddr, Arc<Verdicts>)>;
@@ -51,26 +51,26 @@ pub(crate) struct Hellos {
 #[must_use]
 pub(crate) fn verdicts(snapshot: &ClusterSnapshot, hellos: &Hellos, address: IpAddr) -> Verdicts {
     let networks = &hellos.networks;
-    let question = Question {
+    let inputs = EligibilityInputs {
         snapshot,
         networks,
         address,
         holders: Holders::new(snapshot, networks, address),
     };
-    let serving = question.serving();
+    let serving = inputs.serving();
     let mut verdicts: Verdicts = snapshot
         .nodes
         .iter()
         .map(|(name, node)| {
-            let verdict = question.for_node(&serving, name, node);
+            let verdict = inputs.for_node(&serving, name, node);
             let failed = hellos.failed.get(name);
             (
                 name.clone(),
-                verdict.and_then(|candidate| heard_where_it_announces(candidate, failed)),
+                verdict.and_then(|eligibility| heard_where_it_announces(eligibility, failed)),
             )
         })
         .collect();
-    question.prefer_prefix(&mut verdicts);
+    inputs.prefer_prefix(&mut verdicts);
     prefer_staying(&serving, &mut verdicts);
     verdicts
 }
@@ -82,21 +82,21 @@ pub(super) fn verdict_on(
     (name, node): (&NodeName, &Node),
     networks: &[Network],
     address: IpAddr,
-) -> Result<Eligibility, Reason> {
+) -> Result<Eligibility, IneligibilityReason> {
     // Of the interfaces only those of the node itself matter: it may keep an address that it has.
     let own = BTreeMap::from([(name.clone(), networks.to_vec())]);
-    let question = Question {
+    let inputs = EligibilityInputs {
         snapshot,
         networks: &own,
         address,
         holders: Holders::new(snapshot, &own, address),
     };
-    question.holders.check(name)?;
-    question.for_networks(&question.serving(), (name, node), networks)
+    inputs.holders.check(name)?;
+    inputs.for_networks(&inputs.serving(), (name, node), networks)
 }
 
 /// The address that a verdict is about, and what the verdict depends on.
-struct Question<'a> {
+struct EligibilityInputs<'a> {
     snapshot: &'a ClusterSnapshot,
     networks: &'a BTreeMap<NodeName, Vec<Network>>,
     address: IpAddr,
@@ -125,19 +125,19 @@ impl<'a> Holders<'a> {
     }
 
     /// Whether a node may announce the address all the same.
-    fn check(&self, name: &NodeName) -> Result<(), Reason> {
+    fn check(&self, name: &NodeName) -> Result<(), IneligibilityReason> {
         if self.in_objects.contains(name) {
-            return Err(Reason::OwnAddress);
+            return Err(IneligibilityReason::OwnAddress);
         }
         let is_only_on_others = !self.on_interfaces.is_empty() && !self.on_interfaces.contains(name);
         if !self.in_objects.is_empty() || is_only_on_others {
-            return Err(Reason::NodeAddress);
+            return Err(IneligibilityReason::NodeAddress);
         }
         Ok(())
     }
 }
 
-impl<'a> Question<'a> {
+impl<'a> EligibilityInputs<'a> {
     /// The Services that decide. A Service without endpoints does not affect eligibility: no node
     /// can serve it, and the Services that share its address must not suffer.
     fn serving(&self) -> Vec<&'a ServiceOnAddress> {
@@ -145,9 +145,14 @@ impl<'a> Question<'a> {
         services.filter(|service| !service.endpoints.is_empty()).collect()
     }
 
-    fn for_node(&self, serving: &[&ServiceOnAddress], name: &NodeName, node: &Node) -> Result<Eligibility, Reason> {
+    fn for_node(
+        &self,
+        serving: &[&ServiceOnAddress],
+        name: &NodeName,
+        node: &Node,
+    ) -> Result<Eligibility, IneligibilityReason> {
         self.holders.check(name)?;
-        let networks = self.networks.get(name).ok_or(Reason::NoSpeaker)?;
+        let networks = self.networks.get(name).ok_or(IneligibilityReason::NoSpeaker)?;
         self.for_networks(serving, (name, node), networks)
     }
 
@@ -156,50 +161,50 @@ impl<'a> Question<'a> {
         serving: &[&ServiceOnAddress],
         (name, node): (&NodeName, &Node),
         networks: &[Network],
-    ) -> Result<Eligibility, Reason> {
+    ) -> Result<Eligibility, IneligibilityReason> {
         if node.network_unavailable {
-            return Err(Reason::NetworkUnavailable);
+            return Err(IneligibilityReason::NetworkUnavailable);
         }
         if node.labels.contains_key(EXCLUDE_LABEL) && !self.snapshot.ignore_exclude_label {
-            return Err(Reason::ExcludedByLabel);
+            return Err(IneligibilityReason::ExcludedByLabel);
         }
         let mut all: Option<Eligibility> = None;
         for service in serving {
-            let candidate = self.for_service(networks, service, name, node)?;
+            let eligibility = self.for_service(networks, service, name, node)?;
             // Services that share an address are announced together, where each of them may be.
             all = Some(match all {
-                None => candidate,
+                None => eligibility,
                 Some(all) => Eligibility {
-                    weight: all.weight.max(candidate.weight),
-                    restricted: all.restricted || candidate.restricted,
-                    lacks_carrier: all.lacks_carrier || candidate.lacks_carrier,
-                    interfaces: &all.interfaces & &candidate.interfaces,
+                    weight: all.weight.max(eligibility.weight),
+                    restricted: all.restricted || eligibility.restricted,
+                    lacks_carrier: all.lacks_carrier || eligibility.lacks_carrier,
+                    interfaces: &all.interfaces & &eligibility.interfaces,
                 },
             });
         }
-        let candidate = all.ok_or(Reason::NoEndpoint)?;
-        if candidate.interfaces.is_empty() {
-            return Err(Reason::NoInterface);
+        let eligibility = all.ok_or(IneligibilityReason::NoEndpoint)?;
+        if eligibility.interfaces.is_empty() {
+            return Err(IneligibilityReason::NoInterface);
         }
-        Ok(self.on_its_prefix(candidate, networks))
+        Ok(self.on_its_prefix(eligibility, networks))
     }
 
     /// Announces the address only on the interfaces whose prefix holds it, where one does. Where
     /// none does, or where the user names the interfaces, on all.
-    fn on_its_prefix(&self, candidate: Eligibility, networks: &[Network]) -> Eligibility {
-        if candidate.restricted {
-            return candidate;
+    fn on_its_prefix(&self, eligibility: Eligibility, networks: &[Network]) -> Eligibility {
+        if eligibility.restricted {
+            return eligibility;
         }
         let holds = |network: &&Network| network.addresses.iter().any(|prefix| prefix.contains(&self.address));
         let names = networks.iter().filter(holds).map(|network| network.interface.clone());
-        let on_prefix: BTreeSet<String> = names.filter(|name| candidate.interfaces.contains(name)).collect();
+        let on_prefix: BTreeSet<String> = names.filter(|name| eligibility.interfaces.contains(name)).collect();
         if on_prefix.is_empty() {
-            return candidate;
+            return eligibility;
         }
         Eligibility {
             interfaces: on_prefix,
             lacks_carrier: false,
-            ..candidate
+            ..eligibility
         }
     }
 
@@ -209,17 +214,17 @@ impl<'a> Question<'a> {
         service: &ServiceOnAddress,
         name: &NodeName,
         node: &Node,
-    ) -> Result<Eligibility, Reason> {
+    ) -> Result<Eligibility, IneligibilityReason> {
         let covering: Vec<&Advertisement> = self.covering(service).collect();
         if service.shares && covering.iter().any(|advertisement| advertisement.selects_services()) {
-            return Err(Reason::SharesAndIsSelected);
+            return Err(IneligibilityReason::SharesAndIsSelected);
         }
         let here: Vec<&Advertisement> = covering
             .into_iter()
             .filter(|advertisement| advertisement.covers_node(&node.labels))
             .collect();
         if here.is_empty() {
-            return Err(Reason::NoAdvertisement);
+            return Err(IneligibilityReason::NoAdvertisement);
         }
         let restricted = here.iter().all(|advertisement| !advertisement.interfaces.is_empty());
         let allowed = |network: &Network| {
@@ -232,11 +237,11 @@ impl<'a> Question<'a> {
             .map(|network| network.interface.clone())
             .collect();
         if interfaces.is_empty() {
-            return Err(Reason::NoInterface);
+            return Err(IneligibilityReason::NoInterface);
         }
         // An endpoint that names no node may be on this one.
         if service.local && !service.endpoints.nodes.contains(name) && !service.endpoints.on_unknown_node {
-            return Err(Reason::NoLocalEndpoint);
+            return Err(IneligibilityReason::NoLocalEndpoint);
         }
         let weights = here.iter().map(|advertisement| advertisement.weight(&node.labels));
         Ok(Eligibility {
@@ -270,28 +275,32 @@ impl<'a> Question<'a> {
     /// such nodes are eligible. Where no node has, all interfaces announce the address, and clients
     /// may be on any of them: then nodes that lack carrier on one come last.
     fn prefer_prefix(&self, verdicts: &mut Verdicts) {
-        let on_link = |name: &NodeName, candidate: &Eligibility| {
+        let on_link = |name: &NodeName, eligibility: &Eligibility| {
             let mut networks = self.networks.get(name).into_iter().flatten();
             networks.any(|network| {
-                candidate.interfaces.contains(&network.interface)
+                eligibility.interfaces.contains(&network.interface)
                     && network.addresses.iter().any(|prefix| prefix.contains(&self.address))
             })
         };
         let any_on_link = verdicts
             .iter()
-            .any(|(name, verdict)| verdict.as_ref().is_ok_and(|candidate| on_link(name, candidate)));
+            .any(|(name, verdict)| verdict.as_ref().is_ok_and(|eligibility| on_link(name, eligibility)));
         if any_on_link {
             for (name, verdict) in verdicts.iter_mut() {
-                if verdict.as_ref().is_ok_and(|candidate| !on_link(name, candidate)) {
-                    *verdict = Err(Reason::NoPrefix);
+                if verdict.as_ref().is_ok_and(|eligibility| !on_link(name, eligibility)) {
+                    *verdict = Err(IneligibilityReason::NoPrefix);
                 }
             }
             return;
         }
-        if verdicts.values().flatten().any(|candidate| !candidate.lacks_carrier) {
+        if verdicts
+            .values()
+            .flatten()
+            .any(|eligibility| !eligibility.lacks_carrier)
+        {
             for verdict in verdicts.values_mut() {
-                if verdict.as_ref().is_ok_and(|candidate| candidate.lacks_carrier) {
-                    *verdict = Err(Reason::NoCarrier);
+                if verdict.as_ref().is_ok_and(|eligibility| eligibility.lacks_carrier) {
+                    *verdict = Err(IneligibilityReason::NoCarrier);
                 }
             }
         }
@@ -299,13 +308,16 @@ impl<'a> Question<'a> {
 }
 
 /// A node that has failed on a segment cannot announce there.
-fn heard_where_it_announces(candidate: Eligibility, failed: Option<&BTreeSet<String>>) -> Result<Eligibility, Reason> {
+fn heard_where_it_announces(
+    eligibility: Eligibility,
+    failed: Option<&BTreeSet<String>>,
+) -> Result<Eligibility, IneligibilityReason> {
     // mutation: failed-segment-ignored
-    let is_failed = failed.is_some_and(|failed| !failed.is_disjoint(&candidate.interfaces));
+    let is_failed = failed.is_some_and(|failed| !failed.is_disjoint(&eligibility.interfaces));
     if is_failed {
-        Err(Reason::NoSpeaker)
+        Err(IneligibilityReason::NoSpeaker)
     } else {
-        Ok(candidate)
+        Ok(eligibility)
     }
 }
 
@@ -328,7 +340,7 @@ fn prefer_staying(serving: &[&ServiceOnAddress], verdicts: &mut Verdicts) {
     {
         for (name, verdict) in verdicts.iter_mut() {
             if verdict.is_ok() && is_ending(name) {
-                *verdict = Err(Reason::EndpointsEnd);
+                *verdict = Err(IneligibilityReason::EndpointsEnd);
             }
         }
     }

@@ -18,13 +18,13 @@ pub(crate) struct Load {
 }
 
 impl Load {
-    /// Starts with no owned addresses. The fair share is the number of `addresses` per candidate,
-    /// rounded up; `candidates` counts the nodes that can own any address.
+    /// Starts with no owned addresses. The fair share is the number of `addresses` per eligible
+    /// node, rounded up; `eligible` counts the nodes that can own any address.
     #[must_use]
-    pub(crate) fn new(addresses: usize, candidates: usize) -> Self {
+    pub(crate) fn new(addresses: usize, eligible: usize) -> Self {
         Self {
             owned: BTreeMap::new(),
-            fair_share: addresses.div_ceil(candidates.max(1)),
+            fair_share: addresses.div_ceil(eligible.max(1)),
         }
     }
 
@@ -48,17 +48,17 @@ impl Load {
     }
 }
 
-/// Ranks the candidates for `address`, the best first.
+/// Ranks the eligible nodes for `address`, the best first.
 ///
 /// The criteria, in order: the higher preference weight, then owning less than the fair share, then
 /// the lower SHA-256 of `node#address`. The last criterion is the order of MetalLB.
 #[must_use]
 pub(crate) fn rank<'a>(
     address: IpAddr,
-    candidates: impl IntoIterator<Item = (&'a NodeName, u32)>,
+    eligible: impl IntoIterator<Item = (&'a NodeName, u32)>,
     load: &Load,
 ) -> Vec<&'a NodeName> {
-    let mut ranked: Vec<_> = candidates
+    let mut ranked: Vec<_> = eligible
         .into_iter()
         .map(|(node, weight)| {
             (
@@ -94,8 +94,8 @@ mod tests {
 
     fn ranked(address: &str, nodes: &[(&str, u32)], load: &Load) -> Vec<String> {
         let nodes: Vec<(NodeName, u32)> = nodes.iter().map(|(name, weight)| ((*name).into(), *weight)).collect();
-        let candidates = nodes.iter().map(|(name, weight)| (name, *weight));
-        rank(address.parse().unwrap(), candidates, load)
+        let eligible = nodes.iter().map(|(name, weight)| (name, *weight));
+        rank(address.parse().unwrap(), eligible, load)
             .into_iter()
             .map(ToString::to_string)
             .collect()
@@ -146,7 +146,7 @@ mod tests {
     }
 
     #[test]
-    fn ranking_is_independent_of_the_candidate_order() {
+    fn ranking_is_independent_of_the_order_of_nodes() {
         let nodes = names(&["a", "b", "c", "d", "e"]);
         let load = Load::new(1, 5);
         let address = "192.0.2.7".parse().unwrap();

@@ -14,7 +14,7 @@ use std::{
 use super::eligibility::{Eligibility, Verdicts, verdict_on};
 use crate::{
     cluster_snapshot::Node,
-    ineligibility::Reason,
+    ineligibility::IneligibilityReason,
     liveness::{View, reachability::Reachability},
     types::NodeName,
 };
@@ -32,10 +32,10 @@ pub(super) fn standing<'a>(
     address: IpAddr,
     verdicts: &'a Verdicts,
     node: &NodeName,
-) -> Option<Result<Cow<'a, Eligibility>, Reason>> {
+) -> Option<Result<Cow<'a, Eligibility>, IneligibilityReason>> {
     match verdicts.get(node) {
-        Some(Ok(candidate)) => Some(Ok(Cow::Borrowed(candidate))),
-        Some(Err(Reason::NoSpeaker)) => {
+        Some(Ok(eligibility)) => Some(Ok(Cow::Borrowed(eligibility))),
+        Some(Err(IneligibilityReason::NoSpeaker)) => {
             let snapshot = view.context.snapshot.as_ref()?;
             by_last_hello(view, address, (node, snapshot.nodes.get(node)?))
         }
@@ -44,7 +44,7 @@ pub(super) fn standing<'a>(
             let deleted = view.context.deleted.get(node)?;
             // mutation: deleted-node-keeps-its-addresses
             if view.now >= deleted.since + DELETED_GRACE && has_successor(view, verdicts, node) {
-                return Some(Err(Reason::NodeDeleted));
+                return Some(Err(IneligibilityReason::NodeDeleted));
             }
             by_last_hello(view, address, (node, &deleted.node))
         }
@@ -56,7 +56,7 @@ fn by_last_hello<'a>(
     view: &View<'_>,
     address: IpAddr,
     (name, node): (&NodeName, &Node),
-) -> Option<Result<Cow<'a, Eligibility>, Reason>> {
+) -> Option<Result<Cow<'a, Eligibility>, IneligibilityReason>> {
     let snapshot = view.context.snapshot.as_deref()?;
     let networks = if *name == view.context.me {
         view.around.node.networks()

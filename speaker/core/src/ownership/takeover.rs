@@ -8,7 +8,7 @@ use std::{
 };
 
 use super::{
-    Ownership, TakeoverRecord,
+    Acquisition, Ownership,
     address_state::NoEligibleNode,
     case::{CLAIM_DELAY, Case, Decision, Owner},
     keep_earlier,
@@ -16,8 +16,8 @@ use super::{
 };
 use crate::{
     context::Turn,
-    event::{Cause, Event},
-    ineligibility::Reason,
+    event::{Event, OwnershipCause},
+    ineligibility::IneligibilityReason,
     settings::{DeputyMode, OwnershipMode},
     types::NodeName,
 };
@@ -38,8 +38,8 @@ impl Case<'_> {
         let shuts_down = self.view.context.shutdown.is_some();
         let stays = |node: &NodeName| !(shuts_down && node == self.me()) && Some(node) != without;
         let verdicts = self.verdicts.iter().filter(|(node, _)| stays(node));
-        let candidates = verdicts.filter_map(|(node, verdict)| Some((node, verdict.as_ref().ok()?.weight)));
-        rank(self.address, candidates, load)
+        let eligible = verdicts.filter_map(|(node, verdict)| Some((node, verdict.as_ref().ok()?.weight)));
+        rank(self.address, eligible, load)
     }
 
     fn weight(&self, node: &NodeName) -> Option<u32> {
@@ -51,9 +51,9 @@ impl Case<'_> {
 impl Ownership {
     /// Takes an address without an owner, if this node ranks first, or the nodes before it had
     /// their time.
-    pub(super) fn elect(&mut self, case: Case<'_>, cause: Cause, load: &mut Load, decision: &mut Decision) {
+    pub(super) fn elect(&mut self, case: Case<'_>, cause: OwnershipCause, load: &mut Load, decision: &mut Decision) {
         let (now, address) = (case.now(), case.address);
-        let is_down = matches!(cause, Cause::NodeDown | Cause::SpeakerDown);
+        let is_down = matches!(cause, OwnershipCause::NodeDown | OwnershipCause::SpeakerDown);
         let record = self.claims.get(address);
         let down = record.filter(|_| is_down).map(|record| &record.node);
         let mut order = case.ranked(load, down);
@@ -100,7 +100,7 @@ impl Ownership {
         self.available.is_empty() && case.snapshot.nodes.len() > 1
     }
 
-    /// When this node takes an address without an owner, given its place among the candidates.
+    /// When this node takes an address without an owner, given its place among the eligible nodes.
     fn claim_due(&self, case: Case<'_>, since: Instant, position: usize) -> Instant {
         let due = since + CLAIM_DELAY * u32::try_from(position).unwrap_or(u32::MAX);
         // Another node claims it, is heard, and is not eligible as far as this node knows. If it
@@ -139,14 +139,18 @@ impl Ownership {
         let state = self.addresses.entry(address).or_default();
         let due = *state.better_since.get_or_insert(now) + STABLE_AFTER;
         if now >= due {
-            let cause = if preferred { Cause::Preferred } else { Cause::Hash };
+            let cause = if preferred {
+                OwnershipCause::Preferred
+            } else {
+                OwnershipCause::Hash
+            };
             self.take(case, cause, tentative);
         } else {
             keep_earlier(&mut decision.recheck, Some(due));
         }
     }
 
-    fn take(&mut self, case: Case<'_>, cause: Cause, tentative: bool) {
+    fn take(&mut self, case: Case<'_>, cause: OwnershipCause, tentative: bool) {
         let (address, me) = (case.address, case.me());
         let from = self.claims.owner(address).filter(|node| *node != me).cloned();
         self.claims.take(case.now(), me, address, tentative);
@@ -154,10 +158,10 @@ impl Ownership {
         let state = self.addresses.entry(address).or_default();
         state.unowned_since = None;
         state.better_since = None;
-        state.taken = Some(TakeoverRecord { from, cause });
+        state.taken = Some(Acquisition { from, cause });
     }
 
-    /// The address has an owner, or no candidate.
+    /// The address has an owner, or no eligible node.
     pub(super) fn forget_unowned(&mut self, address: IpAddr) {
         if let Some(state) = self.addresses.get_mut(&address) {
             state.unowned_since = None;
@@ -175,7 +179,7 @@ impl Ownership {
     ) {
         let (now, address) = (case.now(), case.address);
         let is_answered = !matches!(owner, Owner::Unowned(_)) && case.view.context.settings.deputy != DeputyMode::Off;
-        let reasons: Option<BTreeMap<NodeName, Reason>> = case
+        let reasons: Option<BTreeMap<NodeName, IneligibilityReason>> = case
             .verdicts
             .iter()
             .map(|(node, verdict)| Some((node.clone(), verdict.as_ref().err().copied()?)))

@@ -3,7 +3,7 @@ use serde_json::{Value, json};
 use super::*;
 use crate::{
     borrow::{surroundings, turn, view},
-    event::{Cause, Event},
+    event::{Event, OwnershipCause},
     lan::Announcement,
     settings::{DeputyMode, OwnershipMode},
     test_support::{Parts, claim, ip},
@@ -60,7 +60,7 @@ fn claimed_by(parts: &Parts, address: &str) -> String {
 }
 
 /// Why this node owns [`ADDRESS`], if it took it.
-fn cause(parts: &Parts) -> Option<Cause> {
+fn cause(parts: &Parts) -> Option<OwnershipCause> {
     parts.ownership.taken(ip(ADDRESS)).map(|taken| taken.cause)
 }
 
@@ -103,8 +103,8 @@ fn advertise(parts: &mut Parts, advertisement: &Value) {
 fn address_where_a_ranks(place: usize) -> String {
     let nodes = ["a", "b", "c"].map(NodeName::from);
     let rank = |address: &String| {
-        let candidates = nodes.iter().map(|node| (node, 0));
-        let order = ranking::rank(ip(address), candidates, &ranking::Load::unlimited());
+        let eligible = nodes.iter().map(|node| (node, 0));
+        let order = ranking::rank(ip(address), eligible, &ranking::Load::unlimited());
         order[place].as_str() == "a"
     };
     let mut addresses = (1..200).map(|host| format!("192.0.2.{host}"));
@@ -116,9 +116,9 @@ fn take_from_b(parts: &mut Parts, address: &str) -> Vec<Claim> {
     parts.claim("b", address, 1);
     parts.claim("a", address, 2);
     let state = parts.ownership.addresses.entry(ip(address)).or_default();
-    state.taken = Some(TakeoverRecord {
+    state.taken = Some(Acquisition {
         from: Some("b".into()),
-        cause: Cause::NodeDown,
+        cause: OwnershipCause::NodeDown,
     });
     parts.ownership.own_claims(&"a".into(), |own| own == ip(address))
 }

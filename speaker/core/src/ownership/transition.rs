@@ -17,7 +17,7 @@ use super::{
 use crate::{
     context::Turn,
     event::Event,
-    ineligibility::Reason,
+    ineligibility::IneligibilityReason,
     lan::{Announcement, Lan},
     output::OwnedAddress,
     settings::DeputyMode,
@@ -31,18 +31,18 @@ use crate::{
 const LINGER: Duration = Duration::from_secs(30);
 
 /// How this node announces the address.
-pub(super) fn announcement(case: Case<'_>, candidate: &Eligibility) -> Announcement {
-    let restricted = candidate.restricted;
+pub(super) fn announcement(case: Case<'_>, eligibility: &Eligibility) -> Announcement {
+    let restricted = eligibility.restricted;
     Announcement {
         owned: OwnedAddress {
             address: case.address,
             services: case.snapshot.service_names(case.address),
-            interfaces: restricted.then(|| candidate.interfaces.iter().cloned().collect()),
+            interfaces: restricted.then(|| eligibility.interfaces.iter().cloned().collect()),
             co_owners: BTreeSet::new(),
         },
         ports: case
             .view
-            .one_per_segment(case.view.around.node.ports_named(&candidate.interfaces)),
+            .one_per_segment(case.view.around.node.ports_named(&eligibility.interfaces)),
     }
 }
 
@@ -52,7 +52,7 @@ impl Ownership {
     pub(super) fn linger(&mut self, case: Case<'_>, owned: &BTreeMap<IpAddr, Announcement>, decision: &mut Decision) {
         let (now, address, me) = (case.now(), case.address, case.me());
         let standing = standing(case.view, address, case.verdicts, me);
-        let can_announce = matches!(standing, Some(Err(reason)) if reason != Reason::NoInterface);
+        let can_announce = matches!(standing, Some(Err(reason)) if reason != IneligibilityReason::NoInterface);
         let still_ours = self.claims.owner(address) == Some(me);
         let others = case
             .verdicts
@@ -133,7 +133,7 @@ impl Ownership {
             let Some(taken) = self.taken(claim.address).cloned() else {
                 continue;
             };
-            increment(turn.stats.takeovers.entry(taken.cause.label()).or_default());
+            increment(turn.stats.acquisitions.entry(taken.cause.label()).or_default());
             let announcement = lan.owned().get(&claim.address);
             let services = announcement.map(|announcement| announcement.owned.services.clone());
             turn.outbox.push_event(Event::OwnershipTaken {

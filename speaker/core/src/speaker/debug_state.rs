@@ -11,7 +11,7 @@ use serde::Serialize;
 use super::Speaker;
 use crate::{
     borrow::view,
-    ineligibility::Reason,
+    ineligibility::IneligibilityReason,
     liveness::{View, peers::Phase},
     node::interface::Interface,
     ownership::eligibility::{self, Hellos},
@@ -130,7 +130,7 @@ impl Speaker {
         };
         let describe = |address: IpAddr| {
             let verdicts = eligibility::verdicts(snapshot, &hellos, address);
-            let text = |verdict: Result<_, Reason>| match verdict {
+            let text = |verdict: Result<_, IneligibilityReason>| match verdict {
                 Ok(_) => "eligible".to_owned(),
                 Err(reason) => reason.to_string(),
             };

@@ -6,7 +6,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use lodestone_speaker_core::Cause;
+use lodestone_speaker_core::OwnershipCause;
 
 use crate::world::{Observed, Takeover, World};
 
@@ -83,7 +83,7 @@ impl Moves {
         };
         let was_impaired = |node: usize| was(&self.impaired, node);
         let was_unreachable = |node: usize| was(&self.unreachable, node);
-        if *cause == Cause::NodeDown && !was_unreachable(from) && !was_unreachable(observed.node) {
+        if *cause == OwnershipCause::NodeDown && !was_unreachable(from) && !was_unreachable(observed.node) {
             let (to, from) = (&world.nodes[observed.node].name, &world.nodes[from].name);
             return Some(format!(
                 "{to} took {address} because {from} is down, but only the speaker of {from} was"
@@ -126,17 +126,17 @@ impl Moves {
 }
 
 /// Within this time after a node was impaired, the others notice and take over.
-const fn detection_window(cause: &Cause) -> Duration {
+const fn detection_window(cause: &OwnershipCause) -> Duration {
     match cause {
-        Cause::SpeakerDown => Duration::from_secs(2),
+        OwnershipCause::SpeakerDown => Duration::from_secs(2),
         _ => Duration::from_millis(2500),
     }
 }
 
 /// Whether an address may move for this cause although all nodes are well.
-const fn is_planned(cause: &Cause) -> bool {
+const fn is_planned(cause: &OwnershipCause) -> bool {
     matches!(
         cause,
-        Cause::Preferred | Cause::Hash | Cause::HandedOver | Cause::Ineligible(_)
+        OwnershipCause::Preferred | OwnershipCause::Hash | OwnershipCause::HandedOver | OwnershipCause::Ineligible(_)
     )
 }

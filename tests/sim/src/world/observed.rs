@@ -2,7 +2,7 @@
 
 use std::{net::IpAddr, time::Instant};
 
-use lodestone_speaker_core::{Cause, Event, NodeName};
+use lodestone_speaker_core::{Event, NodeName, OwnershipCause};
 
 use super::World;
 
@@ -25,7 +25,7 @@ pub struct Takeover<'a> {
     /// The owner before, if the new owner knew one.
     pub from: Option<&'a NodeName>,
     /// Why the address moved.
-    pub cause: &'a Cause,
+    pub cause: &'a OwnershipCause,
 }
 
 impl Observed {

@@ -76,7 +76,7 @@ fn hellos(networks: &BTreeMap<NodeName, Vec<Network>>) -> Hellos {
 }
 
 /// `ok`, or the reason.
-fn verdict_text(verdict: &Result<Eligibility, Reason>) -> String {
+fn verdict_text(verdict: &Result<Eligibility, IneligibilityReason>) -> String {
     match verdict {
         Ok(_) => "ok".to_owned(),
         Err(reason) => format!("{reason:?}"),

@@ -9,7 +9,7 @@ use crate::{
     types::{InterfaceIndex, MacAddr},
 };
 
-/// `b` owns an address for which this node comes at this place among the candidates other than `b`.
+/// `b` owns an address. Among the other eligible nodes, this one comes at this place.
 fn owned_by_b(place: usize) -> (Parts, String) {
     let mut addresses = (1..200).map(|host| format!("192.0.2.{host}"));
     let is_there = |address: &String| ranking::ranks_before(ip(address), "a", "c") == (place == 0);
@@ -24,7 +24,7 @@ fn checked(decision: &Decision) -> Vec<&str> {
 }
 
 #[test]
-fn first_candidate_answers_for_an_owner_that_is_suspect_and_checks_it() {
+fn first_eligible_node_answers_for_an_owner_that_is_suspect_and_checks_it() {
     for (place, is_deputy) in [(0, true), (1, false)] {
         let (mut parts, address) = owned_by_b(place);
         assert!(decide(&mut parts).duties.is_empty(), "the owner is alive");
@@ -42,7 +42,7 @@ fn first_candidate_answers_for_an_owner_that_is_suspect_and_checks_it() {
 }
 
 #[test]
-fn second_candidate_checks_an_owner_that_has_failed_and_answers_nothing() {
+fn second_eligible_node_checks_a_failed_owner_and_answers_nothing() {
     let (mut parts, _) = owned_by_b(1);
     parts.report_failed("b", "c");
     let decision = decide(&mut parts);
@@ -51,7 +51,7 @@ fn second_candidate_checks_an_owner_that_has_failed_and_answers_nothing() {
     assert_eq!(
         recheck_after(&parts, &decision),
         Some(500),
-        "the first candidate has this long"
+        "the first eligible node has this long"
     );
 }
 
@@ -102,7 +102,7 @@ fn owner_that_is_down_is_reviewed_again_after_a_minute() {
 }
 
 #[test]
-fn find_deputies_a_node_are_the_first_other_candidates_of_its_addresses() {
+fn deputies_of_a_node_are_the_next_eligible_nodes_of_its_addresses() {
     for (place, deputies) in [(0, vec![]), (1, vec!["c"])] {
         let (mut parts, _) = owned_by_b(place);
         let view = view!(parts, parts.now);

@@ -3,7 +3,7 @@
 use super::*;
 
 #[test]
-fn each_candidate_waits_half_a_second_for_the_one_before_it() {
+fn each_eligible_node_waits_half_a_second_for_the_one_before_it() {
     for place in 0..3 {
         let address = address_where_a_ranks(place);
         let mut parts = cluster_with(&address);
@@ -20,12 +20,12 @@ fn each_candidate_waits_half_a_second_for_the_one_before_it() {
         assert_eq!(claimed_by(&parts, &address), "a");
         assert!(decision.announce.contains_key(&ip(&address)));
         let taken = parts.ownership.taken(ip(&address)).unwrap();
-        assert_eq!((taken.cause, &taken.from), (Cause::New, &None));
+        assert_eq!((taken.cause, &taken.from), (OwnershipCause::New, &None));
     }
 }
 
 #[test]
-fn wait_of_a_candidate_begins_again_after_the_address_had_an_owner() {
+fn wait_of_an_eligible_node_begins_again_after_the_address_had_an_owner() {
     let address = address_where_a_ranks(1);
     let mut parts = cluster_with(&address);
     parts.context.settings.ownership = OwnershipMode::Hash;
@@ -189,7 +189,7 @@ fn addresses_where_a_ranks_first() -> Vec<String> {
 }
 
 #[test]
-fn nodes_that_are_down_or_shut_down_are_no_candidates() {
+fn nodes_that_are_down_or_shut_down_are_not_eligible() {
     let address = address_where_a_ranks(1);
     let mut parts = cluster_with(&address);
     let first = if ranking::ranks_before(ip(&address), "b", "c") {
@@ -199,7 +199,7 @@ fn nodes_that_are_down_or_shut_down_are_no_candidates() {
     };
     parts.report_failed(first, if first == "b" { "c" } else { "b" });
     decide(&mut parts);
-    assert_eq!(claimed_by(&parts, &address), "a", "the first candidate has failed");
+    assert_eq!(claimed_by(&parts, &address), "a", "the first eligible node has failed");
 
     let mut parts = cluster_with(&address_where_a_ranks(0));
     parts.context.shutdown = Some(crate::context::Shutdown { handover: true });

@@ -204,10 +204,10 @@ fn takeover_is_reported_with_its_cause_and_the_former_owner() {
         to: "a".into(),
         services: parts.announcement(ADDRESS).owned.services,
         from: Some("b".into()),
-        cause: Cause::NodeDown,
+        cause: OwnershipCause::NodeDown,
     };
     assert_eq!(parts.drain().events, [event]);
-    assert_eq!(parts.sinks.stats.takeovers, [("node-down", 1)].into());
+    assert_eq!(parts.sinks.stats.acquisitions, [("node-down", 1)].into());
 }
 
 #[test]

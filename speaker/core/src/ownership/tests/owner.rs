@@ -1,7 +1,7 @@
 //! The owner of an address, by its claim and by what is known of the claimant.
 
 use super::{super::case::Owner, *};
-use crate::{ineligibility::Reason, liveness::reachability::ReachabilityCheck};
+use crate::{ineligibility::IneligibilityReason, liveness::reachability::ReachabilityCheck};
 
 /// What is known of `b`, which claims the address, in each row of the tables.
 type Setup = fn(&mut Parts);
@@ -118,10 +118,10 @@ fn away() -> Owner {
 
 #[test]
 fn owner_follows_from_the_claim() {
-    assert_eq!(owner(&mut cluster()), Owner::Unowned(Cause::New));
+    assert_eq!(owner(&mut cluster()), Owner::Unowned(OwnershipCause::New));
     assert_eq!(owner_when(&[]), present());
-    assert_eq!(owner_when(&[released]), Owner::Unowned(Cause::Unclaimed));
-    let ineligible = Cause::Ineligible(Reason::ExcludedByLabel);
+    assert_eq!(owner_when(&[released]), Owner::Unowned(OwnershipCause::Unclaimed));
+    let ineligible = OwnershipCause::Ineligible(IneligibilityReason::ExcludedByLabel);
     assert_eq!(owner_when(&[excluded]), Owner::Unowned(ineligible));
     let mut parts = cluster();
     parts.claim("a", ADDRESS, 1);
@@ -136,7 +136,7 @@ fn owner_follows_from_phase_and_reachability() {
         Some(only_the_node_answers),
         Some(nothing_answers),
     ];
-    let node_down = Owner::Unowned(Cause::NodeDown);
+    let node_down = Owner::Unowned(OwnershipCause::NodeDown);
     let phases: [(&[Setup], [Owner; 4]); 5] = [
         (&[], [present(), present(), present(), present()]),
         (&[suspect], [away(), away(), away(), away()]),
@@ -154,7 +154,7 @@ fn owner_follows_from_phase_and_reachability() {
 
 #[test]
 fn speaker_that_is_down_keeps_its_addresses_for_a_minute() {
-    let down = Owner::Unowned(Cause::SpeakerDown);
+    let down = Owner::Unowned(OwnershipCause::SpeakerDown);
     for cause in [failed as Setup, leaving] {
         assert_eq!(owner_when(&[cause, almost_a_minute_later]), away());
         assert_eq!(owner_when(&[cause, almost_a_minute_later, a_moment_later]), down);
@@ -171,7 +171,7 @@ fn p2_setting_says_how_long_a_speaker_that_is_down_keeps_its_addresses() {
         pass_others(&mut parts, milliseconds);
         owner(&mut parts)
     };
-    let down = || Owner::Unowned(Cause::SpeakerDown);
+    let down = || Owner::Unowned(OwnershipCause::SpeakerDown);
     let (five, ten_minutes) = (Duration::from_secs(5), Duration::from_secs(600));
     let known: [&[Setup]; 3] = [&[failed, only_the_node_answers], &[leaving], &[leaving, failed]];
     for situations in known {
@@ -191,7 +191,7 @@ fn p2_setting_says_how_long_a_speaker_that_is_down_keeps_its_addresses() {
 
 #[test]
 fn without_deputies_a_speaker_that_is_down_loses_its_addresses_at_once() {
-    let down = Owner::Unowned(Cause::SpeakerDown);
+    let down = Owner::Unowned(OwnershipCause::SpeakerDown);
     assert_eq!(owner_when(&[without_deputies, failed, only_the_node_answers]), down);
     assert_eq!(owner_when(&[without_deputies, failed]), away());
     assert_eq!(owner_when(&[without_deputies, leaving, only_the_node_answers]), away());
@@ -199,7 +199,7 @@ fn without_deputies_a_speaker_that_is_down_loses_its_addresses_at_once() {
 
 #[test]
 fn owner_that_hands_over_owns_nothing_in_any_phase() {
-    let handed_over = Owner::Unowned(Cause::HandedOver);
+    let handed_over = Owner::Unowned(OwnershipCause::HandedOver);
     for phase in [&[][..], &[suspect as Setup], &[failed], &[failed, speaker_answers]] {
         let situations: Vec<Setup> = phase.iter().copied().chain([leaving_with_handover as Setup]).collect();
         assert_eq!(owner_when(&situations), handed_over);
@@ -213,7 +213,7 @@ fn claim_that_is_not_repeated_for_thirty_cycles_is_void() {
     pass_alive(&mut parts, 59_999);
     assert_eq!(owner(&mut parts), present());
     pass_alive(&mut parts, 1);
-    assert_eq!(owner(&mut parts), Owner::Unowned(Cause::Unclaimed));
+    assert_eq!(owner(&mut parts), Owner::Unowned(OwnershipCause::Unclaimed));
     parts.claim("b", ADDRESS, 1);
     assert_eq!(owner(&mut parts), present());
 }
@@ -222,7 +222,7 @@ fn claim_that_is_not_repeated_for_thirty_cycles_is_void() {
 fn relayed_claim_keeps_an_owner_that_this_node_does_not_hear() {
     for (relayed, wanted) in [
         (true, Owner::Present("d".into())),
-        (false, Owner::Unowned(Cause::NodeDown)),
+        (false, Owner::Unowned(OwnershipCause::NodeDown)),
     ] {
         let mut parts = cluster();
         parts.edit_snapshot(|snapshot| {
@@ -233,7 +233,7 @@ fn relayed_claim_keeps_an_owner_that_this_node_does_not_hear() {
         parts.claim_as("d", claim(ADDRESS, 1), relayed);
         assert_eq!(owner(&mut parts), wanted);
         pass_alive(&mut parts, 60_000);
-        assert_eq!(owner(&mut parts), Owner::Unowned(Cause::NodeDown), "stale");
+        assert_eq!(owner(&mut parts), Owner::Unowned(OwnershipCause::NodeDown), "stale");
     }
 }
 
@@ -246,7 +246,7 @@ fn claim_relayed_after_the_failure_keeps_the_owner() {
     nothing_answers(&mut parts);
     assert_eq!(
         owner(&mut parts),
-        Owner::Unowned(Cause::NodeDown),
+        Owner::Unowned(OwnershipCause::NodeDown),
         "relayed before it failed"
     );
     parts.pass(1);

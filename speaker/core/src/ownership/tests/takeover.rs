@@ -21,7 +21,7 @@ fn preferred_node_takes_over_after_ten_seconds() {
         let decision = decide(&mut parts);
         assert_eq!(
             (claimed_by(&parts, ADDRESS).as_str(), cause(&parts)),
-            ("a", Some(Cause::Preferred))
+            ("a", Some(OwnershipCause::Preferred))
         );
         assert!(decision.announce.contains_key(&ip(ADDRESS)));
         let record = parts.ownership.claims.get(ip(ADDRESS)).unwrap();
@@ -66,7 +66,7 @@ fn first_node_by_hash_takes_over_in_hash_mode_only() {
         decide(&mut parts);
         assert_eq!(claimed_by(&parts, &address), owner, "{mode}, place {place}");
         let cause = parts.ownership.taken(ip(&address)).map(|taken| taken.cause);
-        assert_eq!(cause, (owner == "a").then_some(Cause::Hash));
+        assert_eq!(cause, (owner == "a").then_some(OwnershipCause::Hash));
     }
 }
 

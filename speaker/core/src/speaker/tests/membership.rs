@@ -1,7 +1,7 @@
 //! Nodes that leave the cluster, and messages that are not for this node.
 
 use super::*;
-use crate::{event::Cause, ineligibility::Reason};
+use crate::{event::OwnershipCause, ineligibility::IneligibilityReason};
 
 #[test]
 fn removed_node_is_forgotten_and_may_return_under_the_same_name() {
@@ -76,7 +76,10 @@ fn p4_node_whose_object_is_deleted_hands_over_within_seconds() {
     let next = world.owner(ADDRESS);
     assert_ne!(next, owner);
     let taken = world.speakers[&next].ownership.taken(ip(ADDRESS)).unwrap();
-    assert_eq!(taken.cause, Cause::Ineligible(Reason::NodeDeleted));
+    assert_eq!(
+        taken.cause,
+        OwnershipCause::Ineligible(IneligibilityReason::NodeDeleted)
+    );
     assert_eq!(taken.from, Some(owner));
 }
 

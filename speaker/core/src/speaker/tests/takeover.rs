@@ -46,7 +46,7 @@ fn recorded_owner_keeps_its_address_when_all_speakers_restart() {
 }
 
 #[test]
-fn first_candidate_that_does_not_know_the_service_is_passed_over() {
+fn first_eligible_node_that_does_not_know_the_service_is_passed_over() {
     let mut reference = VirtualCluster::new(&["a", "b", "c"], &[ADDRESS]);
     let with_service = reference.snapshot.clone();
     reference.run(seconds(3));
@@ -94,7 +94,7 @@ fn p3_failed_owner_is_replaced_and_takes_nothing_back() {
 }
 
 #[test]
-fn p1_second_candidate_takes_over_if_the_first_does_not_know_the_service() {
+fn p1_next_eligible_node_takes_over_if_the_first_knows_no_service() {
     let mut reference = VirtualCluster::new(&["a", "b", "c", "d"], &[ADDRESS]);
     reference.run(seconds(3));
     let owner = reference.owner(ADDRESS);

@@ -86,15 +86,15 @@ fn interfaces_are_the_union_over_advertisements() {
             &hellos(&networks),
             ADDRESS.parse().unwrap(),
         );
-        let candidate_of = |node: &str| {
-            let candidate = verdicts[node].as_ref().ok()?;
+        let eligibility_of = |node: &str| {
+            let eligibility = verdicts[node].as_ref().ok()?;
             Some((
-                candidate.restricted,
-                candidate.interfaces.iter().map(String::as_str).collect::<Vec<_>>(),
+                eligibility.restricted,
+                eligibility.interfaces.iter().map(String::as_str).collect::<Vec<_>>(),
             ))
         };
         assert_eq!(
-            (candidate_of("b"), candidate_of("a")),
+            (eligibility_of("b"), eligibility_of("a")),
             (of_b, of_a),
             "{advertisements:?}"
         );

@@ -64,8 +64,8 @@ fn interface_with_the_prefix_announces_unless_the_user_names_others() {
     ] {
         let snapshot = snapshot(&[advertisement], vec![service()]);
         let verdicts = verdicts(&snapshot, &hellos(&networks), ADDRESS.parse().unwrap());
-        let candidate = verdicts["b"].as_ref().unwrap();
-        assert_eq!(Vec::from_iter(&candidate.interfaces), wanted);
+        let eligibility = verdicts["b"].as_ref().unwrap();
+        assert_eq!(Vec::from_iter(&eligibility.interfaces), wanted);
     }
 }
 
