@@ -102,7 +102,7 @@ mutate equal-epochs-not-settled \
   'claim.epoch == known.epoch && ranks_before(claim.address, node.as_str(), known.node.as_str())' 'false' || failed=1
 # A new owner does not raise the epoch.
 mutate takeover-keeps-epoch \
-  'record.epoch.next()' 'record.epoch' || failed=1
+  'before.next()' 'before' || failed=1
 # A failed peer loses its addresses without a reachability check.
 mutate takeover-without-reachability-check \
   ' && reachability() == Reachability::NodeDown' '' || failed=1
@@ -199,6 +199,12 @@ mutate_unit lodestone-speaker-core deputy-uses-the-first-port \
 # The answer of a second port counts for the first one, which may have lost its carrier.
 mutate_unit lodestone-speaker-core answer-of-another-port-counts \
   'network.mac == seen.mac && ' '' || failed=1
+# The peers go on to count by the epoch of an earlier use of an address.
+mutate_unit lodestone-speaker-core epoch-of-the-earlier-use-kept \
+  'begins_again || claim.epoch' 'begins_again && self.epoch < claim.epoch || claim.epoch' || failed=1
+# The owner forgets its last epoch when the address is unused for a moment.
+mutate_unit lodestone-speaker-core epoch-forgotten-with-the-claim \
+  'forgotten.insert(*address, (record.epoch, now))' '{ let _ = &forgotten; }' || failed=1
 # A peer that is not watched on a segment counts as heard there, so an isolated node takes over.
 mutate_unit lodestone-speaker-core unwatched-peer-is-heard-everywhere \
   'watches_some && !is_watched(node)' 'false' || failed=1

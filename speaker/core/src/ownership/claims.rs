@@ -69,10 +69,14 @@ impl ClaimRecord {
         self.heard = now;
         self.relayed = false;
         // Messages may overtake each other: what was released or announced stays so until a new
-        // epoch. For an address that comes back, epochs may begin again.
-        let is_new_use = std::mem::take(&mut self.is_from_earlier_use) || claim.epoch > self.epoch;
+        // epoch. For an address that comes back, the epochs of a restarted owner begin again.
+        // mutation: epoch-of-the-earlier-use-kept
+        let begins_again = std::mem::take(&mut self.is_from_earlier_use);
+        let is_new_use = begins_again || claim.epoch > self.epoch;
         self.released &= !is_new_use;
-        self.epoch = self.epoch.max(claim.epoch);
+        if is_new_use {
+            self.epoch = claim.epoch;
+        }
         let tentative = if is_new_use {
             claim.tentative
         } else {
@@ -106,6 +110,9 @@ pub(crate) struct ClaimContext<'a> {
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Claims {
     records: BTreeMap<IpAddr, ClaimRecord>,
+    /// The epochs of own claims to addresses that are no longer used, and when they were forgotten.
+    /// The peers remember such a claim until it is stale, so the next one needs a higher epoch.
+    forgotten: BTreeMap<IpAddr, (Epoch, Instant)>,
 }
 
 impl Claims {
@@ -133,9 +140,10 @@ impl Claims {
 
     /// Claims `address` for `node`, with a higher epoch than any claim before.
     pub(crate) fn take(&mut self, now: Instant, node: &NodeName, address: IpAddr, tentative: bool) -> Epoch {
-        let before = self.records.get(&address);
+        let forgotten = self.forgotten.remove(&address).map(|(epoch, _)| epoch);
+        let before = self.records.get(&address).map(|record| record.epoch).max(forgotten);
         // mutation: takeover-keeps-epoch
-        let epoch = before.map_or(Epoch::FIRST, |record| record.epoch.next());
+        let epoch = before.map_or(Epoch::FIRST, |before| before.next());
         let claim = Claim {
             address,
             epoch,
@@ -233,9 +241,15 @@ impl Claims {
     /// stale.
     pub(crate) fn retain(&mut self, now: Instant, me: &NodeName, cycle: Duration, used: impl Fn(IpAddr) -> bool) {
         let stale = stale_after(cycle);
+        let forgotten = &mut self.forgotten;
+        forgotten.retain(|_, (_, since)| now < *since + 2 * stale);
         self.records.retain(|address, record| {
             let is_used = used(*address);
             record.is_from_earlier_use |= !is_used;
+            if !is_used && record.node == *me {
+                // mutation: epoch-forgotten-with-the-claim
+                forgotten.insert(*address, (record.epoch, now));
+            }
             is_used || (record.node != *me && now < record.heard + stale)
         });
     }
@@ -302,5 +316,42 @@ mod tests {
             ClaimOutcome::Changed,
             "the claim of a dead node is void"
         );
+    }
+
+    const UNUSED: fn(IpAddr) -> bool = |_| false;
+
+    #[test]
+    fn claim_for_the_next_use_of_an_address_has_a_higher_epoch() {
+        let (a, address) = (NodeName::from("node-a"), ADDRESS.parse().unwrap());
+        let (now, cycle) = (crate::testing::start(), Duration::from_secs(2));
+        let mut claims = Claims::default();
+        assert_eq!(claims.take(now, &a, address, false), Epoch(1));
+        claims.retain(now, &a, cycle, UNUSED);
+        assert_eq!(claims.of(&a), []);
+        assert_eq!(claims.take(now, &a, address, false), Epoch(2));
+        claims.retain(now, &a, cycle, UNUSED);
+        let later = now + 2 * stale_after(cycle);
+        claims.retain(later, &a, cycle, UNUSED);
+        let epoch = claims.take(later, &a, address, false);
+        assert_eq!(epoch, Epoch(1), "no peer remembers the claim");
+    }
+
+    /// The owner has restarted, so its epochs begin again.
+    #[test]
+    fn lower_epoch_counts_for_the_next_use_of_an_address() {
+        let (a, b) = (NodeName::from("node-a"), NodeName::from("node-b"));
+        let context = context(&|_| true);
+        let mut claims = Claims::default();
+        claims.hear(&context, &b, claim(41));
+        claims.retain(context.now, &a, context.cycle, UNUSED);
+        let tentative = Claim {
+            tentative: true,
+            ..claim(1)
+        };
+        claims.hear(&context, &b, tentative);
+        assert_eq!(claims.of(&b), [tentative]);
+        assert_eq!(claims.hear(&context, &b, claim(1)), ClaimOutcome::Changed);
+        assert_eq!(claims.of(&b), [claim(1)]);
+        assert!(claims.release(&b, claim(1)));
     }
 }

@@ -76,3 +76,28 @@ fn p6_release_that_was_lost_every_time_comes_with_the_next_anti_entropy() {
     world.run(seconds(3));
     assert_ne!(world.owner(ADDRESS), owner);
 }
+
+/// The owner forgets a claim to an unused address, and the others remember it with a higher epoch.
+/// The claim for the next Service is tentative for a moment. The others must learn when it no longer
+/// is.
+#[test]
+fn p2_deputy_answers_for_an_address_that_another_service_had_before() {
+    let mut world = VirtualCluster::new(&["a", "b", "c"], &[ADDRESS]);
+    world.run(seconds(3));
+    let first = world.owner(ADDRESS);
+    world.kill(&first);
+    world.run(seconds(70));
+    let second = world.owner(ADDRESS);
+    assert_ne!(second, first);
+    let services = std::mem::take(&mut world.snapshot.addresses);
+    world.publish_snapshot();
+    world.run(seconds(5));
+    world.snapshot.addresses = services;
+    world.publish_snapshot();
+    world.run(seconds(3));
+    assert_eq!(world.owner(ADDRESS), second);
+    let mac = world.mac(&second);
+    world.kill(&second);
+    world.run(seconds(1));
+    assert_eq!(world.macs(ADDRESS), [mac].into());
+}
