@@ -9,6 +9,9 @@ use crate::{
     types::{MacAddr, NodeName},
 };
 
+/// What to do when speakers do not hear each other.
+const CHECK_PORT: &str = "Check that the speakers' UDP port is open between the nodes.";
+
 /// Something that a user wants to know.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Event {
@@ -102,17 +105,17 @@ impl fmt::Display for Event {
                 knows_peers,
                 ..
             } => {
-                write!(f, "{address} is used by {mac}, which is no known node of the cluster; ")?;
+                write!(f, "{address} is used by {mac}, which is no known node of the cluster. ")?;
                 match response {
-                    ForeignConflictResponse::Defends => write!(f, "node {node} defends it")?,
-                    ForeignConflictResponse::HoldsBack => f.write_str("it is not announced")?,
+                    ForeignConflictResponse::Defends => write!(f, "Node {node} defends the address.")?,
+                    ForeignConflictResponse::HoldsBack => write!(f, "Node {node} does not announce the address.")?,
                 }
                 if *knows_peers {
                     return Ok(());
                 }
                 write!(
                     f,
-                    "; node {node} hears no other speaker, so this may be another node: check that the speakers' UDP port is open between the nodes, and that they have the same key"
+                    " Node {node} hears no other speaker, so {mac} may be another node. {CHECK_PORT} Check that all speakers have the same key."
                 )
             }
             Self::PeerConflict {
@@ -180,20 +183,17 @@ pub enum PeerConflictResponse {
 
 impl fmt::Display for PeerConflictResponse {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::HoldsBack => {
-                "whose speaker is not heard; it is left to that node; check that the speakers' UDP port is open between the nodes"
-            }
-            Self::StepsDown => {
-                "whose speaker is not heard; this node stops announcing it; check that the speakers' UDP port is open between the nodes"
-            }
-            Self::GoesOn => {
-                "whose speaker is not heard; this node goes on announcing it; check that the speakers' UDP port is open between the nodes"
-            }
+        let action = match self {
+            Self::HoldsBack => "This node does not announce the address.",
+            Self::StepsDown => "This node stops announcing the address.",
+            Self::GoesOn => "This node goes on announcing the address.",
             Self::IgnoresKernel => {
-                "whose speaker does not announce it, so its kernel answers; remove the address from the interfaces of that node, and set strictARP if kube-proxy runs in IPVS mode"
+                return f.write_str(
+                    "whose speaker does not announce it: the kernel of that node answers. Remove the address from the interfaces of that node. Set strictARP if kube-proxy runs in IPVS mode.",
+                );
             }
-        })
+        };
+        write!(f, "whose speaker is not heard. {action} {CHECK_PORT}")
     }
 }
 
@@ -246,7 +246,7 @@ impl fmt::Display for OwnershipCause {
             Self::Ineligible(reason) => write!(f, "{reason}"),
             Self::Unclaimed => f.write_str("the former owner no longer claimed it"),
             Self::Preferred => f.write_str("the L2Advertisement prefers the new owner"),
-            Self::Hash => f.write_str("the new owner ranks first with --ownership=hash"),
+            Self::Hash => f.write_str("the new owner ranks first with hash ownership"),
         }
     }
 }
@@ -308,15 +308,15 @@ mod tests {
             ),
             (
                 foreign_conflict(ForeignConflictResponse::Defends, true),
-                "192.0.2.1 is used by 02:00:00:00:00:09, which is no known node of the cluster; node a defends it",
+                "192.0.2.1 is used by 02:00:00:00:00:09, which is no known node of the cluster. Node a defends the address.",
             ),
             (
                 foreign_conflict(ForeignConflictResponse::HoldsBack, true),
-                "192.0.2.1 is used by 02:00:00:00:00:09, which is no known node of the cluster; it is not announced",
+                "192.0.2.1 is used by 02:00:00:00:00:09, which is no known node of the cluster. Node a does not announce the address.",
             ),
             (
                 foreign_conflict(ForeignConflictResponse::HoldsBack, false),
-                "192.0.2.1 is used by 02:00:00:00:00:09, which is no known node of the cluster; it is not announced; node a hears no other speaker, so this may be another node: check that the speakers' UDP port is open between the nodes, and that they have the same key",
+                "192.0.2.1 is used by 02:00:00:00:00:09, which is no known node of the cluster. Node a does not announce the address. Node a hears no other speaker, so 02:00:00:00:00:09 may be another node. Check that the speakers' UDP port is open between the nodes. Check that all speakers have the same key.",
             ),
             (
                 no_eligible_node(&[
@@ -346,19 +346,27 @@ mod tests {
 
     #[test]
     fn conflict_with_a_peer_says_what_the_node_does_and_what_to_check() {
-        let blocked = "check that the speakers' UDP port is open between the nodes";
+        let blocked = CHECK_PORT;
         for (response, action, hint) in [
-            (PeerConflictResponse::HoldsBack, "it is left to that node", blocked),
             (
-                PeerConflictResponse::StepsDown,
-                "this node stops announcing it",
+                PeerConflictResponse::HoldsBack,
+                "This node does not announce the address.",
                 blocked,
             ),
-            (PeerConflictResponse::GoesOn, "this node goes on announcing it", blocked),
+            (
+                PeerConflictResponse::StepsDown,
+                "This node stops announcing the address.",
+                blocked,
+            ),
+            (
+                PeerConflictResponse::GoesOn,
+                "This node goes on announcing the address.",
+                blocked,
+            ),
             (
                 PeerConflictResponse::IgnoresKernel,
-                "its kernel answers",
-                "remove the address from the interfaces",
+                "the kernel of that node answers",
+                "Remove the address from the interfaces",
             ),
         ] {
             let text = peer_conflict(response).to_string();
@@ -407,7 +415,7 @@ mod tests {
             (
                 OwnershipCause::Hash,
                 "hash",
-                "the new owner ranks first with --ownership=hash",
+                "the new owner ranks first with hash ownership",
             ),
         ] {
             assert_eq!((cause.label(), cause.to_string().as_str()), (label, text));

@@ -113,7 +113,10 @@ pub(crate) fn p5_an_address_used_by_a_foreign_host_is_not_announced(cluster: &Cl
         merge(&mut service["spec"], &more);
         cluster.apply(&service.to_string()).unwrap();
         let event = cluster.wait_for_event("default", name, "AddressConflict").unwrap();
-        assert!(event.contains(&mac) && event.contains("not announced"), "{event}");
+        assert!(
+            event.contains(&mac) && event.contains("does not announce the address"),
+            "{event}"
+        );
         if length == 24 {
             assert_eq!(client(cluster).who_has(taken).unwrap(), [mac.clone()].into());
         } else {
