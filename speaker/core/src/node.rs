@@ -71,7 +71,7 @@ impl NodeState {
             .filter(announced)
             .map(|interface| Network {
                 // mutation: isolation-kept-secret
-                carrier: interface.running && !self.isolated.contains(&interface.name),
+                usable: interface.running && !self.isolated.contains(&interface.name),
                 ..interface.network()
             })
             .collect()
@@ -197,7 +197,7 @@ mod tests {
         let networks = state.networks();
         let networks: Vec<_> = networks
             .iter()
-            .map(|network| (&*network.interface, network.carrier))
+            .map(|network| (&*network.interface, network.usable))
             .collect();
         assert_eq!(networks, [("eth0", true), ("eth1", false)]);
         assert_eq!(state.ports().count(), 1);
@@ -210,7 +210,7 @@ mod tests {
         let mut state = state(vec![ethernet(1, "eth0", &[]), ethernet(2, "eth1", &[])]);
         let carriers = |state: &NodeState| {
             let networks = state.networks();
-            Vec::from_iter(networks.iter().map(|network| network.carrier))
+            Vec::from_iter(networks.iter().map(|network| network.usable))
         };
         assert!(state.set_isolated(["eth1".to_owned()].into()) && !state.set_isolated(["eth1".to_owned()].into()));
         assert_eq!(carriers(&state), [true, false]);

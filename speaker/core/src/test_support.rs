@@ -240,7 +240,7 @@ pub(crate) fn network(interface: &str, mac: MacAddr, prefixes: &[&str]) -> Netwo
         interface: interface.to_owned(),
         mac,
         addresses: prefixes.iter().map(|prefix| prefix.parse().unwrap()).collect(),
-        carrier: true,
+        usable: true,
     }
 }
 

@@ -75,7 +75,7 @@ impl Interface {
             interface: self.name.clone(),
             mac: self.mac.unwrap_or_default(),
             addresses: addresses.copied().collect(),
-            carrier: self.running,
+            usable: self.running,
         }
     }
 

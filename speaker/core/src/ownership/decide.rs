@@ -176,7 +176,23 @@ struct Claimant<'a> {
     interfaces: &'a BTreeSet<String>,
 }
 
-/// The owner, by the phase of the peer that claims the address.
+/// The owner, by what is known of the peer that claims the address. The first row that applies
+/// decides.
+///
+/// | Phase | Also | Owner |
+/// |---|---|---|
+/// | any | it hands over, and another node is eligible | none: handed over |
+/// | failed | another node has heard the claim since | the peer |
+/// | failed | its node answers no check | none: the node is down |
+/// | any, absent | not leaving, and its speaker answers a check | the peer |
+/// | failed | deputies are off, and only its speaker is down | none: the speaker is down |
+/// | any, absent | absent for too long, and another node is eligible | none: the speaker is down |
+/// | any, absent | | the peer, but away: a deputy answers |
+/// | suspect | | the peer, but away: a deputy answers |
+/// | alive | it has not repeated the claim for long | none: unclaimed |
+/// | alive | | the peer |
+///
+/// A peer is absent if it has failed, is leaving, or has restarted and not claimed anything yet.
 fn owner_by_phase(claimant: Claimant<'_>, phase: Phase, relayed: bool) -> Owner {
     let Claimant {
         view,

@@ -233,7 +233,7 @@ impl<'a> EligibilityInputs<'a> {
         };
         let interfaces: BTreeSet<String> = networks
             .iter()
-            .filter(|network| network.carrier && allowed(network) && (self.address.is_ipv4() || has_ipv6(network)))
+            .filter(|network| network.usable && allowed(network) && (self.address.is_ipv4() || has_ipv6(network)))
             .map(|network| network.interface.clone())
             .collect();
         if interfaces.is_empty() {
@@ -248,7 +248,7 @@ impl<'a> EligibilityInputs<'a> {
             weight: weights.sum(),
             restricted,
             interfaces,
-            lacks_carrier: networks.iter().any(|network| !network.carrier && allowed(network)),
+            lacks_carrier: networks.iter().any(|network| !network.usable && allowed(network)),
         })
     }
 

@@ -24,7 +24,7 @@ pub struct Claim {
     pub tentative: bool,
 }
 
-/// A network that a node can announce on.
+/// A network of a node, which is an interface on which it can announce, as the node reports it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Network {
     /// The name of the interface.
@@ -36,7 +36,7 @@ pub struct Network {
     pub addresses: Vec<IpNet>,
     /// Whether the interface is up with carrier, and the node is not isolated there. Otherwise
     /// nothing is announced there.
-    pub carrier: bool,
+    pub usable: bool,
 }
 
 /// What one speaker sends to another. "I" is the sender, "you" the receiver.
@@ -140,6 +140,9 @@ impl Datagram {
         postcard::from_bytes(bytes).map_err(|_| DecodeError)
     }
 }
+
+#[cfg(test)]
+mod golden;
 
 #[cfg(test)]
 mod tests {

@@ -209,7 +209,7 @@ fn restart_keeps_the_networks_and_awaits_the_claims_again() {
         interface: "eth0".to_owned(),
         mac: crate::types::MacAddr::zero(),
         addresses: Vec::new(),
-        carrier: true,
+        usable: true,
     }];
     assert!(peers.set_networks(&b, networks.clone()));
     assert!(!peers.set_networks(&b, networks.clone()), "nothing has changed");

@@ -55,7 +55,7 @@ fn network(interface: &str, prefixes: &[&str]) -> Network {
         interface: interface.to_owned(),
         mac: MacAddr::zero(),
         addresses: prefixes.iter().map(|prefix| prefix.parse().unwrap()).collect(),
-        carrier: true,
+        usable: true,
     }
 }
 

@@ -66,11 +66,11 @@ fn claims() -> impl Strategy<Value = Vec<Claim>> {
 
 fn networks() -> impl Strategy<Value = Vec<Network>> {
     let prefix = (any::<IpAddr>(), 0..=32_u8).prop_map(|(address, length)| ipnet::IpNet::new(address, length).unwrap());
-    let network = (any::<[u8; 6]>(), vec(prefix, 0..3), any::<bool>()).prop_map(|(mac, addresses, carrier)| Network {
+    let network = (any::<[u8; 6]>(), vec(prefix, 0..3), any::<bool>()).prop_map(|(mac, addresses, usable)| Network {
         interface: "eth0".to_owned(),
         mac: mac.into(),
         addresses,
-        carrier,
+        usable,
     });
     vec(network, 0..3)
 }

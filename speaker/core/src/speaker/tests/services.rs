@@ -78,8 +78,7 @@ fn p6_release_that_was_lost_every_time_comes_with_the_next_anti_entropy() {
 }
 
 /// The owner forgets a claim to an unused address, and the others remember it with a higher epoch.
-/// The claim for the next Service is tentative for a moment. The others must learn when it no longer
-/// is.
+/// The claim for the next Service is tentative for a moment. The others must learn when that ends.
 #[test]
 fn p2_deputy_answers_for_an_address_that_another_service_had_before() {
     let mut world = VirtualCluster::new(&["a", "b", "c"], &[ADDRESS]);

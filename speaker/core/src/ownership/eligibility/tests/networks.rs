@@ -5,7 +5,7 @@ use super::*;
 #[test]
 fn node_without_carrier_is_ineligible_where_no_prefix_decides() {
     let lost = |prefixes: &[&str]| Network {
-        carrier: false,
+        usable: false,
         ..network("eth1", prefixes)
     };
     let with = |address: &str, a: Network| {
