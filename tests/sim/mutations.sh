@@ -205,6 +205,9 @@ mutate_unit lodestone-speaker-core epoch-of-the-earlier-use-kept \
 # The owner forgets its last epoch when the address is unused for a moment.
 mutate_unit lodestone-speaker-core epoch-forgotten-with-the-claim \
   'forgotten.insert(*address, (record.epoch, now))' '{ let _ = &forgotten; }' || failed=1
+# A holder of the key makes a node remember claims to any number of addresses.
+mutate_unit lodestone-speaker-core claims-without-limit \
+  'is_full' 'false && is_full' || failed=1
 # A peer that is not watched on a segment counts as heard there, so an isolated node takes over.
 mutate_unit lodestone-speaker-core unwatched-peer-is-heard-everywhere \
   'watches_some && !is_watched(node)' 'false' || failed=1

@@ -12,6 +12,10 @@ use crate::{
     wire::message::Claim,
 };
 
+/// The number of addresses whose claims a node remembers. A holder of the key can claim any number.
+/// It is far above what a cluster has.
+const MAX_CLAIMS: usize = 1 << 16;
+
 /// How long a claim is valid without being repeated, although its owner is alive: the owner must
 /// have forgotten it. `cycle` is the period of anti-entropy.
 #[must_use]
@@ -181,10 +185,16 @@ impl Claims {
     }
 
     /// Records a node's own claim. The higher epoch wins; the rank settles equal epochs. A claim
-    /// is void when its owner is dead or has forgotten it: then any other claim wins.
+    /// is void when its owner has failed or has forgotten it: then any other claim wins. Claims to
+    /// more than [`MAX_CLAIMS`] addresses are ignored.
     pub(crate) fn hear(&mut self, context: &ClaimContext<'_>, node: &NodeName, claim: Claim) -> ClaimOutcome {
         let now = context.now;
+        let is_full = self.records.len() >= MAX_CLAIMS;
         let Some(known) = self.records.get_mut(&claim.address) else {
+            // mutation: claims-without-limit
+            if is_full {
+                return ClaimOutcome::Unchanged;
+            }
             self.records.insert(claim.address, ClaimRecord::new(now, node, claim));
             return ClaimOutcome::Changed;
         };
@@ -298,6 +308,23 @@ mod tests {
             assert_eq!(outcome, wanted);
             assert_eq!(&claims.get(ADDRESS.parse().unwrap()).unwrap().node, owner);
         }
+    }
+
+    #[test]
+    fn claims_to_more_addresses_than_a_cluster_has_are_ignored() {
+        let b = NodeName::from("node-b");
+        let context = context(&|_| true);
+        let mut claims = Claims::default();
+        let first = u128::from("2001:db8::".parse::<std::net::Ipv6Addr>().unwrap());
+        let to = |index: usize| Claim {
+            address: std::net::Ipv6Addr::from(first + index as u128).into(),
+            ..claim(1)
+        };
+        for index in 0..MAX_CLAIMS {
+            assert_eq!(claims.hear(&context, &b, to(index)), ClaimOutcome::Changed);
+        }
+        assert_eq!(claims.hear(&context, &b, to(MAX_CLAIMS)), ClaimOutcome::Unchanged);
+        assert_eq!(claims.of(&b).len(), MAX_CLAIMS);
     }
 
     #[test]
