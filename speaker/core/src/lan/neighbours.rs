@@ -9,7 +9,8 @@ use std::{
 
 use crate::types::InterfaceIndex;
 
-/// How many foreign hosts are remembered.
+/// How many foreign hosts are remembered on each interface. Frames are cheap to forge, and must not
+/// displace the hosts of another interface.
 const MAX_HOSTS: usize = 8;
 
 /// A host that was not heard for this long is asked whether it is still there.
@@ -71,7 +72,13 @@ impl Neighbours {
     pub(crate) fn note_host(&mut self, now: Instant, interface: InterfaceIndex, address: IpAddr) {
         self.hosts
             .retain(|host| (host.interface, host.address) != (interface, address));
-        self.hosts.truncate(MAX_HOSTS - 1);
+        // mutation: hosts-of-all-interfaces-share-a-limit
+        let same: Vec<usize> = (0..self.hosts.len())
+            .filter(|index| self.hosts[*index].interface == interface)
+            .collect();
+        if let Some(oldest) = same.get(MAX_HOSTS - 1) {
+            self.hosts.remove(*oldest);
+        }
         let host = Host {
             interface,
             address,
@@ -136,6 +143,18 @@ mod tests {
         let hosts: Vec<IpAddr> = neighbours.hosts_on(ONE).collect();
         let wanted = [15, 19, 18, 17, 16, 14, 13, 12].map(|host| IpAddr::from([192, 0, 2, host]));
         assert_eq!(hosts, wanted, "the most recently heard first");
+    }
+
+    #[test]
+    fn forged_hosts_on_one_interface_displace_none_on_another() {
+        let start = crate::testing::start();
+        let mut neighbours = Neighbours::default();
+        neighbours.note_host(start, TWO, [198, 51, 100, 1].into());
+        for host in 0..20 {
+            neighbours.note_host(start, ONE, [192, 0, 2, host].into());
+        }
+        assert!(neighbours.knows_host_on(TWO));
+        assert_eq!(neighbours.hosts_on(ONE).count(), MAX_HOSTS);
     }
 
     #[test]
