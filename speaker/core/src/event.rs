@@ -35,7 +35,7 @@ pub enum Event {
         /// The Services on the address.
         services: Vec<ObjectKey>,
         /// The node that owns the address.
-        node: NodeName,
+        owner: NodeName,
         /// The MAC of the foreign host.
         mac: MacAddr,
         /// What this node does.
@@ -50,11 +50,13 @@ pub enum Event {
         address: IpAddr,
         /// The Services on the address.
         services: Vec<ObjectKey>,
+        /// The node that owns the address.
+        owner: NodeName,
         /// The other node.
-        node: NodeName,
-        /// The MAC of its interface.
+        rival: NodeName,
+        /// The MAC of the other node's interface.
         mac: MacAddr,
-        /// What this node does.
+        /// What the owner does.
         response: PeerConflictResponse,
     },
     /// No node is eligible to own an address.
@@ -99,45 +101,48 @@ impl fmt::Display for Event {
             },
             Self::ForeignConflict {
                 address,
-                node,
+                owner,
                 mac,
                 response,
                 knows_peers,
                 ..
             } => {
-                write!(f, "{address} is used by {mac}, which is no known node of the cluster. ")?;
-                match response {
-                    ForeignConflictResponse::Defends => write!(f, "Node {node} defends the address.")?,
-                    ForeignConflictResponse::HoldsBack => write!(f, "Node {node} does not announce the address.")?,
-                }
+                let action = response.action();
+                write!(
+                    f,
+                    "{address} is used by {mac}, which is no known node of the cluster. Node {owner} {action} the address."
+                )?;
                 if *knows_peers {
                     return Ok(());
                 }
                 write!(
                     f,
-                    " Node {node} hears no other speaker, so {mac} may be another node. {CHECK_PORT} Check that all speakers have the same key."
+                    " Node {owner} hears no other speaker, so {mac} may be another node. {CHECK_PORT} Check that all speakers have the same key."
                 )
             }
             Self::PeerConflict {
                 address,
-                node,
+                rival,
+                mac,
+                response: PeerConflictResponse::IgnoresKernel,
+                ..
+            } => write!(
+                f,
+                "{address} is used by node {rival} ({mac}), whose speaker does not announce it: the kernel of node {rival} answers. Remove the address from the interfaces of that node. Set strictARP if kube-proxy runs in IPVS mode."
+            ),
+            Self::PeerConflict {
+                address,
+                owner,
+                rival,
                 mac,
                 response,
                 ..
-            } => write!(f, "{address} is used by node {node} ({mac}), {response}"),
-            Self::NoEligibleNode { address, reasons, .. } => {
-                let mut reasons_of_nodes = reasons.iter();
-                if let Some((node, _)) =
-                    reasons_of_nodes.find(|(_, reason)| **reason == IneligibilityReason::OwnAddress)
-                {
-                    return write!(f, "{address} is not announced: it is the address of node {node}");
-                }
-                write!(f, "no node is eligible to announce {address}:")?;
-                for (index, (node, reason)) in reasons.iter().enumerate() {
-                    write!(f, "{} {node}: {reason}", if index == 0 { "" } else { ";" })?;
-                }
-                Ok(())
-            }
+            } => write!(
+                f,
+                "{address} is used by node {rival} ({mac}), whose speaker is not heard. Node {owner} {} the address. {CHECK_PORT}",
+                response.action()
+            ),
+            Self::NoEligibleNode { address, reasons, .. } => write_no_eligible_node(f, *address, reasons),
             Self::PeerPhaseChanged { node, failed } => {
                 let change = if *failed { "has failed" } else { "is alive again" };
                 write!(f, "the speaker of node {node} {change}")
@@ -159,6 +164,22 @@ impl fmt::Display for Event {
     }
 }
 
+fn write_no_eligible_node(
+    f: &mut fmt::Formatter<'_>,
+    address: IpAddr,
+    reasons: &BTreeMap<NodeName, IneligibilityReason>,
+) -> fmt::Result {
+    let mut reasons_of_nodes = reasons.iter();
+    if let Some((node, _)) = reasons_of_nodes.find(|(_, reason)| **reason == IneligibilityReason::OwnAddress) {
+        return write!(f, "{address} is not announced: it is the address of node {node}");
+    }
+    write!(f, "no node is eligible to announce {address}:")?;
+    for (index, (node, reason)) in reasons.iter().enumerate() {
+        write!(f, "{} {node}: {reason}", if index == 0 { "" } else { ";" })?;
+    }
+    Ok(())
+}
+
 /// What a node does about a foreign host that uses its address.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ForeignConflictResponse {
@@ -166,6 +187,15 @@ pub enum ForeignConflictResponse {
     Defends,
     /// It has not announced the address yet, and does not begin.
     HoldsBack,
+}
+
+impl ForeignConflictResponse {
+    const fn action(self) -> &'static str {
+        match self {
+            Self::Defends => "defends",
+            Self::HoldsBack => "does not announce",
+        }
+    }
 }
 
 /// What a node does about another node of the cluster that uses its address.
@@ -181,19 +211,13 @@ pub enum PeerConflictResponse {
     IgnoresKernel,
 }
 
-impl fmt::Display for PeerConflictResponse {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let action = match self {
-            Self::HoldsBack => "This node does not announce the address.",
-            Self::StepsDown => "This node stops announcing the address.",
-            Self::GoesOn => "This node goes on announcing the address.",
-            Self::IgnoresKernel => {
-                return f.write_str(
-                    "whose speaker does not announce it: the kernel of that node answers. Remove the address from the interfaces of that node. Set strictARP if kube-proxy runs in IPVS mode.",
-                );
-            }
-        };
-        write!(f, "whose speaker is not heard. {action} {CHECK_PORT}")
+impl PeerConflictResponse {
+    const fn action(self) -> &'static str {
+        match self {
+            Self::HoldsBack => "does not announce",
+            Self::StepsDown => "stops announcing",
+            Self::GoesOn | Self::IgnoresKernel => "goes on announcing",
+        }
     }
 }
 
@@ -243,7 +267,7 @@ impl fmt::Display for OwnershipCause {
             Self::NodeDown => f.write_str("the former owner does not answer on the LAN"),
             Self::SpeakerDown => f.write_str("the speaker of the former owner is down"),
             Self::HandedOver => f.write_str("the former owner handed it over"),
-            Self::Ineligible(reason) => write!(f, "{reason}"),
+            Self::Ineligible(reason) => write!(f, "the former owner is no longer eligible ({reason})"),
             Self::Unclaimed => f.write_str("the former owner no longer claimed it"),
             Self::Preferred => f.write_str("the L2Advertisement prefers the new owner"),
             Self::Hash => f.write_str("the new owner ranks first with hash ownership"),
@@ -259,7 +283,8 @@ mod tests {
         Event::PeerConflict {
             address: "192.0.2.1".parse().unwrap(),
             services: vec![],
-            node: "b".into(),
+            owner: "a".into(),
+            rival: "b".into(),
             mac: MacAddr::new(2, 0, 0, 0, 0, 2),
             response,
         }
@@ -278,7 +303,7 @@ mod tests {
         let foreign_conflict = |response, knows_peers| Event::ForeignConflict {
             address,
             services: vec![],
-            node: "a".into(),
+            owner: "a".into(),
             mac: MacAddr::new(2, 0, 0, 0, 0, 9),
             response,
             knows_peers,
@@ -350,22 +375,22 @@ mod tests {
         for (response, action, hint) in [
             (
                 PeerConflictResponse::HoldsBack,
-                "This node does not announce the address.",
+                "Node a does not announce the address.",
                 blocked,
             ),
             (
                 PeerConflictResponse::StepsDown,
-                "This node stops announcing the address.",
+                "Node a stops announcing the address.",
                 blocked,
             ),
             (
                 PeerConflictResponse::GoesOn,
-                "This node goes on announcing the address.",
+                "Node a goes on announcing the address.",
                 blocked,
             ),
             (
                 PeerConflictResponse::IgnoresKernel,
-                "the kernel of that node answers",
+                "the kernel of node b answers",
                 "Remove the address from the interfaces",
             ),
         ] {
@@ -400,7 +425,7 @@ mod tests {
             (
                 OwnershipCause::Ineligible(IneligibilityReason::NoSpeaker),
                 "ineligible",
-                "no speaker is heard from it",
+                "the former owner is no longer eligible (no speaker is heard from it)",
             ),
             (
                 OwnershipCause::Unclaimed,

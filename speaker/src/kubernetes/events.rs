@@ -117,7 +117,7 @@ mod tests {
         };
         let conflict = Event::ForeignConflict {
             address,
-            node: "w1".into(),
+            owner: "w1".into(),
             services: services.clone(),
             mac: pnet_base::MacAddr(2, 0, 0, 0, 0, 9),
             response: ForeignConflictResponse::HoldsBack,

@@ -188,7 +188,8 @@ impl Lan {
             turn.outbox.push_event(Event::PeerConflict {
                 address: seen.address,
                 services: announcement.owned.services.clone(),
-                node: node.clone(),
+                owner: turn.context.me.clone(),
+                rival: node.clone(),
                 mac: seen.mac,
                 response,
             });
@@ -234,7 +235,7 @@ impl Lan {
             self.announce(turn, address);
         }
         if self.conflict_reports.admit(turn.now, address) {
-            let node = turn.context.me.clone();
+            let owner = turn.context.me.clone();
             let response = if self.conflicts.is_clear(address) {
                 ForeignConflictResponse::Defends
             } else {
@@ -243,7 +244,7 @@ impl Lan {
             turn.outbox.push_event(Event::ForeignConflict {
                 address,
                 services,
-                node,
+                owner,
                 mac,
                 response,
                 knows_peers: !self.peer_macs.is_empty() || turn.context.is_alone(),

@@ -20,7 +20,7 @@ fn foreign_claim_is_defended_every_ten_seconds_and_reported_less_often() {
         let drained = parts.drain();
         let event = Event::ForeignConflict {
             address: ip(ADDRESS),
-            node: "a".into(),
+            owner: "a".into(),
             services: parts.announcement(ADDRESS).owned.services,
             mac: CLIENT,
             response: ForeignConflictResponse::Defends,
