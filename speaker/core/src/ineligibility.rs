@@ -7,6 +7,8 @@ use std::fmt;
 pub enum IneligibilityReason {
     /// No speaker is heard from the node.
     NoSpeaker,
+    /// The speaker of the node is heard, but not on a segment where it would announce the address.
+    FailedOnSegment,
     /// The address is one of the node itself, by its Node object.
     OwnAddress,
     /// The address is one of another node itself, by its Node object or on one of its interfaces.
@@ -34,13 +36,22 @@ pub enum IneligibilityReason {
     NoLocalEndpoint,
     /// externalTrafficPolicy is Local, and all endpoints on the node are terminating while other
     /// nodes have some that stay.
-    EndpointsEnd,
+    EndpointsTerminating,
+}
+
+impl IneligibilityReason {
+    /// Whether the reason is only that the speaker of the node is not heard. Such a node may keep
+    /// what it owns, and its deputy answers.
+    pub(crate) const fn is_silence(self) -> bool {
+        matches!(self, Self::NoSpeaker | Self::FailedOnSegment)
+    }
 }
 
 impl fmt::Display for IneligibilityReason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::NoSpeaker => "no speaker is heard from it",
+            Self::FailedOnSegment => "its speaker is not heard on the network of the address",
             Self::OwnAddress => "the address is its own",
             Self::NodeAddress => "the address is another node's own",
             Self::NodeDeleted => "its Node was deleted",
@@ -57,7 +68,7 @@ impl fmt::Display for IneligibilityReason {
             Self::NoCarrier => "an interface that would announce the address has no carrier",
             Self::NoEndpoint => "no endpoint of the Service serves",
             Self::NoLocalEndpoint => "externalTrafficPolicy is Local and no endpoint serves on it",
-            Self::EndpointsEnd => "externalTrafficPolicy is Local and all endpoints on it are terminating",
+            Self::EndpointsTerminating => "externalTrafficPolicy is Local and all endpoints on it are terminating",
         })
     }
 }

@@ -14,7 +14,6 @@ use super::{
 };
 use crate::{
     cluster_snapshot::ClusterSnapshot,
-    ineligibility::IneligibilityReason,
     lan::DeputyDuty,
     liveness::{View, peers::Phase},
     settings::DeputyMode,
@@ -47,8 +46,7 @@ impl Case<'_> {
     /// The available nodes that are not eligible, without `owner`.
     fn others(&self, owner: &NodeName) -> impl Iterator<Item = (&NodeName, u32)> {
         let verdicts = self.verdicts.iter().filter(move |(node, _)| *node != owner);
-        let others =
-            verdicts.filter(|(_, verdict)| matches!(verdict, Err(reason) if *reason != IneligibilityReason::NoSpeaker));
+        let others = verdicts.filter(|(_, verdict)| matches!(verdict, Err(reason) if !reason.is_silence()));
         let stays = |node: &NodeName| !(self.view.context.shutdown.is_some() && node == self.me());
         others.map(|(node, _)| (node, 0)).filter(move |(node, _)| stays(node))
     }

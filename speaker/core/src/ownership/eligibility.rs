@@ -315,7 +315,7 @@ fn heard_where_it_announces(
     // mutation: failed-segment-ignored
     let is_failed = failed.is_some_and(|failed| !failed.is_disjoint(&eligibility.interfaces));
     if is_failed {
-        Err(IneligibilityReason::NoSpeaker)
+        Err(IneligibilityReason::FailedOnSegment)
     } else {
         Ok(eligibility)
     }
@@ -329,18 +329,18 @@ fn has_ipv6(network: &Network) -> bool {
 /// An address leaves a node before the last endpoint there has gone, if another node has one that
 /// stays.
 fn prefer_staying(serving: &[&ServiceOnAddress], verdicts: &mut Verdicts) {
-    let is_ending = |name: &NodeName| {
+    let is_terminating = |name: &NodeName| {
         serving.iter().any(|service| {
             service.local && !service.endpoints.on_unknown_node && service.endpoints.terminating.contains(name)
         })
     };
     if verdicts
         .iter()
-        .any(|(name, verdict)| verdict.is_ok() && !is_ending(name))
+        .any(|(name, verdict)| verdict.is_ok() && !is_terminating(name))
     {
         for (name, verdict) in verdicts.iter_mut() {
-            if verdict.is_ok() && is_ending(name) {
-                *verdict = Err(IneligibilityReason::EndpointsEnd);
+            if verdict.is_ok() && is_terminating(name) {
+                *verdict = Err(IneligibilityReason::EndpointsTerminating);
             }
         }
     }

@@ -35,7 +35,7 @@ pub(super) fn standing<'a>(
 ) -> Option<Result<Cow<'a, Eligibility>, IneligibilityReason>> {
     match verdicts.get(node) {
         Some(Ok(eligibility)) => Some(Ok(Cow::Borrowed(eligibility))),
-        Some(Err(IneligibilityReason::NoSpeaker)) => {
+        Some(Err(reason)) if reason.is_silence() => {
             let snapshot = view.context.snapshot.as_ref()?;
             by_last_hello(view, address, (node, snapshot.nodes.get(node)?))
         }
@@ -51,7 +51,8 @@ pub(super) fn standing<'a>(
     }
 }
 
-/// The same for a node that the verdicts say nothing about, by its last Hello.
+/// Decides by the last Hello of a node, because the verdicts do not contain it, or only say that it
+/// is not heard.
 fn by_last_hello<'a>(
     view: &View<'_>,
     address: IpAddr,

@@ -16,7 +16,7 @@ fn p4_node_with_terminating_endpoints_yields_to_one_that_keeps_some() {
     for (service, wanted) in [
         (
             with(&["a", "b"], &["a"], true),
-            ["EndpointsEnd", "ok", "NoLocalEndpoint"],
+            ["EndpointsTerminating", "ok", "NoLocalEndpoint"],
         ),
         (with(&["a", "b"], &["a", "b"], true), ["ok", "ok", "NoLocalEndpoint"]),
         (with(&["a", "b"], &["a"], false), ["ok"; 3]),

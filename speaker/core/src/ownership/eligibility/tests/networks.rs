@@ -77,7 +77,7 @@ fn node_that_failed_on_a_segment_takes_no_address_of_that_segment() {
         networks.insert(node.into(), both);
     }
     for (failed, wanted) in [
-        ("lan0", ["NoSpeaker", "ok", "NoPrefix"]),
+        ("lan0", ["FailedOnSegment", "ok", "NoPrefix"]),
         ("eth0", ["ok", "ok", "NoPrefix"]),
     ] {
         let hellos = Hellos {
