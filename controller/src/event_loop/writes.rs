@@ -44,7 +44,7 @@ pub(super) async fn write_statuses(
     let (mut is_complete, mut events) = (true, Vec::new());
     let owner = owner.await;
     for status in outdated {
-        match write::write(&client, &namespace, owner.as_ref(), &status).await {
+        match write::apply(&client, &namespace, owner.as_ref(), &status).await {
             Ok(()) => events.extend(status.event),
             Err(error) => {
                 let (target, name) = (status.target, status.name);

@@ -20,7 +20,7 @@ use super::desired::{StatusTarget, StatusWrite};
 ///
 /// # Errors
 /// When the API server refuses.
-pub(crate) async fn write(
+pub(crate) async fn apply(
     client: &Client,
     namespace: &str,
     owner: Option<&OwnerReference>,

@@ -127,7 +127,7 @@ impl PeerSocket {
             return Received::Refused;
         };
         self.read(length, from).unwrap_or_else(|error| {
-            self.reject(from, error);
+            self.refuse(from, error);
             Received::Refused
         })
     }
@@ -168,7 +168,7 @@ impl PeerSocket {
 
     /// Counts a refused datagram. Logs the first, the tenth, the hundredth and so on, because
     /// anybody can send any number of them.
-    fn reject(&mut self, from: SocketAddr, error: OpenError) {
+    fn refuse(&mut self, from: SocketAddr, error: OpenError) {
         self.refused = self.refused.saturating_add(1);
         if self.refused == 10u64.pow(self.refused.ilog10()) {
             tracing::warn!(from = %from.ip(), %error, refused = self.refused, "refused a message");

@@ -88,7 +88,7 @@ impl Peers {
     /// The networks with carrier of a peer's last Hello, whether the peer is alive or not.
     pub(crate) fn networks_of(&self, node: &NodeName) -> &[Network] {
         self.session(node)
-            .map(|session| session.connected.as_slice())
+            .map(|session| session.usable.as_slice())
             .unwrap_or_default()
     }
 

@@ -105,7 +105,7 @@ pub(crate) struct Session {
     pub(super) leaving: Option<Leaving>,
     /// All networks of its last Hello, and those of them that have carrier.
     pub(super) networks: Option<Vec<Network>>,
-    pub(super) connected: Vec<Network>,
+    pub(super) usable: Vec<Network>,
     /// The paths on which this node watches it: those on which heartbeats come.
     pub(super) paths: BTreeMap<Path, AdaptiveTimeout>,
     reports: BTreeMap<NodeName, FailureReport>,
@@ -142,7 +142,7 @@ impl Session {
             awaiting_claims: Some(now),
             leaving: None,
             networks: None,
-            connected: Vec::new(),
+            usable: Vec::new(),
             paths: BTreeMap::new(),
             reports: BTreeMap::new(),
             suspected_at: None,
@@ -156,7 +156,7 @@ impl Session {
     pub(super) fn restart(&mut self, fresh: Self) {
         let before = std::mem::replace(self, fresh);
         self.networks = before.networks;
-        self.connected = before.connected;
+        self.usable = before.usable;
     }
 
     /// Records a sequence number. Returns whether it is the first message with it.

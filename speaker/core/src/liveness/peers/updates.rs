@@ -146,7 +146,7 @@ impl Peers {
             return false;
         };
         let changed = session.networks.as_ref() != Some(&networks);
-        session.connected = networks.iter().filter(|network| network.usable).cloned().collect();
+        session.usable = networks.iter().filter(|network| network.usable).cloned().collect();
         session.networks = Some(networks);
         changed
     }
