@@ -24,12 +24,35 @@ fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
+/// The number of a message on the wire. A new message has to be added here and to the test.
+const fn number(message: &Message) -> usize {
+    match message {
+        Message::Heartbeat => 0,
+        Message::Unwatch => 1,
+        Message::Suspect(_) => 2,
+        Message::Failed { .. } => 3,
+        Message::Recovered(_) => 4,
+        Message::WasFailed => 5,
+        Message::Hello(_) => 6,
+        Message::Claims { .. } => 7,
+        Message::RelayedClaims(_) => 8,
+        Message::StaleBoot(_) => 9,
+        Message::YourClaims(_) => 10,
+        Message::Listening => 11,
+        Message::Released(_) => 12,
+        Message::Yielded(_) => 13,
+        Message::Leaving { .. } => 14,
+        Message::DeputyFor(_) => 15,
+        Message::FailedOn { .. } => 16,
+    }
+}
+
 #[test]
 fn each_message_has_its_bytes() {
     let node = || NodeName::from("b");
     let claims = || vec![claim("192.0.2.9", 300, true), claim("2001:db8::9", 1, false)];
     let addresses = || vec!["192.0.2.9".parse().unwrap()];
-    for (message, bytes) in [
+    let messages = [
         (Message::Heartbeat, "00"),
         (Message::Unwatch, "01"),
         (Message::Suspect(node()), "020162"),
@@ -77,7 +100,9 @@ fn each_message_has_its_bytes() {
             },
             "100162010465746830",
         ),
-    ] {
+    ];
+    for (place, (message, bytes)) in messages.into_iter().enumerate() {
+        assert_eq!(number(&message), place);
         let datagram = Datagram {
             from: "a".into(),
             to: "b".into(),
