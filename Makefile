@@ -10,7 +10,7 @@
 #   doc            rustdoc; broken links are errors
 #   e2e            the cluster tests
 #   sim-long       days of virtual time
-#   sim-mutations  does the simulator notice broken rules?
+#   sim-mutations  does a test notice broken rules?
 #   fuzz           cargo-fuzz on all parsers
 #   bench          all figures of docs/benchmarks.md
 #   images         the container images
