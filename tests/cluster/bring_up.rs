@@ -25,7 +25,7 @@ use crate::{
 };
 
 /// How long the API server, and after it the nodes, may take to become ready.
-const LIMIT: Duration = Duration::from_secs(120);
+pub(crate) const LIMIT: Duration = Duration::from_secs(120);
 
 impl Cluster {
     /// Starts a cluster and waits until every node is Ready. `supervisor` is the path of the
@@ -119,11 +119,13 @@ impl Cluster {
     }
 
     pub(crate) fn wait_for_api_server(&self) -> Result<()> {
-        wait_until("the API server", LIMIT, || {
-            // While nothing listens on its port, kubectl without a timeout waits for seconds.
-            self.kubectl(&["get", "--raw=/readyz", "--request-timeout=5s"])
-                .is_ok_and(|answer| answer == "ok")
-        })
+        wait_until("the API server", LIMIT, || self.api_server_is_ready())
+    }
+
+    pub(crate) fn api_server_is_ready(&self) -> bool {
+        // While nothing listens on its port, kubectl without a timeout waits for seconds.
+        self.kubectl(&["get", "--raw=/readyz", "--request-timeout=5s"])
+            .is_ok_and(|answer| answer == "ok")
     }
 
     fn wait_for_nodes(&self) -> Result<()> {

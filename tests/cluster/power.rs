@@ -2,15 +2,16 @@
 
 use std::time::Duration;
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 
 use crate::{
+    bring_up::LIMIT,
     cluster::Cluster,
     control_plane::{API_SERVER_PARTS, ControlPlane},
     link_faults::LossRule,
     node::NODE_PARTS,
     teardown::kill_processes,
-    wait::wait_until,
+    wait::{wait_for, wait_until},
 };
 
 impl Cluster {
@@ -25,7 +26,9 @@ impl Cluster {
             .try_for_each(|part| self.state().daemon(part).kill())
     }
 
-    /// Starts etcd and the API server again with their data. Waits until the API server is ready.
+    /// Starts etcd and the API server again with their data. Waits until the API server is ready. A
+    /// part that ends meanwhile is started again, as a kubelet does with static pods. The API
+    /// server ends if etcd needs too long.
     ///
     /// # Errors
     /// When they do not start.
@@ -35,8 +38,15 @@ impl Cluster {
             state: self.state(),
             binaries: self.binaries(),
         };
-        API_SERVER_PARTS.iter().try_for_each(|part| control_plane.start(part))?;
-        self.wait_for_api_server()
+        let ready = wait_for("the API server", LIMIT, || {
+            for part in API_SERVER_PARTS {
+                if self.state().daemon(part).pid().is_none() {
+                    control_plane.start(part)?;
+                }
+            }
+            Ok(self.api_server_is_ready().then_some(()))
+        });
+        ready.with_context(|| format!("last log lines of each component:\n{}", self.state().log_tails()))
     }
 
     /// Cuts the power of a node. Its links drop every packet first, so that nothing leaves the node
