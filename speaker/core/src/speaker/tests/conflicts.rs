@@ -310,9 +310,7 @@ fn p5_owner_goes_on_beside_a_kernel_that_answers_and_names_its_node() {
     world.run(STEP);
     let texts: Vec<String> = world.events.iter().map(ToString::to_string).collect();
     assert_eq!(texts.len(), 1, "{texts:?}");
-    assert!(texts[0].contains(&format!(
-        "is used by node {other} ({mac}), whose speaker does not announce it"
-    )));
+    assert!(texts[0].contains(&format!("is used by node {other} ({mac}), whose kernel answers")));
 }
 
 /// The one of two nodes that ranks first for the address, and the other one.
