@@ -210,7 +210,7 @@ mutate_unit lodestone-speaker-core claims-without-limit \
   'is_full' 'false && is_full' || failed=1
 # Forged hosts on one interface displace those that are known on another.
 mutate_unit lodestone-speaker-core hosts-of-all-interfaces-share-a-limit \
-  'self.hosts[*index].interface == interface' 'true || self.hosts[*index].interface == interface' || failed=1
+  'host.interface == interface' 'true || host.interface == interface' || failed=1
 # A peer that is not watched on a segment counts as heard there, so an isolated node takes over.
 mutate_unit lodestone-speaker-core unwatched-peer-is-heard-everywhere \
   'watches_some && !is_watched(node)' 'false' || failed=1

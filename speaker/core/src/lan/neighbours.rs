@@ -73,11 +73,10 @@ impl Neighbours {
         self.hosts
             .retain(|host| (host.interface, host.address) != (interface, address));
         // mutation: hosts-of-all-interfaces-share-a-limit
-        let same: Vec<usize> = (0..self.hosts.len())
-            .filter(|index| self.hosts[*index].interface == interface)
-            .collect();
-        if let Some(oldest) = same.get(MAX_HOSTS - 1) {
-            self.hosts.remove(*oldest);
+        let is_here = |(_, host): &(usize, &Host)| host.interface == interface;
+        let same = self.hosts.iter().enumerate().filter(is_here);
+        if let Some((oldest, _)) = same.skip(MAX_HOSTS - 1).last() {
+            self.hosts.remove(oldest);
         }
         let host = Host {
             interface,
