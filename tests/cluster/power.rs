@@ -38,9 +38,11 @@ impl Cluster {
             state: self.state(),
             binaries: self.binaries(),
         };
+        API_SERVER_PARTS.iter().try_for_each(|part| control_plane.start(part))?;
         let ready = wait_for("the API server", LIMIT, || {
             for part in API_SERVER_PARTS {
                 if self.state().daemon(part).pid().is_none() {
+                    eprintln!("{part} has ended: it is started again");
                     control_plane.start(part)?;
                 }
             }

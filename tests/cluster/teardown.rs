@@ -1,4 +1,5 @@
-//! Taking clusters down. Nothing stays on the machine except the raised limit of inotify instances.
+//! Taking clusters down. Two settings stay on the machine, because other clusters may need them:
+//! the limit of inotify instances, and the CPU weight of containers.
 
 use std::{
     collections::BTreeSet,
