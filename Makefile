@@ -5,7 +5,7 @@
 #
 #   test           everything
 #   lint           format, lints, licences, walls between crates, width of comments
-#   lint-commits   the subjects of the commits
+#   lint-commits   the subjects of the commits, and the width of their bodies
 #   unit           unit tests, doc tests and the simulator
 #   doc            rustdoc; broken links are errors
 #   e2e            the cluster tests
