@@ -45,7 +45,7 @@ async fn main() -> Result<()> {
     let args = ControllerArgs::parse();
     log::start(args.common.log_level, args.common.log_format);
     tracing::info!(version = env!("CARGO_PKG_VERSION"), "controller starting");
-    let client = client::connect().await?;
+    let client = client::connect()?;
     let readiness = Readiness::default();
     let ready = readiness.gate("Services, Namespaces, IPAddressPools and L2Advertisements");
     let (review, reviews) = mpsc::channel(MAX_REVIEWS);

@@ -52,7 +52,7 @@ pub async fn run(args: SpeakerArgs) -> Result<()> {
         node = args.node_name,
         "speaker starting"
     );
-    let client = client::connect().await?;
+    let client = client::connect()?;
     let readiness = Readiness::default();
     let gates = Gates {
         synced: readiness.gate("Services, EndpointSlices, Nodes, IPAddressPools and L2Advertisements"),

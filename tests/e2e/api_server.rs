@@ -5,6 +5,7 @@
 mod definitions;
 mod expired_lease;
 mod fault_injection;
+mod pod_credentials;
 mod random_edits;
 mod running_controller;
 mod service_l2_status;

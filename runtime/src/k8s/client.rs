@@ -16,14 +16,12 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// The longest time to wait for one response.
 const RESPONSE_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// Connects with the credentials of the pod, or with those that KUBECONFIG names.
+/// Prepares a client with the credentials that Kubernetes mounts into a pod.
 ///
 /// # Errors
-/// When there are no credentials, or when they are not usable.
-pub async fn connect() -> Result<Client> {
-    let mut config = Config::infer()
-        .await
-        .context("no credentials for the API server: neither those of a pod nor KUBECONFIG")?;
+/// When this process does not run in a pod, and when its credentials are not usable.
+pub fn connect() -> Result<Client> {
+    let mut config = Config::incluster().context("this process has no credentials of a pod")?;
     config.connect_timeout = Some(CONNECT_TIMEOUT);
     // Without these limits, requests on a connection whose peer vanished hang for about 15 minutes.
     config.read_timeout = Some(IDLE_TIMEOUT);

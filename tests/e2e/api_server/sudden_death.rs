@@ -3,7 +3,7 @@
 use std::{
     collections::BTreeMap,
     path::PathBuf,
-    process::{Child, Command, Stdio},
+    process::{Child, Stdio},
     sync::{
         Arc, Mutex,
         atomic::{AtomicBool, Ordering},
@@ -19,12 +19,12 @@ use kube::{
     runtime::watcher,
 };
 use lodestone_runtime::task::spawn;
-use lodestone_tests::{Cluster, NAMESPACE, checkout};
+use lodestone_tests::{NAMESPACE, checkout};
 use rand::{RngExt, SeedableRng, rngs::StdRng};
 use serde_json::json;
 use tokio::time::sleep;
 
-use super::{block_on, cluster, config};
+use super::{block_on, cluster, config, pod_credentials::PodCredentials};
 
 /// How many times the controller is killed.
 const KILLS: usize = 100;
@@ -72,14 +72,14 @@ impl Ledger {
 }
 
 /// Starts the controller that `make images` has built.
-fn start(cluster: &Cluster) -> Child {
+fn start(credentials: &PodCredentials) -> Child {
     let binary: PathBuf = checkout().join(format!(
         "target/{}-unknown-linux-gnu/release/controller",
         std::env::consts::ARCH
     ));
     assert!(binary.exists(), "{} is missing: run `make images`", binary.display());
-    Command::new(binary)
-        .env("KUBECONFIG", cluster.state().kubeconfig())
+    credentials
+        .command(binary.to_str().unwrap())
         // Every process has the name of the pod, like the restarted containers of a pod.
         .env("METALLB_POD_NAME", "the-pod")
         .args([
@@ -114,12 +114,13 @@ fn p7_a_hundred_kills_under_load_neither_lose_nor_double_an_address() {
             .map(|index| spawn(write_services(api.clone(), index, Arc::clone(&stop))))
             .collect();
         let mut random = StdRng::seed_from_u64(7);
-        let mut process = start(&cluster);
+        let credentials = PodCredentials::create(&cluster, "death");
+        let mut process = start(&credentials);
         for _ in 0..KILLS {
             sleep(Duration::from_millis(random.random_range(20..500))).await;
             process.kill().unwrap();
             process.wait().unwrap();
-            process = start(&cluster);
+            process = start(&credentials);
         }
         stop.store(true, Ordering::Relaxed);
         for writer in &mut writers {
@@ -142,6 +143,10 @@ fn p7_a_hundred_kills_under_load_neither_lose_nor_double_an_address() {
             ledger.assigned
         );
     });
+    cluster.kubectl(&["delete", "clusterrolebinding", "death"]).unwrap();
+    cluster
+        .kubectl(&["-n", NAMESPACE, "delete", "serviceaccount", "death"])
+        .unwrap();
     cluster
         .kubectl(&["delete", "namespace", "death", "--wait=false"])
         .unwrap();
