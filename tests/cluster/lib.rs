@@ -14,8 +14,8 @@
 //! No packet leaves the machine: even the bridge has a namespace of its own. Several clusters can
 //! therefore run side by side with the same addresses.
 //!
-//! A cluster ends when its [`Cluster`] is dropped, and also when the process that created it dies
-//! in any other way: a supervisor process notices and takes everything down.
+//! A cluster ends when its [`Cluster`] is dropped. If the process that created it dies in any other
+//! way, a supervisor process notices and takes everything down.
 //!
 //! | To | Use |
 //! |---|---|

@@ -78,7 +78,7 @@ fn create_host(spec: &Spec, name: &str, network: &BridgedNetwork) -> Result<()> 
 ///
 /// Otherwise the kernel translates a packet for a Service while it is still on the bridge of the
 /// LAN. If the pod is on another node, the frame would have to leave through the port by which it
-/// came, which a bridge does not do. Operators of such nodes need the same settings.
+/// came. A bridge does not do that. Operators of such nodes need the same settings.
 fn filter_only_pod_bridge(spec: &Spec, node: &str) -> Result<()> {
     let netns = Netns::new(spec.namespace(node));
     netns.sysctl(&[

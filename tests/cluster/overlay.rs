@@ -1,7 +1,7 @@
 //! The tunnel between pods of different nodes, in [`Layout::Overlay`](crate::Layout::Overlay).
 //!
-//! It is built as by common network plugins: each node has a vxlan device of the same name, with a
-//! MAC and addresses of its own. Static entries say where each MAC is. The devices learn nothing
+//! It is built as common network plugins do it. Each node has a vxlan device of the same name, with
+//! a MAC and addresses of its own. Static entries say where each MAC is. The devices learn nothing
 //! and forward no broadcast: what they have in common is the name.
 
 use anyhow::Result;

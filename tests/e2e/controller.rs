@@ -86,8 +86,8 @@ impl TestNamespace<'_> {
         assert!(waited.is_ok(), "{:?}", self.kubectl(&["get", "events"]));
     }
 
-    /// Waits until the controller has processed everything that was applied before: until it has
-    /// given a newer Service an address, from a pool that exists for this purpose only.
+    /// Waits until the controller has processed everything that was applied before. The sign is
+    /// that a newer Service has an address, from a pool that exists for this purpose only.
     fn wait_for_controller(&self) {
         self.pool("marker", &["10.255.255.255/32"], &json!({"autoAssign": false}));
         self.service("marker", &annotated("address-pool", "marker"));

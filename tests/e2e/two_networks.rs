@@ -1,6 +1,6 @@
-//! Nodes with two networks, one between the nodes and one for the LAN: what the speakers do when
-//! one of them fails, and what they report. The tests run with three workers here, and with five in
-//! [`crate::two_networks_five_workers`].
+//! Nodes with two networks, one between the nodes and one for the LAN. The tests show what the
+//! speakers do when one of them fails, and what they report. They run with three workers here, and
+//! with five in [`crate::two_networks_five_workers`].
 
 pub(crate) mod events;
 pub(crate) mod failures;

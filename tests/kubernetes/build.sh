@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# Builds every program of the test cluster that is not Lodestone from its Go module, once: the result is kept under a name made of
-# the sources' content, so that a second checkout finds it. The last line of standard output is the folder of the programs;
-# progress goes to standard error.
+# Builds every program of the test cluster that is not Lodestone from its Go module, once. The name
+# of the result is made of the sources' content, so that a second checkout finds it. The last line
+# of standard output is the folder of the programs; progress goes to standard error.
 set -euo pipefail
 cd "$(dirname "$0")"
 

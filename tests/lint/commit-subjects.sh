@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
-# Fails if the subject of a commit is not `area: summary` of at most 72 characters, or its body has
-# lines over 72 columns, as CONTRIBUTING.md asks. The rule for subjects holds for the commits after
-# FIRST, the rule for bodies for those after FIRST_BODY, and both for those after the given one.
+# Fails if the subject of a commit is not `area: summary` of at most 72 characters, or if its body
+# has lines over 72 columns. CONTRIBUTING.md has these rules. The one for subjects holds for the
+# commits after FIRST, the one for bodies for those after FIRST_BODY. With COMMIT, both hold for
+# those after it.
 # Usage: commit-subjects.sh [COMMIT]
 set -euo pipefail
 cd "$(dirname "$0")/../.."

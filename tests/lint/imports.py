@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
-"""Fails if source files of one crate import each other in a circle, or if a part of the speaker's
-core imports a part above it (the order is that of the diagram in speaker/core/src/lib.rs).
+"""Fails if source files of one crate import each other in a circle. Also fails if a part of the
+speaker's core imports a part above it. speaker/core/src/lib.rs has a diagram of their order.
 
 A file imports another when it names an item of it: in a `use`, or by a path that starts with
 `crate::` or `super::`. An item that a module only re-exports counts for the file that defines it, so

@@ -1,5 +1,5 @@
-//! A server for tests. It answers every request over HTTP or UDP with a JSON object: the names of
-//! its pod and node, the client's address, the protocol and the request.
+//! A server for tests. It answers every request over HTTP or UDP with a JSON object. The
+//! object has the names of its pod and node, the client's address, the protocol and the request.
 //!
 //! `testserver` serves; `testserver get URL` fetches a page, because pods have no curl.
 #![forbid(unsafe_code)]

@@ -30,8 +30,9 @@ fuzz_target!(|bytes: &[u8]| {
     speaker.handle_interfaces(now, vec![interface]);
     speaker.handle_snapshot(now, SNAPSHOT.clone());
     let mut rest = bytes;
-    // The input is a sequence of pieces. Each one has a header of two bytes: the kind of the piece
-    // (3 bits) and the time that passes before it (5 bits, in units of 40 ms), then its length.
+    // The input is a sequence of pieces. Each one has a header of two bytes. The first holds the
+    // kind of the piece (3 bits) and the time that passes before it (5 bits, in units of 40 ms).
+    // The second is the length of the piece.
     for sequence in 0.. {
         let [kind_and_time, length, after @ ..] = rest else {
             break;

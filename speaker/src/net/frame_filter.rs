@@ -1,13 +1,14 @@
 //! The classic BPF programs that choose, in the kernel, the frames that a packet socket receives.
 //! No other frame wakes the speaker.
 //!
-//! Two kinds of frames reach an interface although they are not for it: unicast frames for another
-//! host (a switch floods them, or the interface is promiscuous), and frames of a VLAN. An answer to
-//! a request from another VLAN would go out untagged, to a network that did not ask.
+//! Two kinds of frames reach an interface although they are not for it:
+//! - Unicast frames for another host. A switch floods them, or the interface is promiscuous.
+//! - Frames of a VLAN. An answer to a request from another VLAN would go out untagged, to a network
+//!   that did not ask.
 //!
-//! The kernel keeps a VLAN tag beside the frame, not in it. If no VLAN interface takes the frame,
-//! and the VLAN is not 0, the kernel marks the frame as for another host and discards the tag. It
-//! keeps the tag on the ports of some switches (DSA), so the program checks both.
+//! The kernel keeps a VLAN tag beside the frame, not in it. If no VLAN interface takes a frame of a
+//! VLAN other than 0, the kernel marks it as for another host and discards the tag. It keeps the
+//! tag on the ports of some switches (DSA), so the program checks both.
 //!
 //! The kernel does not count the frames that a filter rejects.
 

@@ -1,4 +1,4 @@
-//! The ServiceL2Status objects of several speakers, which also clean up after each other: in the
+//! The ServiceL2Status objects of several speakers, which also clean up after each other. In the
 //! end there is one for each node that announces an address of a Service.
 
 use std::{

@@ -1,5 +1,5 @@
-//! Who answers for an address when others use it on the wire: a switch that probes for it, or an
-//! owner whose messages do not arrive.
+//! Who answers for an address when others use it on the wire. One is a switch that probes for it,
+//! another an owner whose messages do not arrive.
 
 use std::{thread, time::Duration};
 
@@ -13,8 +13,8 @@ use crate::support::{LIMIT, announced, assert_owners_stay};
 /// How long foreign probes may delay a new address.
 const PROBE_DELAY: Duration = Duration::from_secs(15);
 
-/// Probes for an address from 0.0.0.0 for half a minute: every second for 4 s and every 5 s from
-/// then on, as switches do that track devices.
+/// Probes for an address from 0.0.0.0 for half a minute, as switches do that track devices. It
+/// probes every second for 4 s, and every 5 s from then on.
 fn probe_like_a_switch(host: &Netns, address: &str) {
     let probe = r#"
         for pause in 1 1 1 1 5 5 5 5 5; do

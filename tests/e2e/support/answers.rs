@@ -55,7 +55,7 @@ impl Answers {
     }
 }
 
-/// Broadcasts an ARP request for an IPv4 address every 20 ms for half a minute, and does `work`
+/// Broadcasts an ARP request for an IPv4 address every 20 ms for half a minute. It does `work`
 /// meanwhile, as soon as the first answer has arrived.
 pub(crate) fn watch_answers(cluster: &Cluster, address: &str, work: impl FnOnce()) -> Answers {
     let client = client(cluster);

@@ -1,5 +1,5 @@
-//! The simulated cluster: nodes with a speaker each, the LAN, the node network, a client on the
-//! LAN, and the packets between them, in virtual time.
+//! The simulated cluster, in virtual time. It has nodes with a speaker each, the LAN, the node
+//! network, a client on the LAN, and the packets between them.
 //!
 //! [`World::run`] takes deliveries from a schedule, hands each to its node, and carries out the
 //! outputs of the speaker. Everything random comes from one generator, so a seed fixes the run.

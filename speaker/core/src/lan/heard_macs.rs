@@ -1,5 +1,5 @@
 //! Which MACs of the cluster are heard on which interface. Nothing else proves that two interfaces
-//! share a segment: overlay devices and container bridges have one name and one prefix on every
+//! share a segment. Overlay devices and container bridges have one name and one prefix on every
 //! node, and share nothing.
 
 use std::{

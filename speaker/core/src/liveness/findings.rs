@@ -1,5 +1,5 @@
-//! What this node finds out about a peer that it does not hear: from the answers on the segments
-//! that they share, and from what else is heard there.
+//! What this node finds out about a peer that it does not hear. Its sources are the answers on the
+//! segments that they share, and what else is heard there.
 
 use std::{
     collections::{BTreeMap, BTreeSet},

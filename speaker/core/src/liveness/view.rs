@@ -102,8 +102,8 @@ impl<'a> View<'a> {
         }
     }
 
-    /// The addresses of a peer for heartbeats on the segments that this node shares with it, apart
-    /// from the node network: one for each own interface there.
+    /// The addresses of a peer for heartbeats on the segments that this node shares with it: one
+    /// for each own interface there. The node network is not among them.
     pub(crate) fn segment_addresses(&self, node: &NodeName) -> BTreeMap<InterfaceIndex, IpAddr> {
         let mut addresses = BTreeMap::new();
         for (port, network) in self.pairs(node) {
@@ -166,8 +166,9 @@ impl<'a> View<'a> {
         others.map(|network| network.interface.clone()).collect()
     }
 
-    /// Which of these networks of `node` can have failed, as `reporter` says: not those where this
-    /// node hears it, nor those where the reporter itself has failed, which is cut off there.
+    /// Which of these networks of `node` can have failed, as `reporter` says. Where this node hears
+    /// `node`, it has not failed. Where the reporter itself has failed, it is cut off and cannot
+    /// know.
     pub(crate) fn credible(&self, reporter: &NodeName, node: &NodeName, networks: NetworkNames) -> NetworkNames {
         let is_credible = |name: &String| {
             let mut known = self.peers().networks_of(node).iter();

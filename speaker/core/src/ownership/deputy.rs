@@ -147,8 +147,8 @@ impl Ownership {
     }
 }
 
-/// How this node answers for the address as the deputy of `owner`, if it may: on the ports that
-/// face an interface on which the owner announces.
+/// How this node answers for the address as the deputy of `owner`, if it may. It answers on the
+/// ports that face an interface on which the owner announces.
 fn duty(case: Case<'_>, owner: &NodeName, announced: &Eligibility) -> Option<DeputyDuty> {
     if case.view.context.settings.deputy == DeputyMode::Off {
         return None;

@@ -273,7 +273,7 @@ impl<'a> EligibilityInputs<'a> {
 
     /// Where a node has the address in a prefix of an interface that it would announce on, only
     /// such nodes are eligible. Where no node has, all interfaces announce the address, and clients
-    /// may be on any of them: then nodes that lack carrier on one come last.
+    /// may be on any of them. Then nodes that lack carrier on one come last.
     fn prefer_prefix(&self, verdicts: &mut Verdicts) {
         let on_link = |name: &NodeName, eligibility: &Eligibility| {
             let mut networks = self.networks.get(name).into_iter().flatten();

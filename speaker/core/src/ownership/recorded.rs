@@ -15,7 +15,7 @@ const RECORD_LIFETIME: Duration = Duration::from_secs(300);
 /// The nodes that announced each address when this speaker started.
 ///
 /// ServiceL2Status names the Service and not its addresses. So an address that the Service gets
-/// later must not count as announced before: only those of the first snapshot do, and each only
+/// later must not count as announced before. Only those of the first snapshot do, and each only
 /// until a node claims it.
 #[derive(Clone, Debug)]
 pub(super) struct RecordedAddresses {

@@ -36,7 +36,7 @@ impl ArpClient {
     /// Call this inside the client's network namespace.
     ///
     /// Requests with an unspecified `sender` teach no neighbour anything. They are also ARP probes
-    /// (RFC 5227), so they would disturb the conflict detection of a new address: there, use an
+    /// (RFC 5227), so they would disturb the conflict detection of a new address. There, use an
     /// address that no host has.
     pub(super) fn open(mac: MacAddr, sender: Ipv4Addr, target: Ipv4Addr) -> Result<Self> {
         let (requests, interface) = open_sockets(mac)?;
