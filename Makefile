@@ -4,7 +4,7 @@
 # packages (tests/deps.sh).
 #
 #   test           everything
-#   lint           format, lints, licences, walls between crates, width of comments
+#   lint           format, lints, licences, walls between crates, comments, names of tests
 #   lint-commits   the subjects of the commits, and the width of their bodies
 #   unit           unit tests, doc tests and the simulator
 #   doc            rustdoc; broken links are errors
@@ -46,6 +46,7 @@ lint: deps-lint version-check
 	tests/lint/forbidden-crates.sh
 	tests/lint/imports.py
 	tests/lint/promises.sh check
+	tests/lint/sentence-length.py
 	tests/lint/test-names.py
 	tests/sim/mutations.sh --check
 	cargo clippy --locked --workspace --all-targets -- -D warnings
