@@ -34,7 +34,7 @@ pub enum Direction {
     Outgoing,
     /// What the host receives.
     Incoming,
-    /// Both.
+    /// What the host sends and what it receives.
     Both,
 }
 

@@ -21,51 +21,51 @@ const CHECK_PORT: &str = "Check that the speakers' UDP port is open between the 
 pub enum Event {
     /// This node has taken ownership of an address.
     OwnershipTaken {
-        /// The address.
+        /// The address that has a new owner.
         address: IpAddr,
         /// The Services on the address.
         services: Vec<ObjectKey>,
-        /// The new owner.
+        /// The new owner, which is this node.
         to: NodeName,
-        /// The former owner.
+        /// The node that owned the address before, if this node knows one.
         from: Option<NodeName>,
-        /// Why.
+        /// What made the new owner take the address.
         cause: OwnershipCause,
     },
     /// A host outside the cluster uses an address.
     ForeignConflict {
-        /// The address.
+        /// The address that this node owns and the foreign host uses.
         address: IpAddr,
         /// The Services on the address.
         services: Vec<ObjectKey>,
-        /// The node that owns the address.
+        /// The node that owns the address, which is this node.
         owner: NodeName,
         /// The MAC of the foreign host.
         mac: MacAddr,
-        /// What this node does.
+        /// Whether the owner goes on announcing the address.
         response: ForeignConflictResponse,
-        /// Whether this node knows other nodes of the cluster by their MACs. If not, the host may
-        /// be one of them.
+        /// Whether this node knows the MACs of other nodes, or is the only node. If not, the host
+        /// may be another node of the cluster.
         knows_peers: bool,
     },
     /// Another node of the cluster uses an address that this node owns.
     PeerConflict {
-        /// The address.
+        /// The address that both nodes use.
         address: IpAddr,
         /// The Services on the address.
         services: Vec<ObjectKey>,
-        /// The node that owns the address.
+        /// The node that owns the address, which is this node.
         owner: NodeName,
-        /// The other node.
+        /// The other node that answers for the address.
         rival: NodeName,
-        /// The MAC of the other node's interface.
+        /// The MAC of the interface on which the other node answers.
         mac: MacAddr,
-        /// What the owner does.
+        /// Whether the owner goes on announcing the address, and for which reason.
         response: PeerConflictResponse,
     },
     /// No node is eligible to own an address.
     NoEligibleNode {
-        /// The address.
+        /// The address that no node can announce.
         address: IpAddr,
         /// The Services on the address.
         services: Vec<ObjectKey>,
@@ -74,18 +74,18 @@ pub enum Event {
     },
     /// Another speaker has failed, or is alive again.
     PeerPhaseChanged {
-        /// Its node.
+        /// The node of that speaker.
         node: NodeName,
-        /// Whether it has failed.
+        /// True if it has failed, false if it is alive again.
         failed: bool,
     },
     /// This node answers as the deputy of an owner, or no longer does.
     DeputyChanged {
-        /// The node that answers.
+        /// The node that answers, which is this node.
         deputy: NodeName,
-        /// The owner.
+        /// The node with whose MAC it answers.
         owner: NodeName,
-        /// The number of addresses of the owner that this node answers for.
+        /// How many of the owner's addresses it answers for. With 0 it is no longer the deputy.
         addresses: usize,
     },
 }

@@ -19,17 +19,17 @@ use crate::{
 pub enum Output {
     /// Send a message to the speaker of a node.
     Send {
-        /// The node.
+        /// The node of the receiver, which is the only one that accepts the message.
         to: NodeName,
         /// The address that the message goes to.
         address: IpAddr,
-        /// The message.
+        /// What to seal and send.
         message: Message,
     },
     /// Send a [`Message::Heartbeat`]. Heartbeats have sockets of their own, which learn that a port
     /// is unreachable.
     SendHeartbeat {
-        /// The node.
+        /// The node of the receiver, which is the only one that accepts the heartbeat.
         to: NodeName,
         /// The address that the heartbeat goes to.
         address: IpAddr,
@@ -38,7 +38,7 @@ pub enum Output {
     BootId(BootId),
     /// Send a frame.
     Frame {
-        /// The interface.
+        /// The interface on which the frame goes out.
         interface: InterfaceIndex,
         /// The whole Ethernet frame.
         frame: Vec<u8>,
@@ -56,7 +56,7 @@ pub enum Output {
 /// An address that this node announces.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct OwnedAddress {
-    /// The address.
+    /// The address that this node answers for.
     pub address: IpAddr,
     /// The Services on the address.
     pub services: Vec<ObjectKey>,

@@ -20,7 +20,7 @@ use super::{heartbeat_sockets::HeartbeatSockets, reactor::register};
 /// The longest UDP datagram in bytes.
 const LONGEST: usize = 65536;
 
-/// What arrived.
+/// What one read from the sockets returns.
 #[derive(Debug)]
 pub(crate) enum Received {
     /// A message sealed with a known key, and the address of its sender.

@@ -15,7 +15,7 @@ use crate::{
 pub struct Interface {
     /// The number of the interface in the kernel.
     pub index: InterfaceIndex,
-    /// The name.
+    /// The name of the interface. L2Advertisements and the exclude patterns match it.
     pub name: String,
     /// The MAC, if the interface has an Ethernet address.
     #[serde(serialize_with = "serialize_mac")]

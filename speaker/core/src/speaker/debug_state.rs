@@ -86,9 +86,9 @@ pub struct ClaimDebugState {
 /// How a node became the owner of an address.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct TakenDebugState {
-    /// The former owner.
+    /// The node that owned the address before, if this node knows one.
     pub from: Option<NodeName>,
-    /// Why.
+    /// What made this node take the address, as text.
     pub cause: String,
 }
 

@@ -15,7 +15,7 @@ pub const CLAIMS_PER_MESSAGE: usize = 44;
 /// A statement that a node owns an address.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Claim {
-    /// The address.
+    /// The address that the node owns.
     pub address: IpAddr,
     /// Decides between two claims.
     pub epoch: Epoch,
@@ -50,7 +50,7 @@ pub enum Message {
     Suspect(NodeName),
     /// A node that I watch has failed.
     Failed {
-        /// The node.
+        /// The node that has failed.
         node: NodeName,
         /// True if the node is silent only on networks other than the node network. This speaker
         /// never sends true, because [`Self::FailedOn`] says more. It still understands it.
@@ -91,7 +91,7 @@ pub enum Message {
     DeputyFor(Vec<IpAddr>),
     /// A node that I watch has failed on some of its networks, and I hear it elsewhere.
     FailedOn {
-        /// The node.
+        /// The node that has failed there.
         node: NodeName,
         /// The names of its interfaces on those networks.
         networks: BTreeSet<String>,
@@ -109,7 +109,7 @@ pub struct Datagram {
     pub boot: BootId,
     /// Grows by one with each message of a run.
     pub sequence: u64,
-    /// The message.
+    /// What the sender says.
     pub message: Message,
 }
 

@@ -23,7 +23,7 @@ pub struct WorldSpec {
 /// are still in the prefix of the LAN, or in none.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum ExtraInterface {
-    /// None.
+    /// No further interface.
     #[default]
     None,
     /// A device of one name on all nodes that leads nowhere, as an overlay network may have.
