@@ -23,7 +23,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn current_prefix_wins_even_when_empty() {
+    fn annotation_with_the_current_prefix_wins_even_when_empty() {
         let both = BTreeMap::from([
             ("metallb.io/address-pool".to_owned(), String::new()),
             ("metallb.universe.tf/address-pool".to_owned(), "old".to_owned()),

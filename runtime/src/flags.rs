@@ -54,7 +54,7 @@ mod tests {
     use super::serves_class;
 
     #[test]
-    fn serves_only_services_of_its_own_class() {
+    fn only_services_of_the_own_class_are_served() {
         assert!(serves_class("", None));
         assert!(!serves_class("", Some("other")));
         assert!(serves_class("ours", Some("ours")));

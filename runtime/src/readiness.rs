@@ -61,7 +61,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn ready_when_all_gates_are_open() {
+    fn process_is_ready_when_all_gates_are_open() {
         let readiness = Readiness::default();
         let (a, b) = (readiness.gate("services"), readiness.gate("pools"));
         assert_eq!(readiness.waiting_for(), ["services", "pools"]);

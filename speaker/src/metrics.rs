@@ -264,7 +264,7 @@ mod tests {
     }
 
     #[test]
-    fn a_new_speaker_has_no_configuration_and_no_address() {
+    fn new_speaker_has_no_configuration_and_no_address() {
         let now = lodestone_runtime::clock::now();
         let shell = ShellCounters {
             refused: 0,

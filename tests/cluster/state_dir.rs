@@ -163,7 +163,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_cluster_being_created_never_looks_orphaned() {
+    fn cluster_being_created_never_looks_orphaned() {
         let root = std::env::temp_dir().join(format!("lodestone-state-{}", std::process::id()));
         let finished = AtomicBool::new(false);
         thread::scope(|scope| {

@@ -62,7 +62,7 @@ fn ping(cluster: &Cluster, node: &str, interface: &str, to: &str) -> bool {
 }
 
 #[test]
-fn a_service_answers_when_pods_use_an_overlay() {
+fn service_answers_when_pods_use_an_overlay() {
     let cluster = start("ov", &[Layout::Overlay]);
     assert_the_service_answers(&cluster);
     for node in cluster.spec().nodes() {
@@ -79,7 +79,7 @@ fn a_service_answers_when_pods_use_an_overlay() {
 }
 
 #[test]
-fn a_service_answers_when_nodes_share_a_second_network() {
+fn service_answers_when_nodes_share_a_second_network() {
     let cluster = start("st", &[Layout::Storage]);
     assert_the_service_answers(&cluster);
     assert_eq!(ipv4_addresses(&cluster, "w1", "eth1"), ["10.10.10.11/24"]);
@@ -89,7 +89,7 @@ fn a_service_answers_when_nodes_share_a_second_network() {
 }
 
 #[test]
-fn a_service_answers_when_nodes_have_a_second_port_on_the_lan() {
+fn service_answers_when_nodes_have_a_second_port_on_the_lan() {
     let cluster = start("tp", &[Layout::SecondPort]);
     assert_the_service_answers(&cluster);
     assert_eq!(ipv4_addresses(&cluster, "w1", "port2"), Vec::<String>::new());
@@ -101,7 +101,7 @@ fn a_service_answers_when_nodes_have_a_second_port_on_the_lan() {
 }
 
 #[test]
-fn a_service_answers_when_the_second_port_has_an_address() {
+fn service_answers_when_the_second_port_has_an_address() {
     let cluster = start("ta", &[Layout::SecondPortWithAddress]);
     assert_the_service_answers(&cluster);
     assert_eq!(ipv4_addresses(&cluster, "w1", "port2"), ["192.168.122.51/24"]);
@@ -109,7 +109,7 @@ fn a_service_answers_when_the_second_port_has_an_address() {
 }
 
 #[test]
-fn a_service_answers_when_the_node_address_is_on_a_bridge() {
+fn service_answers_when_the_node_address_is_on_a_bridge() {
     let cluster = start("br", &[Layout::Bridge]);
     assert_the_service_answers(&cluster);
     assert_eq!(ipv4_addresses(&cluster, "w1", "br0"), ["192.168.122.11/24"]);
@@ -117,7 +117,7 @@ fn a_service_answers_when_the_node_address_is_on_a_bridge() {
 }
 
 #[test]
-fn a_service_answers_on_a_combination_of_layouts() {
+fn service_answers_on_a_combination_of_layouts() {
     let cluster = start(
         "co",
         &[

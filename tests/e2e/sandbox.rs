@@ -3,7 +3,7 @@
 use lodestone_tests::{StateDir, Tool, checkout};
 
 #[test]
-fn the_sandbox_starts_shows_an_answer_and_is_deleted() {
+fn sandbox_starts_shows_an_answer_and_is_deleted() {
     let name = format!("sb{}", std::process::id());
     let sandbox = |what: &str| {
         let script = checkout().join("tests/sandbox.sh");

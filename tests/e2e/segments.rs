@@ -62,7 +62,7 @@ fn p1_port_that_stops_forwarding_beside_a_second_network_is_replaced() {
 }
 
 #[test]
-fn p5_node_with_two_ports_on_the_lan_answers_with_one_mac() {
+fn p5_second_port_on_the_lan_adds_no_second_mac_to_the_answers() {
     for (prefix, layout) in [("sp", Layout::SecondPort), ("sa", Layout::SecondPortWithAddress)] {
         let cluster = start(prefix, layout);
         let service = announced(&cluster, "ports", &json!({}));

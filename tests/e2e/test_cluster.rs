@@ -260,7 +260,7 @@ fn pods_freeze_and_restart(cluster: &Cluster) {
 }
 
 #[test]
-fn a_cluster_whose_owner_is_killed_leaves_nothing_behind() {
+fn cluster_whose_owner_is_killed_leaves_nothing_behind() {
     let name = format!("crash{}", std::process::id());
     let mut owner = Command::new(cluster_program())
         .args(["hold", &name])

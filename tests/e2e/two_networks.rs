@@ -22,18 +22,18 @@ macro_rules! two_networks {
 
         crate::support::cluster_tests! { cluster, crate::two_networks;
             events::{
-                p4_an_excluded_node_hands_its_address_over_and_says_why,
-                a_service_without_an_eligible_node_reports_the_reason_of_each_node,
+                p4_excluded_node_hands_its_address_over_and_says_why,
+                service_without_an_eligible_node_reports_the_reason_of_each_node,
                 interfaces_excluded_by_a_helm_value_announce_nothing,
                 metrics_show_announced_addresses_and_forget_deleted_ones,
             }
             failures::{
-                p1_a_node_cut_off_from_the_lan_loses_its_address,
-                p6_a_node_cut_off_from_the_other_nodes_keeps_its_address,
-                p1_a_node_without_carrier_hands_its_address_over,
-                p5_an_address_used_by_a_foreign_host_is_not_announced,
+                p1_node_cut_off_from_the_lan_loses_its_address,
+                p6_node_cut_off_from_the_other_nodes_keeps_its_address,
+                p1_node_without_carrier_hands_its_address_over,
+                p5_address_used_by_a_foreign_host_is_not_announced,
                 p6_packet_loss_moves_nothing,
-                p6_a_node_that_fails_while_the_api_server_is_down_is_replaced,
+                p6_node_that_fails_while_the_api_server_is_down_is_replaced,
             }
         }
     };

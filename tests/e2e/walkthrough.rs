@@ -27,10 +27,10 @@ macro_rules! through_kube_proxy {
 
         crate::support::cluster_tests! { cluster, crate::walkthrough;
             quickstart::{
-                a_host_on_the_lan_gets_answers_from_all_three_pods,
-                the_neighbour_table_and_the_status_agree_on_the_owner,
-                the_cluster_ip_of_the_service_works_from_a_pod,
-                the_node_ports_of_the_services_work_on_every_node,
+                host_on_the_lan_gets_answers_from_all_three_pods,
+                neighbour_table_and_the_status_agree_on_the_owner,
+                cluster_ip_of_the_service_works_from_a_pod,
+                node_ports_of_the_services_work_on_every_node,
             }
             services::{
                 without_a_request_an_address_of_the_pool_is_chosen,
@@ -40,17 +40,17 @@ macro_rules! through_kube_proxy {
                 with_traffic_policy_local_a_node_with_a_pod_answers,
             }
             resilience::{
-                p2_a_killed_speaker_keeps_its_address_and_mac,
-                p2_a_deputy_answers_with_the_mac_of_a_frozen_speaker,
-                p2_a_rolling_restart_of_the_speakers_moves_nothing,
-                p2_a_deputy_covers_the_only_local_endpoint_throughout,
+                p2_killed_speaker_keeps_its_address_and_mac,
+                p2_deputy_answers_with_the_mac_of_a_frozen_speaker,
+                p2_rolling_restart_of_the_speakers_moves_nothing,
+                p2_deputy_covers_the_only_local_endpoint_throughout,
                 p6_addresses_are_answered_without_the_api_server,
             }
             ipv6::{
-                an_ipv6_address_is_found_by_neighbor_discovery,
-                a_dual_stack_service_answers_at_both_addresses,
+                ipv6_address_is_found_by_neighbor_discovery,
+                dual_stack_service_answers_at_both_addresses,
                 duplicate_address_detection_of_another_host_finds_the_address,
-                a_restarted_speaker_answers_for_its_ipv6_addresses_again,
+                restarted_speaker_answers_for_its_ipv6_addresses_again,
             }
         }
     };

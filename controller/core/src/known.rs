@@ -35,7 +35,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_object_missing_from_the_first_list_is_absent() {
+    fn object_missing_from_the_first_list_is_absent() {
         let mut known = Known::<u8>::Unknown;
         known.set_synced();
         assert_eq!(known, Known::Absent);

@@ -105,7 +105,7 @@ fn addresses_are_counted_under_metallbs_metric_names() {
 }
 
 #[test]
-fn a_deleted_pool_has_no_series_and_a_standby_has_none_of_any_pool() {
+fn deleted_pool_has_no_series_and_a_standby_has_none_of_any_pool() {
     let metrics = Metrics::default();
     let mut leading = reconciler(vec![], vec![pool("p", &["192.0.2.0/28"])], true);
     assert!(metrics.encode(&leading).contains(r#"pool="p""#));

@@ -177,7 +177,7 @@ mod tests {
     }
 
     #[test]
-    fn a_certificate_is_due_90_days_before_expiry_or_for_other_names() {
+    fn certificate_is_due_90_days_before_expiry_or_for_other_names() {
         let bundle = Bundle::issue(&names(), at(0), None).unwrap();
         assert!(!bundle.is_due(&names(), at(0)));
         assert!(!bundle.is_due(&names(), at(274)));
@@ -192,7 +192,7 @@ mod tests {
     }
 
     #[test]
-    fn a_bundle_survives_the_round_trip_through_the_secret() {
+    fn bundle_survives_the_round_trip_through_the_secret() {
         let bundle = Bundle::issue(&names(), at(0), None).unwrap();
         assert_eq!(Bundle::read(&bundle.write()), Some(bundle.clone()));
         let mut data = bundle.write();
@@ -202,7 +202,7 @@ mod tests {
     }
 
     #[test]
-    fn a_renewed_certificate_keeps_only_the_previous_authority() {
+    fn renewed_certificate_keeps_only_the_previous_authority() {
         let first = Bundle::issue(&names(), at(0), None).unwrap();
         let second = Bundle::issue(&names(), at(300), Some(&first)).unwrap();
         let third = Bundle::issue(&names(), at(600), Some(&second)).unwrap();

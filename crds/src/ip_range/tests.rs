@@ -76,7 +76,7 @@ fn invalid_spellings_are_refused_with_a_hint() {
 }
 
 #[test]
-fn size_saturates() {
+fn size_of_a_huge_range_saturates() {
     assert_eq!(range("10.0.0.0/8").size(), 1 << 24);
     assert_eq!(range("2001:db8::/48").size(), 1 << 80);
     assert_eq!(range("::/0").size(), u128::MAX);

@@ -137,7 +137,7 @@ mod tests {
     }
 
     #[test]
-    fn valid_while_all_conditions_hold_else_lists_failures() {
+    fn state_is_valid_while_all_conditions_hold_and_else_lists_failures() {
         let now = Timestamp::from_second(1).unwrap();
         let first = updated_status(None, &[desired("a", ""), desired("b", "")], now).unwrap();
         assert_eq!(

@@ -73,7 +73,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn decodes_the_fields_in_use_and_skips_all_others() {
+    fn fields_in_use_are_decoded_and_all_others_skipped() {
         let node: SlimNode = serde_json::from_value(json!({
             "apiVersion": "v1", "kind": "Node", "metadata": {"name": "w1", "labels": {"a": "b"}, "managedFields": [{}]},
             "spec": {"podCIDR": "10.0.0.0/24", "unschedulable": true, "taints": [{"key": "k", "effect": "NoSchedule"}]},

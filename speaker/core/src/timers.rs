@@ -77,7 +77,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_earliest_armed_timer_is_next() {
+    fn earliest_armed_timer_is_next() {
         let now = crate::testing::start();
         let later = now + Duration::from_secs(1);
         let mut timers = TimerTable::default();

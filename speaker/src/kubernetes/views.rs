@@ -199,7 +199,7 @@ mod tests {
     }
 
     #[test]
-    fn the_address_of_a_node_is_its_first_internal_ip() {
+    fn address_of_a_node_is_its_first_internal_ip() {
         let object = serde_json::from_value(json!({
             "metadata": {"name": "w1"},
             "status": {

@@ -114,7 +114,7 @@ mod tests {
     use tokio::net::UdpSocket;
 
     #[tokio::test]
-    async fn reports_closed_ports_and_loses_no_heartbeat_to_open_ones() {
+    async fn closed_ports_are_reported_and_no_heartbeat_to_open_ones_is_lost() {
         let listener = UdpSocket::bind("127.0.0.1:0").await.unwrap();
         let open = listener.local_addr().unwrap();
         let closed = {

@@ -65,7 +65,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn finds_interface_and_gateway_of_the_default_route() {
+    fn interface_and_gateway_of_the_default_route_are_found() {
         let text = "Iface\tDestination\tGateway \tFlags\tRefCnt\tUse\tMetric\tMask\t\tMTU\tWindow\tIRTT\n\
                     eth0\t00000000\t017AA8C0\t0003\t0\t0\t0\t00000000\t0\t0\t0\n\
                     lan0\t007AA8C0\t00000000\t0001\t0\t0\t0\t00FFFFFF\t0\t0\t0\n\

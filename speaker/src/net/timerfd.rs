@@ -90,7 +90,7 @@ mod tests {
     use lodestone_runtime::clock::now;
 
     #[tokio::test]
-    async fn due_once_at_each_deadline_and_never_while_off() {
+    async fn timer_is_due_once_at_each_deadline_and_never_while_off() {
         let mut timer = DeadlineTimer::open().unwrap();
         for _ in 0..3 {
             let due = now() + Duration::from_millis(5);

@@ -75,7 +75,7 @@ fn lost(path: &str, given: &Value, found: &Value) -> Vec<String> {
 }
 
 #[test]
-fn the_definitions_keep_every_field_and_refuse_invalid_values() {
+fn crds_keep_every_field_and_refuse_invalid_values() {
     let cluster = cluster();
     for given in samples() {
         let kind = given["kind"].as_str().unwrap().to_lowercase();

@@ -153,7 +153,7 @@ async fn delete_all(statuses: &Api<ServiceL2Status>) {
 }
 
 #[test]
-fn a_status_deleted_while_it_is_written_is_restored() {
+fn status_deleted_while_it_is_written_is_restored() {
     let cluster = cluster();
     block_on(async {
         let config = config(&cluster).await;
@@ -173,7 +173,7 @@ fn a_status_deleted_while_it_is_written_is_restored() {
 }
 
 #[test]
-fn a_deleted_status_is_restored() {
+fn deleted_status_is_restored() {
     let cluster = cluster();
     block_on(async {
         let client = Client::try_from(config(&cluster).await).unwrap();
@@ -190,7 +190,7 @@ fn a_deleted_status_is_restored() {
 }
 
 #[test]
-fn a_status_half_written_by_another_announcer_is_left_alone() {
+fn status_half_written_by_another_announcer_is_left_alone() {
     let cluster = cluster();
     block_on(async {
         let client = Client::try_from(config(&cluster).await).unwrap();

@@ -96,7 +96,7 @@ fn start(credentials: &PodCredentials) -> Child {
 }
 
 #[test]
-fn p7_a_hundred_kills_under_load_neither_lose_nor_double_an_address() {
+fn p7_100_kills_under_load_neither_lose_nor_double_an_address() {
     let cluster = cluster();
     let pool = json!({
         "apiVersion": "metallb.io/v1beta1", "kind": "IPAddressPool", "metadata": {"name": "death", "namespace": NAMESPACE},

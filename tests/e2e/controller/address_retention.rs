@@ -9,7 +9,7 @@ use super::{
 };
 
 #[test]
-fn p7_a_request_that_cannot_be_met_keeps_the_old_address() {
+fn p7_edit_that_cannot_be_met_keeps_the_address_and_says_why() {
     let cluster = cluster();
     let ns = TestNamespace::create(&cluster, "typo");
     ns.pool("p", &["10.4.0.0/30"], &json!({}));
@@ -128,7 +128,7 @@ fn with_reassign_a_service_moves_only_if_another_address_is_free() {
 }
 
 #[test]
-fn p7_a_restart_gives_no_assigned_address_to_a_waiting_service() {
+fn p7_restart_gives_no_assigned_address_to_a_waiting_service() {
     let cluster = cluster();
     let ns = TestNamespace::create(&cluster, "restart");
     ns.pool("p", &["10.4.3.0/31"], &json!({}));
@@ -181,7 +181,7 @@ fn p7_of_two_services_with_the_same_address_the_older_keeps_it() {
 }
 
 #[test]
-fn p7_a_status_edited_by_hand_is_adopted_if_valid_or_else_repaired() {
+fn p7_status_edited_by_hand_is_adopted_if_valid_or_else_repaired() {
     let cluster = cluster();
     let ns = TestNamespace::create(&cluster, "edited");
     ns.pool("p", &["10.4.5.0/30"], &json!({}));
@@ -210,7 +210,7 @@ fn p7_a_status_edited_by_hand_is_adopted_if_valid_or_else_repaired() {
 }
 
 #[test]
-fn p7_a_service_that_changes_its_type_releases_its_address() {
+fn p7_service_that_changes_its_type_releases_its_address() {
     let cluster = cluster();
     let ns = TestNamespace::create(&cluster, "leaves");
     ns.pool("p", &["10.4.6.0/31"], &json!({}));

@@ -65,7 +65,7 @@ fn pools_serve_only_the_namespaces_and_services_they_select() {
 }
 
 #[test]
-fn a_pool_without_auto_assign_serves_only_services_that_request_it() {
+fn pool_without_auto_assign_serves_only_services_that_request_it() {
     let cluster = cluster();
     let ns = TestNamespace::create(&cluster, "named");
     ns.pool("closed", &["10.1.2.0/30"], &json!({"autoAssign": false}));
@@ -173,7 +173,7 @@ fn huge_pools_are_allocated_from_and_counted_without_delay() {
 }
 
 #[test]
-fn a_waiting_service_gets_an_address_as_soon_as_one_is_free() {
+fn waiting_service_gets_an_address_as_soon_as_one_is_free() {
     let cluster = cluster();
     let ns = TestNamespace::create(&cluster, "waiting");
     ns.pool("p", &["10.1.7.0/31"], &json!({}));

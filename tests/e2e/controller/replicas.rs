@@ -49,7 +49,7 @@ fn ten_more(ns: &TestNamespace<'_>, prefix: &str, before: &[String]) -> Vec<Stri
 }
 
 #[test]
-fn the_standby_takes_over_and_no_address_is_assigned_twice() {
+fn standby_takes_over_and_no_address_is_assigned_twice() {
     let cluster = cluster();
     let ns = TestNamespace::create(&cluster, "replicas");
     ns.pool("replicas", &["10.7.0.0/26"], &json!({}));

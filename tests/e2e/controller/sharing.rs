@@ -84,7 +84,7 @@ fn local_services_share_only_with_equal_namespace_and_selector() {
 }
 
 #[test]
-fn a_service_that_may_no_longer_share_yields_until_it_may_again() {
+fn service_that_may_no_longer_share_yields_until_it_may_again() {
     let cluster = cluster();
     let ns = TestNamespace::create(&cluster, "misfit");
     ns.pool("p", &["10.3.2.0/32"], &json!({}));

@@ -78,7 +78,7 @@ fn p8_bad_objects_that_bypass_the_webhook_are_refused_individually() {
 }
 
 #[test]
-fn the_configuration_state_is_recreated_and_owned_by_the_deployment() {
+fn configuration_state_is_recreated_and_owned_by_the_deployment() {
     let cluster = cluster();
     wait_for_result(&cluster, "Valid");
     let uid = state(&cluster)["metadata"]["uid"].clone();
@@ -98,7 +98,7 @@ fn the_configuration_state_is_recreated_and_owned_by_the_deployment() {
 }
 
 #[test]
-fn the_counters_of_a_pool_follow_and_are_repaired() {
+fn counters_of_a_pool_follow_and_are_repaired() {
     let cluster = cluster();
     let ns = TestNamespace::create(&cluster, "counted");
     ns.pool("counted", &["10.5.2.0/30"], &json!({}));

@@ -208,7 +208,7 @@ fn all_replicas_switch_to_a_renewed_certificate_without_a_restart() {
 }
 
 #[test]
-fn the_webhook_can_be_disabled_and_can_run_alone() {
+fn webhook_can_be_disabled_and_can_run_alone() {
     let cluster = cluster();
     let ns = TestNamespace::create(&cluster, "modes");
     ns.pool("modes", &["10.6.5.0/31"], &json!({}));

@@ -186,7 +186,7 @@ fn send_garbage(cluster: &Cluster, stop: &AtomicBool) -> anyhow::Result<u64> {
 }
 
 #[test]
-fn p6_a_flood_of_garbage_moves_nothing() {
+fn p6_flood_of_garbage_moves_nothing() {
     let cluster = cluster();
     let service = announced(&cluster, "garbage", &json!({}));
     let stop = AtomicBool::new(false);

@@ -21,7 +21,7 @@ fn p1_p3_power_loss_moves_both_families_and_nothing_returns() {
 }
 
 #[test]
-fn p2_a_deputy_answers_for_a_killed_speaker_in_both_families() {
+fn p2_deputy_answers_for_a_killed_speaker_in_both_families() {
     let cluster = cluster();
     let service = announced(&cluster, "killed", &json!({}));
     let six = announced(&cluster, "killed-six", &ipv6_only());
@@ -44,7 +44,7 @@ fn p2_a_deputy_answers_for_a_killed_speaker_in_both_families() {
 }
 
 #[test]
-fn p4_a_drained_node_hands_its_addresses_over_when_its_speaker_ends() {
+fn p4_drained_node_hands_its_addresses_over_when_its_speaker_ends() {
     let cluster = cluster();
     let service = announced(&cluster, "drained", &json!({}));
     let node = service.owner.clone();
@@ -73,7 +73,7 @@ fn p4_a_drained_node_hands_its_addresses_over_when_its_speaker_ends() {
 }
 
 #[test]
-fn p4_a_local_address_leaves_a_drained_node_and_is_served() {
+fn p4_local_service_is_answered_by_another_node_after_a_drain() {
     let cluster = cluster();
     let service = announced(&cluster, "local", &json!({"externalTrafficPolicy": "Local"}));
     let node = service.owner.clone();
@@ -87,7 +87,7 @@ fn p4_a_local_address_leaves_a_drained_node_and_is_served() {
 }
 
 #[test]
-fn p3_a_node_removed_and_added_again_owns_new_addresses_only() {
+fn p3_node_removed_and_added_again_owns_new_addresses_only() {
     let cluster = cluster();
     let services: Vec<AnnouncedService<'_>> = ["added-a", "added-b"]
         .map(|name| announced(&cluster, name, &json!({})))

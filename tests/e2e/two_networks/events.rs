@@ -31,7 +31,7 @@ fn wait_for_reason(cluster: &Cluster, service: &str, nodes: &[String], reason: &
     )
 }
 
-pub(crate) fn p4_an_excluded_node_hands_its_address_over_and_says_why(cluster: &Cluster) {
+pub(crate) fn p4_excluded_node_hands_its_address_over_and_says_why(cluster: &Cluster) {
     for (name, more) in [("excluded", json!({})), ("excluded-six", ipv6_only())] {
         let service = announced(cluster, name, &more);
         exclude(cluster, &service.owner);
@@ -44,7 +44,7 @@ pub(crate) fn p4_an_excluded_node_hands_its_address_over_and_says_why(cluster: &
     }
 }
 
-pub(crate) fn a_service_without_an_eligible_node_reports_the_reason_of_each_node(cluster: &Cluster) {
+pub(crate) fn service_without_an_eligible_node_reports_the_reason_of_each_node(cluster: &Cluster) {
     let _service = announced(cluster, "nobody", &json!({}));
     let nodes = cluster.spec().nodes();
     nodes.iter().for_each(|node| exclude(cluster, node));

@@ -47,7 +47,7 @@ fn assert_taken_over(cluster: &Cluster, service: &AnnouncedService<'_>, other: &
     }
 }
 
-pub(crate) fn p1_a_node_cut_off_from_the_lan_loses_its_address(cluster: &Cluster) {
+pub(crate) fn p1_node_cut_off_from_the_lan_loses_its_address(cluster: &Cluster) {
     for (name, more) in [("lan-cut", json!({})), ("lan-cut-six", ipv6_only())] {
         let service = announced(cluster, name, &more);
         let (address, node) = (&service.address, &service.owner);
@@ -67,7 +67,7 @@ pub(crate) fn p1_a_node_cut_off_from_the_lan_loses_its_address(cluster: &Cluster
     }
 }
 
-pub(crate) fn p6_a_node_cut_off_from_the_other_nodes_keeps_its_address(cluster: &Cluster) {
+pub(crate) fn p6_node_cut_off_from_the_other_nodes_keeps_its_address(cluster: &Cluster) {
     let service = announced(cluster, "nodes-cut", &json!({}));
     // Cutting the control-plane node off would cut the API server off, too.
     let node = leave_control_plane(cluster, &service);
@@ -78,7 +78,7 @@ pub(crate) fn p6_a_node_cut_off_from_the_other_nodes_keeps_its_address(cluster: 
     assert_eq!(service.current_owner().unwrap(), node);
 }
 
-pub(crate) fn p1_a_node_without_carrier_hands_its_address_over(cluster: &Cluster) {
+pub(crate) fn p1_node_without_carrier_hands_its_address_over(cluster: &Cluster) {
     for (name, more) in [("cable", json!({})), ("cable-six", ipv6_only())] {
         let service = announced(cluster, name, &more);
         let answers = watch(cluster, &service, || {
@@ -92,7 +92,7 @@ pub(crate) fn p1_a_node_without_carrier_hands_its_address_over(cluster: &Cluster
     }
 }
 
-pub(crate) fn p5_an_address_used_by_a_foreign_host_is_not_announced(cluster: &Cluster) {
+pub(crate) fn p5_address_used_by_a_foreign_host_is_not_announced(cluster: &Cluster) {
     let foreign = cluster.host("client2");
     let mac = foreign.mac("eth0").unwrap();
     for (name, taken, length, more) in [
@@ -156,7 +156,7 @@ pub(crate) fn p6_packet_loss_moves_nothing(cluster: &Cluster) {
     assert_eq!(service.current_owner().unwrap(), node);
 }
 
-pub(crate) fn p6_a_node_that_fails_while_the_api_server_is_down_is_replaced(cluster: &Cluster) {
+pub(crate) fn p6_node_that_fails_while_the_api_server_is_down_is_replaced(cluster: &Cluster) {
     let service = announced(cluster, "no-api", &json!({}));
     let (address, node) = (&service.address, leave_control_plane(cluster, &service));
     cluster.stop_api_server().unwrap();

@@ -29,14 +29,14 @@ fn refused(name: &str, addresses: &[&str]) -> String {
 }
 
 #[test]
-fn p8_a_pool_that_does_not_parse_is_refused_individually() {
+fn p8_pool_that_does_not_parse_is_refused_individually() {
     let error = refused("reversed", &["192.168.122.150-192.168.122.140"]);
     let text = "IPAddressPool reversed: spec.addresses[0]: \"192.168.122.150-192.168.122.140\" ends before it starts";
     assert!(error.contains(text), "{error}");
 }
 
 #[test]
-fn p8_a_pool_that_overlaps_an_older_pool_is_refused_individually() {
+fn p8_pool_that_overlaps_an_older_pool_is_refused_individually() {
     let error = refused("overlapping", &["192.168.122.118/31"]);
     assert!(error.contains("of the older IPAddressPool lb-ip-pool"), "{error}");
 }

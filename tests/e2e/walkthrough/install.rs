@@ -34,7 +34,7 @@ fn helm_install_brings_up_one_controller_and_a_speaker_on_every_node() {
 }
 
 #[test]
-fn p10_a_speaker_has_net_raw_alone_and_the_controller_nothing() {
+fn p10_speaker_has_net_raw_alone_and_the_controller_nothing() {
     const NET_RAW: u64 = 1 << 13;
     let cluster = cluster();
     let speaker = cluster.pod_of("speaker", Some("w1")).unwrap();

@@ -37,7 +37,7 @@ fn owner(cluster: &Cluster, address: &str) -> String {
     node_of(cluster, &mac)
 }
 
-pub(crate) fn an_ipv6_address_is_found_by_neighbor_discovery(cluster: &Cluster) {
+pub(crate) fn ipv6_address_is_found_by_neighbor_discovery(cluster: &Cluster) {
     let _pool = Ipv6Pool::create(cluster);
     let ns = TestNamespace::create(cluster, "six");
     ns.deploy("web", 2);
@@ -62,7 +62,7 @@ pub(crate) fn an_ipv6_address_is_found_by_neighbor_discovery(cluster: &Cluster) 
     assert_eq!(status["items"][0]["status"]["node"], node.as_str());
 }
 
-pub(crate) fn a_dual_stack_service_answers_at_both_addresses(cluster: &Cluster) {
+pub(crate) fn dual_stack_service_answers_at_both_addresses(cluster: &Cluster) {
     let ns = TestNamespace::create(cluster, "both-families");
     let pool = json!({
         "apiVersion": "metallb.io/v1beta1", "kind": "IPAddressPool", "metadata": {"name": "both", "namespace": NAMESPACE},
@@ -133,7 +133,7 @@ pub(crate) fn duplicate_address_detection_of_another_host_finds_the_address(clus
     assert!(found.is_ok(), "{text}");
 }
 
-pub(crate) fn a_restarted_speaker_answers_for_its_ipv6_addresses_again(cluster: &Cluster) {
+pub(crate) fn restarted_speaker_answers_for_its_ipv6_addresses_again(cluster: &Cluster) {
     let _pool = Ipv6Pool::create(cluster);
     let ns = TestNamespace::create(cluster, "restarted-six");
     ns.deploy("web", 1);

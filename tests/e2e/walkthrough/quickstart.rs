@@ -11,7 +11,7 @@ use crate::support::{LIMIT, client};
 const ADDRESS: &str = "192.168.122.111";
 
 #[test]
-fn the_service_shows_the_requested_address() {
+fn service_shows_the_requested_address() {
     let cluster = cluster();
     assert_eq!(cluster.address_of("default", "nginxlb").unwrap(), ADDRESS);
     let shown = cluster.kubectl(&["get", "service", "nginxlb", "--no-headers"]).unwrap();
@@ -25,7 +25,7 @@ fn the_service_shows_the_requested_address() {
     );
 }
 
-pub(crate) fn a_host_on_the_lan_gets_answers_from_all_three_pods(cluster: &Cluster) {
+pub(crate) fn host_on_the_lan_gets_answers_from_all_three_pods(cluster: &Cluster) {
     owner(cluster, ADDRESS);
     let mut pods = BTreeSet::new();
     wait_until("an answer from each of the three pods", LIMIT, || {
@@ -36,7 +36,7 @@ pub(crate) fn a_host_on_the_lan_gets_answers_from_all_three_pods(cluster: &Clust
     assert!(pods.iter().all(|pod| pod.starts_with("nginx-deployment-")), "{pods:?}");
 }
 
-pub(crate) fn the_neighbour_table_and_the_status_agree_on_the_owner(cluster: &Cluster) {
+pub(crate) fn neighbour_table_and_the_status_agree_on_the_owner(cluster: &Cluster) {
     let client = client(cluster);
     let node = owner(cluster, ADDRESS);
     client.forget_neighbours().unwrap();
@@ -58,7 +58,7 @@ pub(crate) fn the_neighbour_table_and_the_status_agree_on_the_owner(cluster: &Cl
     assert!(event.contains("announcing from node"), "{event}");
 }
 
-pub(crate) fn the_cluster_ip_of_the_service_works_from_a_pod(cluster: &Cluster) {
+pub(crate) fn cluster_ip_of_the_service_works_from_a_pod(cluster: &Cluster) {
     let address = cluster
         .kubectl(&["get", "service", "nginxlb", "-o", "jsonpath={.spec.clusterIP}"])
         .unwrap();
@@ -82,7 +82,7 @@ pub(crate) fn the_cluster_ip_of_the_service_works_from_a_pod(cluster: &Cluster) 
     }
 }
 
-pub(crate) fn the_node_ports_of_the_services_work_on_every_node(cluster: &Cluster) {
+pub(crate) fn node_ports_of_the_services_work_on_every_node(cluster: &Cluster) {
     for service in ["nginx-service", "nginxlb"] {
         let port = cluster
             .kubectl(&["get", "service", service, "-o", "jsonpath={.spec.ports[0].nodePort}"])

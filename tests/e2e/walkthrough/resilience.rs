@@ -10,7 +10,7 @@ fn lan_mac(cluster: &Cluster, node: &str) -> String {
     cluster.host(node).mac(cluster.lan_interface()).unwrap()
 }
 
-pub(crate) fn p2_a_killed_speaker_keeps_its_address_and_mac(cluster: &Cluster) {
+pub(crate) fn p2_killed_speaker_keeps_its_address_and_mac(cluster: &Cluster) {
     let ns = TestNamespace::create(cluster, "killed");
     ns.deploy("web", 2);
     ns.balance("web", "web", &json!({}));
@@ -26,7 +26,7 @@ pub(crate) fn p2_a_killed_speaker_keeps_its_address_and_mac(cluster: &Cluster) {
     assert_eq!(owner(cluster, &address), node);
 }
 
-pub(crate) fn p2_a_deputy_answers_with_the_mac_of_a_frozen_speaker(cluster: &Cluster) {
+pub(crate) fn p2_deputy_answers_with_the_mac_of_a_frozen_speaker(cluster: &Cluster) {
     let ns = TestNamespace::create(cluster, "frozen");
     ns.deploy("web", 2);
     ns.balance("web", "web", &json!({}));
@@ -48,7 +48,7 @@ pub(crate) fn p2_a_deputy_answers_with_the_mac_of_a_frozen_speaker(cluster: &Clu
 }
 
 #[test]
-fn p1_p3_a_node_that_loses_power_is_replaced_and_takes_nothing_back() {
+fn p1_p3_node_that_loses_power_is_replaced_and_takes_nothing_back() {
     let cluster = cluster();
     let ns = TestNamespace::create(&cluster, "power");
     ns.deploy("web", 3);
@@ -84,7 +84,7 @@ fn p1_p3_a_node_that_loses_power_is_replaced_and_takes_nothing_back() {
 }
 
 #[test]
-fn a_rolling_restart_of_the_controller_changes_no_address() {
+fn rolling_restart_of_the_controller_changes_no_address() {
     let cluster = cluster();
     let ns = TestNamespace::create(&cluster, "rolling-controller");
     ns.deploy("web", 1);
@@ -104,7 +104,7 @@ fn a_rolling_restart_of_the_controller_changes_no_address() {
     before.iter().for_each(|address| drop(owner(&cluster, address)));
 }
 
-pub(crate) fn p2_a_rolling_restart_of_the_speakers_moves_nothing(cluster: &Cluster) {
+pub(crate) fn p2_rolling_restart_of_the_speakers_moves_nothing(cluster: &Cluster) {
     let ns = TestNamespace::create(cluster, "rolling-speakers");
     ns.deploy("web", 2);
     for name in ["a", "b"] {
@@ -128,7 +128,7 @@ pub(crate) fn p2_a_rolling_restart_of_the_speakers_moves_nothing(cluster: &Clust
 }
 
 /// No other node is eligible. Without a deputy nobody answers until the speaker has started again.
-pub(crate) fn p2_a_deputy_covers_the_only_local_endpoint_throughout(cluster: &Cluster) {
+pub(crate) fn p2_deputy_covers_the_only_local_endpoint_throughout(cluster: &Cluster) {
     let ns = TestNamespace::create(cluster, "only-local");
     ns.deploy("web", 1);
     ns.balance("web", "web", &json!({"externalTrafficPolicy": "Local"}));

@@ -65,7 +65,7 @@ pub(crate) fn without_a_request_an_address_of_the_pool_is_chosen(cluster: &Clust
 }
 
 #[test]
-fn a_request_outside_all_pools_is_refused_and_affects_no_other() {
+fn request_outside_all_pools_is_refused_and_affects_no_other() {
     let cluster = cluster();
     let ns = TestNamespace::create(&cluster, "outside");
     ns.deploy("web", 1);
@@ -123,7 +123,7 @@ fn hand_made(cluster: &Cluster, name: &str, endpoints: impl Fn(&str, &str) -> Va
 }
 
 #[test]
-fn an_address_is_answered_only_while_an_endpoint_is_ready() {
+fn address_is_answered_only_while_an_endpoint_is_ready() {
     let cluster = cluster();
     let ns = TestNamespace::create(&cluster, "endpoints");
     ns.deploy("web", 1);

@@ -65,7 +65,7 @@ fn denied(edit: &Edit) -> String {
 }
 
 #[test]
-fn an_invalid_object_is_denied_with_the_path_of_the_field() {
+fn invalid_object_is_denied_with_the_path_of_the_field() {
     let selector = json!({"matchLabels": {"a": "b"}});
     let doubled = json!({"matchExpressions": [{"key": "a", "operator": "In", "values": ["b", "b"]}]});
     let allocation = |more: Value| {
@@ -124,7 +124,7 @@ fn an_invalid_object_is_denied_with_the_path_of_the_field() {
 }
 
 #[test]
-fn an_object_that_is_already_refused_does_not_block_other_edits() {
+fn object_that_is_already_refused_does_not_block_other_edits() {
     let good = Edit::Pool(create(pool("x", None, addresses(&["198.51.100.0/24"]))));
     assert_eq!(verdict(&good, 0, OnPoolChange::Retain), AdmissionVerdict::default());
     // An edit of its finalizers or labels leaves the specification alone.
@@ -147,7 +147,7 @@ fn an_object_that_is_already_refused_does_not_block_other_edits() {
 }
 
 #[test]
-fn an_older_pool_cannot_grow_over_a_younger_one() {
+fn older_pool_cannot_grow_over_a_younger_one() {
     let grown = |name| pool(name, Some(0), addresses(&["192.0.2.0/24"]));
     let edit = Edit::Pool(AdmissionEdit {
         old: Some(pool("older", Some(0), addresses(&["198.51.100.0/24"]))),
@@ -161,7 +161,7 @@ fn an_older_pool_cannot_grow_over_a_younger_one() {
 }
 
 #[test]
-fn an_edit_that_leaves_addresses_behind_warns_and_names_the_services() {
+fn edit_that_leaves_addresses_behind_warns_and_names_the_services() {
     let old = pool("a", Some(1), addresses(&["192.0.2.0/28"]));
     let edit = |new: Option<Value>| {
         Edit::Pool(AdmissionEdit {
@@ -197,7 +197,7 @@ fn an_edit_that_leaves_addresses_behind_warns_and_names_the_services() {
 }
 
 #[test]
-fn an_advertisement_of_unknown_pools_is_allowed_with_a_warning() {
+fn advertisement_of_unknown_pools_is_allowed_with_a_warning() {
     let answer = verdict(
         &Edit::L2Advertisement(create(l2(json!({"ipAddressPools": ["a", "b", "broken"]})))),
         0,
@@ -214,7 +214,7 @@ fn an_advertisement_of_unknown_pools_is_allowed_with_a_warning() {
 }
 
 #[test]
-fn a_repair_is_allowed_although_other_refusals_change_their_reason() {
+fn repair_is_allowed_although_other_refusals_change_their_reason() {
     let shared = |name: &str, second: u8| pool(name, Some(second), addresses(&["10.0.0.0/24"]));
     let resources = Resources {
         pools: vec![shared("p", 1), shared("q", 2), shared("r", 3)],

@@ -50,7 +50,7 @@ fn ip(text: &str) -> IpAddr {
 }
 
 #[test]
-fn an_address_has_one_holder_and_a_refused_change_does_nothing() {
+fn address_has_one_holder_and_a_refused_change_does_nothing() {
     let mut allocator = Allocator::default();
     allocator.take(&key("a"), &alone(), &[ip("192.0.2.1")]).unwrap();
     allocator.take(&key("b"), &alone(), &[ip("192.0.2.2")]).unwrap();
@@ -93,7 +93,7 @@ fn sharing_needs_the_same_key_the_same_backend_and_different_ports() {
 }
 
 #[test]
-fn a_shared_address_is_in_use_until_its_last_holder_is_released() {
+fn shared_address_is_in_use_until_its_last_holder_is_released() {
     let mut allocator = Allocator::default();
     let address = [ip("192.0.2.1")];
     allocator.take(&key("a"), &sharing("k", 80), &address).unwrap();
@@ -108,7 +108,7 @@ fn a_shared_address_is_in_use_until_its_last_holder_is_released() {
 }
 
 #[test]
-fn the_lowest_free_address_comes_first_range_by_range() {
+fn lowest_free_address_comes_first_range_by_range() {
     let mut allocator = Allocator::default();
     let pool = pool(&["192.0.2.8/31", "192.0.2.0/31"], false);
     let mut given = Vec::new();
@@ -232,7 +232,7 @@ fn holders() -> impl Strategy<Value = AddressHolder> {
 
 proptest! {
     #[test]
-    fn the_allocator_agrees_with_the_naive_model(
+    fn allocator_agrees_with_the_naive_model(
         steps in proptest::collection::vec((0..6u8, 0..3u8, 0..10u128, holders()), 1..60)
     ) {
         let pool = pool(&["192.0.2.252-192.0.3.2", "192.0.2.2/31"], true);
@@ -278,7 +278,7 @@ proptest! {
 }
 
 #[test]
-fn the_index_follows_a_service_that_changes_how_it_holds_an_address() {
+fn index_follows_a_service_that_changes_how_it_holds_an_address() {
     let mut allocator = Allocator::default();
     let address = [ip("192.0.2.1")];
     allocator.take(&key("a"), &sharing("k", 80), &address).unwrap();

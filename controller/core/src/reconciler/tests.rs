@@ -78,7 +78,7 @@ fn all_addresses_are_adopted_first_and_the_oldest_service_is_served_first() {
 }
 
 #[test]
-fn a_waiting_service_gets_an_address_when_one_is_released() {
+fn waiting_service_gets_an_address_when_one_is_released() {
     let mut reconciler = started(vec![
         service("a", 1, 1, json!({"has": "192.0.2.0"})),
         service("b", 2, 2, json!({"has": "192.0.2.1"})),
@@ -91,7 +91,7 @@ fn a_waiting_service_gets_an_address_when_one_is_released() {
 }
 
 #[test]
-fn a_problem_is_reported_once() {
+fn problem_is_reported_once() {
     let mut reconciler = started(vec![
         service("a", 1, 1, json!({"has": "192.0.2.0"})),
         service("b", 1, 2, json!({"has": "192.0.2.1"})),
@@ -108,7 +108,7 @@ fn a_problem_is_reported_once() {
 }
 
 #[test]
-fn a_service_is_not_planned_while_its_status_is_being_written() {
+fn service_is_not_planned_while_its_status_is_being_written() {
     let mut reconciler = started(vec![service("a", 1, 1, json!({}))]);
     let job = reconciler.poll_job().unwrap();
     reconciler.handle_service(ResourceChange::Applied(service("a", 2, 1, json!({}))));
@@ -121,7 +121,7 @@ fn a_service_is_not_planned_while_its_status_is_being_written() {
 }
 
 #[test]
-fn a_failed_write_is_planned_again_after_a_growing_wait() {
+fn failed_write_is_planned_again_after_a_growing_wait() {
     let mut reconciler = started(vec![service("a", 1, 1, json!({}))]);
     let first = reconciler.poll_job().unwrap();
     let waits = [
@@ -142,7 +142,7 @@ fn a_failed_write_is_planned_again_after_a_growing_wait() {
 }
 
 #[test]
-fn a_new_pool_serves_waiting_services_and_a_refused_one_does_nothing() {
+fn new_pool_serves_waiting_services_and_a_refused_one_does_nothing() {
     let mut reconciler = started(vec![
         service("a", 1, 1, json!({"has": "192.0.2.0"})),
         service("b", 1, 2, json!({"has": "192.0.2.1"})),
@@ -159,7 +159,7 @@ fn a_new_pool_serves_waiting_services_and_a_refused_one_does_nothing() {
 }
 
 #[test]
-fn an_undecodable_pool_takes_no_address_away() {
+fn undecodable_pool_takes_no_address_away() {
     let mut reconciler = started(vec![service("a", 1, 1, json!({"has": "192.0.2.0"}))]);
     reconciler.handle_pool(ResourceChange::Undecodable(key("p"), "not a pool".to_owned()));
     assert_eq!(
@@ -172,7 +172,7 @@ fn an_undecodable_pool_takes_no_address_away() {
 }
 
 #[test]
-fn an_address_is_free_only_after_the_status_no_longer_lists_it() {
+fn address_is_free_only_after_the_status_no_longer_lists_it() {
     let mut reconciler = started(vec![
         service("a", 1, 1, json!({"has": "192.0.2.0"})),
         service("b", 1, 2, json!({"has": "192.0.2.1"})),
@@ -210,7 +210,7 @@ fn an_address_is_free_only_after_the_status_no_longer_lists_it() {
 }
 
 #[test]
-fn a_service_waits_for_its_namespace_to_be_known() {
+fn service_waits_for_its_namespace_to_be_known() {
     let mut reconciler = started(vec![]);
     let mut early = service("a", 1, 1, json!({}));
     early.key.namespace = "late".to_owned();
@@ -221,7 +221,7 @@ fn a_service_waits_for_its_namespace_to_be_known() {
 }
 
 #[test]
-fn a_new_object_of_the_same_name_inherits_nothing() {
+fn new_object_of_the_same_name_inherits_nothing() {
     let mut reconciler = started(vec![service("a", 1, 1, json!({"has": "192.0.2.1"}))]);
     assert_eq!(settle(&mut reconciler), []);
     let mut another = service("a", 9, 2, json!({}));
@@ -232,7 +232,7 @@ fn a_new_object_of_the_same_name_inherits_nothing() {
 }
 
 #[test]
-fn a_service_gets_a_shared_address_when_its_holder_begins_to_share() {
+fn service_gets_a_shared_address_when_its_holder_begins_to_share() {
     let mut reconciler = started(vec![service("a", 1, 1, json!({"has": "192.0.2.0"}))]);
     settle(&mut reconciler);
     let sharing = |name: &str, version: u64, second: u8, port: i32, more: Value| {
@@ -256,7 +256,7 @@ fn a_service_gets_a_shared_address_when_its_holder_begins_to_share() {
 }
 
 #[test]
-fn a_standby_allocates_nothing_and_continues_where_the_leader_stopped() {
+fn standby_allocates_nothing_and_continues_where_the_leader_stopped() {
     let mut reconciler = started(vec![service("a", 1, 1, json!({})), service("b", 1, 2, json!({}))]);
     reconciler.set_leader(false);
     assert_eq!((reconciler.poll_job(), reconciler.is_synced()), (None, true));
@@ -270,7 +270,7 @@ fn a_standby_allocates_nothing_and_continues_where_the_leader_stopped() {
 }
 
 #[test]
-fn a_waiting_service_gets_an_address_that_a_foreign_service_releases() {
+fn waiting_service_gets_an_address_that_a_foreign_service_releases() {
     let foreign = |version: u64, ip: &str| {
         let object = json!({
             "metadata": {"name": "foreign", "namespace": "n", "uid": "foreign", "resourceVersion": version.to_string()},
@@ -290,7 +290,7 @@ fn a_waiting_service_gets_an_address_that_a_foreign_service_releases() {
 }
 
 #[test]
-fn a_new_leader_starts_from_a_list_made_after_it_became_leader() {
+fn new_leader_starts_from_a_list_made_after_it_became_leader() {
     let mut reconciler = started(vec![
         service("a", 1, 1, json!({"has": "192.0.2.0"})),
         service("gone", 2, 2, json!({"has": "192.0.2.1"})),

@@ -55,7 +55,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_set_is_complete_with_all_four_watches() {
+    fn set_of_watches_is_complete_with_all_four() {
         let mut set = WatchSet::default();
         set.insert(WatchKind::IPAddressPool);
         assert!(!set.has_configuration());

@@ -55,7 +55,7 @@ fn requests_are_read_from_annotation_or_field() {
 }
 
 #[test]
-fn a_service_of_another_class_or_type_is_not_ours() {
+fn service_of_another_class_or_type_is_not_ours() {
     let is_ours =
         |spec: serde_json::Value| view(json!({"metadata": {"name": "a", "namespace": "n"}, "spec": spec})).is_ours;
     assert!(is_ours(json!({"type": "LoadBalancer"})));

@@ -103,7 +103,7 @@ fn counters_conditions_and_the_state_are_written_only_once() {
 }
 
 #[test]
-fn a_refused_pool_is_reported_once_and_summed_up_in_the_state() {
+fn refused_pool_is_reported_once_and_summed_up_in_the_state() {
     let spec = json!({"addresses": ["192.0.2.9-192.0.2.1"]});
     let first = outdated(
         &reconciler(&[], vec![pool("p", spec.clone(), Value::Null)], None),
@@ -145,7 +145,7 @@ fn a_refused_pool_is_reported_once_and_summed_up_in_the_state() {
 }
 
 #[test]
-fn the_pool_status_shows_retained_addresses_until_they_are_released() {
+fn pool_status_shows_retained_addresses_until_they_are_released() {
     let spec = json!({"addresses": ["192.0.2.4/30"]});
     let first = outdated(
         &reconciler(

@@ -179,7 +179,7 @@ mod tests {
     }
 
     #[test]
-    fn an_interface_is_deaf_only_where_broadcasts_are_expected() {
+    fn interface_is_deaf_only_where_broadcasts_are_expected() {
         let start = crate::testing::start();
         let minute = Duration::from_secs(60);
         let mut neighbours = Neighbours::default();

@@ -287,7 +287,7 @@ mod tests {
     }
 
     #[test]
-    fn the_higher_epoch_wins_and_equal_epochs_are_settled_by_rank() {
+    fn higher_epoch_wins_and_equal_epochs_are_settled_by_rank() {
         // By the golden vectors node-b ranks before node-a for this address.
         let (a, b): (NodeName, NodeName) = ("node-a".into(), "node-b".into());
         let context = context(&|_| true);
@@ -328,7 +328,7 @@ mod tests {
     }
 
     #[test]
-    fn a_takeover_has_a_higher_epoch_than_all_before() {
+    fn takeover_has_a_higher_epoch_than_all_before() {
         let (a, b): (NodeName, NodeName) = ("node-a".into(), "node-b".into());
         let context = context(&|_| true);
         let mut claims = Claims::default();

@@ -104,7 +104,7 @@ fn resync_is_armed_in_a_cluster_of_one_node_and_of_very_many() {
 }
 
 #[test]
-fn listening_node_welcomes_with_the_claims_of_the_newcomer_only() {
+fn listening_node_sends_a_newcomer_its_former_claims_only() {
     let mut parts = owning(1);
     parts.claim("b", "10.1.0.9", 3);
     parts.context.listening = true;

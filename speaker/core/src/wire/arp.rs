@@ -259,7 +259,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn parser_accepts_arbitrary_bytes_without_panic(bytes in proptest::collection::vec(any::<u8>(), 0..80)) {
+        fn arp_parser_accepts_arbitrary_bytes_without_panic(bytes in proptest::collection::vec(any::<u8>(), 0..80)) {
             let _ = ArpPacket::parse(&bytes);
         }
 

@@ -151,7 +151,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_full_message_fits_into_one_packet() {
+    fn full_message_fits_into_one_packet() {
         let claim = |index: u64| Claim {
             address: "2001:db8:ffff:ffff::1".parse().unwrap(),
             epoch: Epoch(u64::from(u32::MAX) + index),

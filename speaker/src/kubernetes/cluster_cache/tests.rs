@@ -12,7 +12,7 @@ fn service(addresses: &[&str]) -> AddressedService {
 }
 
 #[test]
-fn an_address_is_served_by_endpoints_of_its_family() {
+fn address_is_served_by_endpoints_of_its_family() {
     let mut cache = ClusterCache::default();
     let key = ObjectKey::new("n", "a");
     cache.services.insert(key, service(&["192.0.2.1", "2001:db8::1"]));
@@ -36,7 +36,7 @@ fn an_address_is_served_by_endpoints_of_its_family() {
 }
 
 #[test]
-fn the_cache_is_synced_after_the_first_list_of_every_watch() {
+fn cache_is_synced_after_the_first_list_of_every_watch() {
     let mut cache = ClusterCache::default();
     for change in [
         ClusterChange::Service(ResourceChange::Synced),

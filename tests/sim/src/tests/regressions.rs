@@ -128,7 +128,7 @@ impl Regression {
 /// The former owner now relays the new claim, and the new owner broadcasts it again. The scenario
 /// also passes without both, because the speakers have changed since. So it proves no promise.
 #[test]
-fn always_deputy_learns_after_a_partition_that_the_owner_yielded() {
+fn always_on_deputy_learns_after_a_partition_that_the_owner_yielded() {
     let settings = Settings {
         deputy: DeputyMode::Always,
         ownership: OwnershipMode::Hash,
@@ -182,7 +182,7 @@ fn p5_claim_lost_on_its_way_to_the_former_owner_is_sent_again() {
 /// Heavy loss looked like a speaker that is down on a node that answers. Without deputies the
 /// addresses of that speaker moved at once, although it was alive.
 #[test]
-fn p5_heavy_loss_is_not_taken_for_a_speaker_that_is_down() {
+fn p5_heavy_loss_is_not_mistaken_for_a_speaker_that_is_down() {
     let settings = Settings {
         deputy: DeputyMode::Off,
         ..Settings::default()

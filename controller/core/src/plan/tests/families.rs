@@ -48,7 +48,7 @@ fn families_follow_the_cluster_addresses_and_the_policy() {
 }
 
 #[test]
-fn a_dual_stack_service_gets_its_second_family_once_the_pool_has_it() {
+fn dual_stack_service_gets_its_second_family_once_the_pool_has_it() {
     let mut allocator = Allocator::default();
     let one = service("a", with(has(&["192.0.2.0"]), both_families()));
     adopt(&one, &dual(), &mut allocator);
@@ -62,7 +62,7 @@ fn a_dual_stack_service_gets_its_second_family_once_the_pool_has_it() {
 }
 
 #[test]
-fn a_service_that_gives_up_a_family_keeps_the_other_address() {
+fn service_that_gives_up_a_family_keeps_the_other_address() {
     let mut allocator = Allocator::default();
     adopt(
         &service("a", with(has(&["192.0.2.1", "2001:db8::1"]), both_families())),
@@ -76,7 +76,7 @@ fn a_service_that_gives_up_a_family_keeps_the_other_address() {
 }
 
 #[test]
-fn a_service_that_starts_to_require_dual_stack_keeps_its_address() {
+fn service_that_starts_to_require_dual_stack_keeps_its_address() {
     let require = json!({"spec": {"clusterIPs": ["10.0.0.1", "fd00::1"], "ipFamilyPolicy": "RequireDualStack"}});
     let small = config(&[("p", json!({"addresses": ["192.0.2.1/32", "2001:db8::/126"]}))]);
     let mut allocator = Allocator::default();

@@ -3,7 +3,7 @@
 use super::*;
 
 #[test]
-fn a_service_that_is_no_longer_ours_is_released() {
+fn service_that_is_no_longer_ours_is_released() {
     for spec in [
         json!({"type": "ClusterIP"}),
         json!({"type": "LoadBalancer", "loadBalancerClass": "other"}),
@@ -28,7 +28,7 @@ fn a_service_that_is_no_longer_ours_is_released() {
 }
 
 #[test]
-fn a_service_that_was_never_ours_is_left_alone() {
+fn service_that_was_never_ours_is_left_alone() {
     let foreign = json!({
         "spec": {"loadBalancerClass": "other"}, "status": {"loadBalancer": {"ingress": [{"ip": "192.0.2.1"}]}},
     });
@@ -43,7 +43,7 @@ fn a_service_that_was_never_ours_is_left_alone() {
 }
 
 #[test]
-fn a_service_of_another_class_with_our_annotation_is_left_alone() {
+fn service_of_another_class_with_our_annotation_is_left_alone() {
     let foreign = service(
         "a",
         with(has(&["192.0.2.0"]), json!({"spec": {"loadBalancerClass": "other"}})),
@@ -52,7 +52,7 @@ fn a_service_of_another_class_with_our_annotation_is_left_alone() {
 }
 
 #[test]
-fn an_address_of_another_load_balancer_is_never_allocated() {
+fn address_of_another_load_balancer_is_never_allocated() {
     let foreign = |ip: &str| {
         service(
             "foreign",
@@ -82,7 +82,7 @@ fn an_address_of_another_load_balancer_is_never_allocated() {
 }
 
 #[test]
-fn a_foreign_service_that_becomes_cluster_ip_is_left_alone() {
+fn foreign_service_that_becomes_cluster_ip_is_left_alone() {
     let foreign = |type_: &str| {
         service(
             "foreign",

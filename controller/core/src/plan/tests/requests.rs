@@ -3,7 +3,7 @@
 use super::*;
 
 #[test]
-fn a_new_service_gets_the_lowest_address_and_one_event() {
+fn new_service_gets_the_lowest_address_and_one_event() {
     let mut allocator = Allocator::default();
     let first = run(&v4(), &mut allocator, &service("a", json!({})));
     assert_eq!(written(&first), ["192.0.2.0"]);
@@ -17,7 +17,7 @@ fn a_new_service_gets_the_lowest_address_and_one_event() {
 }
 
 #[test]
-fn a_valid_request_is_met() {
+fn valid_request_is_met() {
     let closed = config(&[(
         "p",
         json!({"addresses": ["192.0.2.0/30", "2001:db8::/126"], "autoAssign": false}),
@@ -41,7 +41,7 @@ fn a_valid_request_is_met() {
 }
 
 #[test]
-fn a_refused_request_says_why() {
+fn refused_request_says_why() {
     let pools = config(&[
         ("p", json!({"addresses": ["192.0.2.0/30", "2001:db8::/126"]})),
         ("q", json!({"addresses": ["198.51.100.0/30", "2001:db8:1::/126"]})),
@@ -112,7 +112,7 @@ fn a_refused_request_says_why() {
 }
 
 #[test]
-fn a_reserved_pool_comes_before_a_common_dual_stack_pool() {
+fn reserved_pool_comes_before_a_common_dual_stack_pool() {
     let pools = config(&[
         (
             "tenant",
@@ -157,7 +157,7 @@ fn pools_are_used_by_rank_and_exhaustion_is_reported() {
 }
 
 #[test]
-fn a_deprecated_annotation_is_reported_with_the_allocation() {
+fn deprecated_annotation_is_reported_with_the_allocation() {
     let old = json!({"metadata": {"annotations": {"metallb.universe.tf/address-pool": "p"}}});
     let plan = run(&v4(), &mut Allocator::default(), &service("a", old));
     assert_eq!(

@@ -3,7 +3,7 @@
 use super::*;
 
 #[test]
-fn p7_a_request_that_cannot_be_met_keeps_the_old_address() {
+fn p7_request_that_cannot_be_met_keeps_the_old_address() {
     let pools = config(&[
         ("p", json!({"addresses": ["192.0.2.0/30"]})),
         ("full", json!({"addresses": ["198.51.100.1/32"]})),
@@ -47,7 +47,7 @@ fn p7_a_request_that_cannot_be_met_keeps_the_old_address() {
 }
 
 #[test]
-fn p7_an_address_without_a_pool_is_retained_or_replaced_by_flag() {
+fn p7_address_without_a_pool_is_retained_or_replaced_by_flag() {
     let closed = json!({"addresses": ["192.0.2.0/30"], "serviceAllocation": {"namespaces": ["other"]}});
     let spare = || ("a-spare", json!({"addresses": ["198.51.100.0/30"]}));
     for pools in [
@@ -99,7 +99,7 @@ fn p7_reassign_keeps_the_old_address_until_a_new_one_is_available() {
 }
 
 #[test]
-fn p7_a_foreign_address_in_the_status_is_replaced_by_the_held_one() {
+fn p7_foreign_address_in_the_status_is_replaced_by_the_held_one() {
     let closed = json!({"addresses": ["198.51.100.0/30"], "serviceAllocation": {"namespaces": ["other"]}});
     let pools = config(&[("p", json!({"addresses": ["192.0.2.0/30"]})), ("closed", closed)]);
     for foreign in ["10.0.0.7", "198.51.100.1"] {

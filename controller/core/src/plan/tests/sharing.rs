@@ -71,7 +71,7 @@ fn ports_of_a_refused_change_still_conflict_with_later_services() {
 }
 
 #[test]
-fn a_sharer_whose_port_collides_moves_if_possible_and_else_yields() {
+fn sharer_whose_port_collides_moves_if_possible_and_else_yields() {
     let shared = |name: &str, port: u16| {
         let more = json!({"spec": {"ports": [{"port": port}]}});
         service(
@@ -99,7 +99,7 @@ fn a_sharer_whose_port_collides_moves_if_possible_and_else_yields() {
 }
 
 #[test]
-fn a_condition_reports_a_port_conflict_until_the_port_is_free() {
+fn condition_reports_a_port_conflict_until_the_port_is_free() {
     let key = annotated("allow-shared-ip", "k");
     let mut allocator = Allocator::default();
     run(&v4(), &mut allocator, &service("a", key.clone()));
@@ -127,7 +127,7 @@ fn a_condition_reports_a_port_conflict_until_the_port_is_free() {
 }
 
 #[test]
-fn the_port_condition_stays_while_the_service_waits_for_the_port() {
+fn port_condition_stays_while_the_service_waits_for_the_port() {
     let shared = |name: &str, port: u16, more: Value| {
         let ports = json!({"spec": {"ports": [{"port": port}]}});
         service(name, with(with(annotated("allow-shared-ip", "k"), ports), more))

@@ -3,7 +3,7 @@
 use super::*;
 
 #[test]
-fn a_status_of_another_writer_is_replaced() {
+fn status_of_another_writer_is_replaced() {
     let foreign = json!({"status": {"loadBalancer": {"ingress": [{"hostname": "elb"}, {"ip": "10.1.1.1"}]}}});
     let mut allocator = Allocator::default();
     let foreign = service("a", foreign);
@@ -42,7 +42,7 @@ fn fields_that_others_add_to_an_entry_stay() {
 }
 
 #[test]
-fn an_edited_status_is_followed_if_allowed_and_otherwise_restored() {
+fn edited_status_is_followed_if_allowed_and_otherwise_restored() {
     let mut allocator = Allocator::default();
     adopt(&service("a", has(&["192.0.2.0"])), &dual(), &mut allocator);
     adopt(&service("b", has(&["192.0.2.1"])), &dual(), &mut allocator);

@@ -128,7 +128,7 @@ type Step = (usize, u64, u64, u64, bool);
 proptest! {
     /// Three processes may be slow, suspended or disconnected. At no time do two of them lead.
     #[test]
-    fn never_two_leaders_at_one_time(steps in proptest::collection::vec((0usize..3, 0u64..6000, 0u64..4000, 0u64..3000, any::<bool>()), 1..300)) {
+    fn at_most_one_candidate_leads_at_any_time(steps in proptest::collection::vec((0usize..3, 0u64..6000, 0u64..4000, 0u64..3000, any::<bool>()), 1..300)) {
         let steps: Vec<Step> = steps;
         let mut now = crate::clock::now();
         let mut server = Server::default();

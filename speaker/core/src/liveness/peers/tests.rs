@@ -144,7 +144,7 @@ fn report_of_silence_on_one_network_expires_and_others_stay() {
 }
 
 #[test]
-fn message_voids_reports_about_all_and_about_its_network() {
+fn message_voids_failure_reports_except_those_on_other_networks() {
     let start = start();
     let (b, c): (NodeName, NodeName) = ("b".into(), "c".into());
     for (about, is_failed) in [(None, false), (Some("eth0"), false), (Some("lan0"), true)] {

@@ -81,7 +81,7 @@ fn names(interfaces: &[&str]) -> BTreeSet<String> {
 }
 
 #[test]
-fn p1_peer_has_failed_for_an_address_if_it_has_on_one_segment_of_it() {
+fn p1_peer_that_failed_on_one_segment_failed_for_its_addresses_there() {
     let parts = failed_on_lan();
     let view = view!(parts, parts.now);
     let is_failed = |interfaces: &[&str]| {

@@ -117,7 +117,7 @@ fn back_off_is_limited_and_resets_after_two_minutes() {
 }
 
 #[test]
-fn owner_that_both_nodes_hold_for_eligible_is_no_contention() {
+fn owner_that_both_nodes_consider_eligible_causes_no_contention() {
     let address = address_where_a_ranks(0);
     let mut parts = cluster_with(&address);
     decide(&mut parts);

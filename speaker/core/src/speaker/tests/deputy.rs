@@ -145,7 +145,7 @@ fn p1_address_follows_the_only_endpoint_while_a_deputy_answers() {
 }
 
 #[test]
-fn p1_node_that_becomes_eligible_takes_over_from_a_speaker_long_down() {
+fn p1_newly_eligible_node_takes_over_from_a_speaker_down_for_long() {
     let mut only = Only::new(local);
     only.shut_down();
     only.assert_answered(LONG);

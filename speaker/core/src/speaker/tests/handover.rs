@@ -68,7 +68,7 @@ fn p5_only_the_former_owner_can_acknowledge_a_claim() {
 }
 
 #[test]
-fn p5_always_deputy_learns_new_owner_despite_two_lost_messages() {
+fn p5_always_on_deputy_learns_the_new_owner_despite_two_losses() {
     let mut world = VirtualCluster::new(&["a", "b", "c"], &[ADDRESS]);
     world.settings.deputy = DeputyMode::Always;
     let handover = Handover::prepare(&mut world);

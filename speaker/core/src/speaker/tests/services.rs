@@ -3,7 +3,7 @@
 use super::*;
 
 #[test]
-fn p6_nobody_answers_without_endpoints_and_then_the_same_owner_again() {
+fn p6_owner_falls_silent_without_endpoints_and_resumes_with_them() {
     let mut world = VirtualCluster::new(&["a", "b", "c"], &[ADDRESS]);
     world.run(seconds(3));
     let owner = world.owner(ADDRESS);

@@ -44,7 +44,7 @@ fn p4_drained_owner_that_shuts_down_answers_until_another_node_does() {
 }
 
 #[test]
-fn p4_speaker_hands_over_when_it_may_not_be_down_at_all() {
+fn p4_speaker_with_a_down_limit_of_zero_hands_over_when_it_stops() {
     let mut world = VirtualCluster::new(&["a", "b", "c"], &[ADDRESS]);
     world.settings.speaker_down_limit = Duration::ZERO;
     world.restart_all();

@@ -233,7 +233,7 @@ fn solicited_node_group_has_the_last_24_bits_of_the_address() {
 
 proptest! {
     #[test]
-    fn parser_accepts_arbitrary_bytes_without_panic(bytes in proptest::collection::vec(any::<u8>(), 0..160)) {
+    fn ndp_parser_accepts_arbitrary_bytes_without_panic(bytes in proptest::collection::vec(any::<u8>(), 0..160)) {
         let _ = NdpPacket::parse(&bytes);
     }
 
