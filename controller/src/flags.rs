@@ -51,7 +51,7 @@ pub(crate) struct ControllerArgs {
 impl ControllerArgs {
     /// Whether this process allocates addresses.
     pub(crate) const fn allocates(&self) -> bool {
-        !matches!(self.webhook_mode, WebhookMode::Onlywebhook)
+        !matches!(self.webhook_mode, WebhookMode::OnlyWebhook)
     }
 
     /// Whether this process reviews edits of the configuration.
@@ -69,7 +69,9 @@ pub(crate) enum WebhookMode {
     /// It allocates addresses.
     Disabled,
     /// It reviews edits.
-    Onlywebhook,
+    // MetalLB's spelling.
+    #[value(name = "onlywebhook")]
+    OnlyWebhook,
 }
 
 /// What happens to an address whose pool is deleted, shrunk or closed to its Service.
@@ -88,5 +90,20 @@ impl From<OnPoolChangeFlag> for OnPoolChange {
             OnPoolChangeFlag::Retain => Self::Retain,
             OnPoolChangeFlag::Reassign => Self::Reassign,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn webhook_modes_have_metallbs_names() {
+        let names = ["enabled", "disabled", "onlywebhook"];
+        let modes = names.map(|name| WebhookMode::from_str(name, false).unwrap());
+        assert!(matches!(
+            modes,
+            [WebhookMode::Enabled, WebhookMode::Disabled, WebhookMode::OnlyWebhook]
+        ));
     }
 }
