@@ -1,17 +1,16 @@
 //! Identifies an object within its kind.
 
-use std::fmt;
+use std::{fmt, sync::Arc};
 
 use kube::{Resource, ResourceExt};
 use serde::{Deserialize, Serialize};
 
-/// The namespace and the name of an object. It is displayed as `namespace/name`.
+/// The namespace and the name of an object. It is displayed as `namespace/name`. Clones share their
+/// text, because a process keeps the key of each Service in many places.
 #[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct ObjectKey {
-    /// The namespace; empty for cluster-scoped objects.
-    pub namespace: String,
-    /// The name, which is unique within the namespace and the kind.
-    pub name: String,
+    namespace: Arc<str>,
+    name: Arc<str>,
 }
 
 impl ObjectKey {
@@ -19,8 +18,8 @@ impl ObjectKey {
     #[must_use]
     pub fn new(namespace: &str, name: &str) -> Self {
         Self {
-            namespace: namespace.to_owned(),
-            name: name.to_owned(),
+            namespace: namespace.into(),
+            name: name.into(),
         }
     }
 
@@ -28,9 +27,21 @@ impl ObjectKey {
     #[must_use]
     pub fn of<K: Resource>(object: &K) -> Self {
         Self {
-            namespace: object.namespace().unwrap_or_default(),
-            name: object.name_any(),
+            namespace: object.namespace().unwrap_or_default().into(),
+            name: object.name_any().into(),
         }
+    }
+
+    /// Returns the namespace; empty for cluster-scoped objects.
+    #[must_use]
+    pub fn namespace(&self) -> &str {
+        &self.namespace
+    }
+
+    /// Returns the name, which is unique within the namespace and the kind.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.name
     }
 }
 

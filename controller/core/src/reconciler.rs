@@ -109,11 +109,11 @@ impl Reconciler {
         match change {
             ResourceChange::Applied((name, labels)) => {
                 if self.namespaces.insert(name.clone(), labels.clone()).as_ref() != Some(&labels) {
-                    self.enqueue_where(|service| service.key.namespace == name);
+                    self.enqueue_where(|service| service.key.namespace() == name);
                 }
             }
             ResourceChange::Gone(key) => {
-                self.namespaces.remove(&key.name);
+                self.namespaces.remove(key.name());
             }
             ResourceChange::Undecodable(key, error) => {
                 tracing::warn!(namespace = %key, error, "cannot decode the Namespace");

@@ -79,10 +79,7 @@ impl ServiceView {
         let metadata = &service.metadata;
         let no_annotations = BTreeMap::new();
         let annotations = metadata.annotations.as_ref().unwrap_or(&no_annotations);
-        let key = ObjectKey {
-            namespace: metadata.namespace.clone().unwrap_or_default(),
-            name: metadata.name.clone().unwrap_or_default(),
-        };
+        let key = ObjectKey::of(service);
         let spec = service.spec.clone().unwrap_or_default();
         let status = service.status.clone().unwrap_or_default();
         let conditions = status.conditions.unwrap_or_default();
@@ -120,7 +117,7 @@ impl ServiceView {
                 .any(|key| key.starts_with(DEPRECATED_ANNOTATION_PREFIX)),
             holder: AddressHolder {
                 sharing_key: non_empty("allow-shared-ip"),
-                backend: backend(&spec, &key.namespace),
+                backend: backend(&spec, key.namespace()),
                 ports: ports(spec),
                 since: created,
             },
@@ -151,8 +148,8 @@ impl ServiceView {
         ObjectReference {
             api_version: Some("v1".to_owned()),
             kind: Some("Service".to_owned()),
-            namespace: Some(self.key.namespace.clone()),
-            name: Some(self.key.name.clone()),
+            namespace: Some(self.key.namespace().to_owned()),
+            name: Some(self.key.name().to_owned()),
             uid: Some(self.uid.clone()),
             ..ObjectReference::default()
         }

@@ -33,7 +33,7 @@ pub(crate) fn view(service: SlimService, class: &str) -> ServiceView {
 /// # Errors
 /// When the API server refuses. A conflict means that the Service has changed.
 pub(crate) async fn write(client: &Client, job: &Job) -> Result<SlimService, kube::Error> {
-    let api: Api<SlimService> = Api::namespaced(client.clone(), &job.key.namespace);
+    let api: Api<SlimService> = Api::namespaced(client.clone(), job.key.namespace());
     // This is a merge patch because an empty list then removes the entries of another field
     // manager. A server-side apply would leave them.
     let mut patch = json!({
@@ -44,7 +44,7 @@ pub(crate) async fn write(client: &Client, job: &Job) -> Result<SlimService, kub
         patch["status"]["conditions"] = json!(conditions);
     }
     let patch = Patch::Merge(&patch);
-    with_time_limit(api.patch_status(&job.key.name, &PatchParams::default(), &patch)).await
+    with_time_limit(api.patch_status(job.key.name(), &PatchParams::default(), &patch)).await
 }
 
 /// All conditions of the Service, if the one that this controller sets changes.

@@ -129,10 +129,11 @@ fn applied<K: Resource<DynamicType = ()>>(object: Guarded<K>) -> ResourceChange<
     match object.0 {
         Ok(object) => ResourceChange::Applied(object),
         Err(undecodable) => {
-            let key = ObjectKey {
-                namespace: undecodable.metadata.namespace.unwrap_or_default(),
-                name: undecodable.metadata.name.unwrap_or_default(),
-            };
+            let metadata = undecodable.metadata;
+            let key = ObjectKey::new(
+                metadata.namespace.as_deref().unwrap_or_default(),
+                metadata.name.as_deref().unwrap_or_default(),
+            );
             ResourceChange::Undecodable(key, undecodable.error)
         }
     }

@@ -90,7 +90,7 @@ pub struct ServiceOnAddress {
     /// Whether the Service has a sharing key.
     pub shares: bool,
     /// The pool that the addresses came from, by annotation.
-    pub pool: Option<String>,
+    pub pool: Option<Arc<str>>,
     /// The serving endpoints.
     pub endpoints: Arc<Endpoints>,
 }

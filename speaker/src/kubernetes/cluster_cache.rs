@@ -246,7 +246,7 @@ fn apply_optional<V>(
 fn apply_node(known: &mut BTreeMap<NodeName, Node>, event: ResourceChange<(NodeName, Node)>) {
     match event {
         ResourceChange::Applied((name, node)) => drop(known.insert(name, node)),
-        ResourceChange::Gone(key) => drop(known.remove(&NodeName::from(key.name.as_str()))),
+        ResourceChange::Gone(key) => drop(known.remove(&NodeName::from(key.name()))),
         ResourceChange::Undecodable(key, error) => warn_undecodable(SpeakerWatch::Node, &key, &error),
         ResourceChange::Synced => {}
     }
@@ -263,10 +263,10 @@ fn apply_configuration<K: kube::Resource>(
             object.meta_mut().managed_fields = None;
             known.insert(object.name_any(), object);
         }
-        ResourceChange::Gone(key) => drop(known.remove(&key.name)),
+        ResourceChange::Gone(key) => drop(known.remove(key.name())),
         ResourceChange::Undecodable(key, error) => {
             warn_undecodable(watch, &key, &error);
-            known.remove(&key.name);
+            known.remove(key.name());
         }
         ResourceChange::Synced => {}
     }

@@ -91,8 +91,8 @@ pub(super) fn reference(service: &ObjectKey, uids: &Uids) -> ObjectReference {
     ObjectReference {
         api_version: Some("v1".to_owned()),
         kind: Some("Service".to_owned()),
-        namespace: Some(service.namespace.clone()),
-        name: Some(service.name.clone()),
+        namespace: Some(service.namespace().to_owned()),
+        name: Some(service.name().to_owned()),
         uid: uids.borrow().get(service).cloned(),
         ..ObjectReference::default()
     }

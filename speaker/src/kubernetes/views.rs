@@ -29,7 +29,7 @@ pub(crate) struct AddressedService {
     /// Whether the Service has the annotation that allows it to share its addresses.
     pub(crate) shares: bool,
     /// The pool of the addresses, from the controller's annotation.
-    pub(crate) pool: Option<String>,
+    pub(crate) pool: Option<Arc<str>>,
 }
 
 impl AddressedService {
@@ -53,7 +53,7 @@ impl AddressedService {
             labels: service.labels().clone(),
             local: spec.external_traffic_policy.as_deref() == Some("Local"),
             shares: annotation(annotations, "allow-shared-ip").is_some(),
-            pool: annotations.get(POOL_ANNOTATION).cloned(),
+            pool: annotations.get(POOL_ANNOTATION).map(|name| name.as_str().into()),
         })
     }
 }

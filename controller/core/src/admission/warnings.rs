@@ -50,7 +50,7 @@ pub(super) fn left_behind(
 }
 
 fn is_served(service: &ServiceView, pool: &Pool, cluster: &ClusterView<'_>) -> bool {
-    let namespace = &service.key.namespace;
+    let namespace = service.key.namespace();
     let labels = cluster.namespaces.get(namespace).cloned().unwrap_or_default();
     pool.serves(namespace, &labels, &service.labels)
 }

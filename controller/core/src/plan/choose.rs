@@ -44,7 +44,7 @@ impl Chooser<'_> {
     /// Whether `pool` serves the Service.
     pub(super) fn serves(&self, pool: &Pool) -> bool {
         let service = self.input.service;
-        pool.serves(&service.key.namespace, self.input.namespace_labels, &service.labels)
+        pool.serves(service.key.namespace(), self.input.namespace_labels, &service.labels)
     }
 
     /// The addresses that the Service asks for by name.

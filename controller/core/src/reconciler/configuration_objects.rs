@@ -169,16 +169,16 @@ fn store<K>(
             StoredObject { name, error: None }
         }
         ResourceChange::Gone(key) => {
-            objects.remove(&key.name);
+            objects.remove(key.name());
             StoredObject {
-                name: key.name,
+                name: key.name().to_owned(),
                 error: None,
             }
         }
         ResourceChange::Undecodable(key, error) => {
-            objects.remove(&key.name);
+            objects.remove(key.name());
             StoredObject {
-                name: key.name,
+                name: key.name().to_owned(),
                 error: Some(error),
             }
         }

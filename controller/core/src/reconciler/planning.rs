@@ -28,7 +28,7 @@ impl Reconciler {
     fn plan_service(&mut self, key: &ObjectKey) -> Option<Job> {
         let service = self.services.get(key)?;
         // The labels of the namespace decide which pools serve the Service. They arrive shortly.
-        let namespace_labels = self.namespaces.get(&key.namespace)?;
+        let namespace_labels = self.namespaces.get(key.namespace())?;
         let input = PlanInput {
             service,
             namespace_labels,

@@ -56,8 +56,8 @@ fn settle(reconciler: &mut Reconciler) -> Vec<(String, String)> {
     while let Some(job) = reconciler.poll_job() {
         let ip = job.status.ingress[0].ip.clone().unwrap();
         let version = job.resource_version.parse::<u64>().unwrap() + 100;
-        reconciler.handle_write_succeeded(service(&job.key.name, version, 0, json!({"has": ip})));
-        written.push((job.key.name, ip));
+        reconciler.handle_write_succeeded(service(job.key.name(), version, 0, json!({"has": ip})));
+        written.push((job.key.name().to_owned(), ip));
     }
     written
 }
@@ -189,7 +189,7 @@ fn address_is_free_only_after_the_status_no_longer_lists_it() {
     reconciler.handle_service(ResourceChange::Applied(asks(5, "192.0.2.0")));
     let mut jobs = Vec::new();
     while let Some(job) = reconciler.poll_job() {
-        jobs.push((job.key.name.clone(), job.status.ingress[0].ip.clone().unwrap()));
+        jobs.push((job.key.name().to_owned(), job.status.ingress[0].ip.clone().unwrap()));
     }
     assert_eq!(jobs, pairs(&[("a", "198.51.100.1")]), "192.0.2.0 is not free yet");
     reconciler.poll_events();
@@ -213,11 +213,11 @@ fn address_is_free_only_after_the_status_no_longer_lists_it() {
 fn service_waits_for_its_namespace_to_be_known() {
     let mut reconciler = started(vec![]);
     let mut early = service("a", 1, 1, json!({}));
-    early.key.namespace = "late".to_owned();
+    early.key = ObjectKey::new("late", early.key.name());
     reconciler.handle_service(ResourceChange::Applied(early));
     assert_eq!(reconciler.poll_job(), None);
     reconciler.handle_namespace(ResourceChange::Applied(("late".to_owned(), Labels::new())));
-    assert_eq!(reconciler.poll_job().unwrap().key.namespace, "late");
+    assert_eq!(reconciler.poll_job().unwrap().key.namespace(), "late");
 }
 
 #[test]

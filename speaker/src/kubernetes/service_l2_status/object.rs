@@ -47,8 +47,8 @@ impl Reporter {
     fn object(&self, name: &str, service: &ObjectKey) -> ServiceL2Status {
         let labels = [
             (NODE_LABEL, self.node.as_str()),
-            (SERVICE_NAME_LABEL, &service.name),
-            (SERVICE_NAMESPACE_LABEL, &service.namespace),
+            (SERVICE_NAME_LABEL, service.name()),
+            (SERVICE_NAMESPACE_LABEL, service.namespace()),
         ];
         let mut object = ServiceL2Status::new(name, ServiceL2StatusFields::default());
         object.metadata = ObjectMeta {
@@ -65,8 +65,8 @@ impl Reporter {
         });
         ServiceL2StatusStatus {
             node: Some(self.node.to_string()),
-            service_name: Some(service.name.clone()),
-            service_namespace: Some(service.namespace.clone()),
+            service_name: Some(service.name().to_owned()),
+            service_namespace: Some(service.namespace().to_owned()),
             interfaces: interfaces.collect(),
         }
     }
@@ -84,7 +84,8 @@ impl Reporter {
         let own_name = self.object_name(service);
         let selector = format!(
             "{SERVICE_NAME_LABEL}={},{SERVICE_NAMESPACE_LABEL}={}",
-            service.name, service.namespace
+            service.name(),
+            service.namespace()
         );
         for other in api.list(&ListParams::default().labels(&selector)).await? {
             let node = other.labels().get(NODE_LABEL).map(|node| NodeName::from(node.as_str()));

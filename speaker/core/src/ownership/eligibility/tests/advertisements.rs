@@ -43,7 +43,7 @@ fn advertisement_must_cover_the_pool_the_service_and_the_node() {
 #[test]
 fn address_of_a_deleted_pool_keeps_the_advertisements_of_that_pool() {
     let from_gone = ServiceOnAddress {
-        pool: Some("gone".to_owned()),
+        pool: Some("gone".into()),
         ..service()
     };
     for (advertisement, wanted) in [
