@@ -99,10 +99,10 @@ mutate_unit() { # PACKAGE NAME OLD NEW
 failed=0
 # Two claims of one epoch are not settled by rank.
 mutate equal-epochs-not-settled \
-  'claim.epoch == known.epoch && ranks_before(claim.address, node.as_str(), known.node.as_str())' 'false' || failed=1
+  'claim.epoch == known.epoch && ranks_first' 'false' || failed=1
 # A new owner does not raise the epoch.
 mutate takeover-keeps-epoch \
-  'before.next()' 'before' || failed=1
+  'record.epoch.next()' 'record.epoch' || failed=1
 # A failed peer loses its addresses without a reachability check.
 mutate takeover-without-reachability-check \
   ' && reachability() == Reachability::NodeDown' '' || failed=1
@@ -204,7 +204,7 @@ mutate_unit lodestone-speaker-core epoch-of-the-earlier-use-kept \
   'begins_again || claim.epoch' 'begins_again && self.epoch < claim.epoch || claim.epoch' || failed=1
 # The owner forgets its last epoch when the address is unused for a moment.
 mutate_unit lodestone-speaker-core epoch-forgotten-with-the-claim \
-  'forgotten.insert(*address, (record.epoch, now))' '{ let _ = &forgotten; }' || failed=1
+  'is_used || now < record.heard + stale' '{ let _ = (stale, now); is_used }' || failed=1
 # A holder of the key makes a node remember claims to any number of addresses.
 mutate_unit lodestone-speaker-core claims-without-limit \
   'is_full' 'false && is_full' || failed=1

@@ -66,6 +66,8 @@ pub struct Node {
     pub labels: Labels,
     /// The condition NetworkUnavailable.
     pub network_unavailable: bool,
+    /// Whether the condition Ready is not True.
+    pub not_ready: bool,
     /// Whether the node is being taken out of service: cordoned, or tainted out-of-service.
     pub draining: bool,
 }

@@ -13,6 +13,7 @@ pub(crate) mod preflight;
 use std::{
     collections::BTreeSet,
     net::{IpAddr, Ipv4Addr},
+    time::{Duration, Instant},
 };
 
 use ipnet::IpNet;
@@ -29,6 +30,10 @@ use crate::{
     wire::message::Network,
 };
 
+/// How long no peer must be heard before that is a problem. In a cluster of two nodes, a restart of
+/// the other speaker is none.
+const SILENT_AFTER: Duration = Duration::from_secs(20);
+
 /// What the speaker knows of its own node.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct NodeState {
@@ -39,6 +44,8 @@ pub(crate) struct NodeState {
     isolated: BTreeSet<String>,
     /// The problems as last reported.
     problems: Option<BTreeSet<NodeProblem>>,
+    /// Since when no peer has been heard.
+    silent_since: Option<Instant>,
 }
 
 impl NodeState {
@@ -147,15 +154,28 @@ impl NodeState {
         same_prefix.next().unwrap_or(Ipv4Addr::UNSPECIFIED)
     }
 
-    /// Looks for problems of the node, and reports them if they have changed.
-    pub(crate) fn run_preflight(&mut self, turn: &mut Turn<'_>, deaf: &BTreeSet<InterfaceIndex>) {
+    /// Looks for problems of the node, and reports them if they have changed. `hears_nobody`: no
+    /// speaker is heard, although other nodes are ready.
+    pub(crate) fn run_preflight(&mut self, turn: &mut Turn<'_>, deaf: &BTreeSet<InterfaceIndex>, hears_nobody: bool) {
+        let no_peer_heard = self.note_silence(turn.now, hears_nobody);
         let Some(interfaces) = &self.interfaces else { return };
         let deaf = interfaces.iter().filter(|interface| deaf.contains(&interface.index));
-        let problems = find_problems(interfaces, &self.kernel, deaf.map(|interface| interface.name.as_str()));
+        let mut problems = find_problems(interfaces, &self.kernel, deaf.map(|interface| interface.name.as_str()));
+        problems.extend(no_peer_heard);
         if self.problems.as_ref() != Some(&problems) {
             self.problems = Some(problems.clone());
             turn.outbox.push(Output::Problems(problems));
         }
+    }
+
+    /// Returns the problem if no peer has been heard for a while.
+    fn note_silence(&mut self, now: Instant, hears_nobody: bool) -> Option<NodeProblem> {
+        if !hears_nobody {
+            self.silent_since = None;
+            return None;
+        }
+        let since = *self.silent_since.get_or_insert(now);
+        (now >= since + SILENT_AFTER).then_some(NodeProblem::NoPeerHeard)
     }
 }
 
@@ -247,7 +267,7 @@ mod tests {
             (deaf, None),
             (BTreeSet::new(), Some(BTreeSet::new())),
         ] {
-            parts.node.run_preflight(turn!(parts, parts.now), &deaf);
+            parts.node.run_preflight(turn!(parts, parts.now), &deaf, false);
             let outputs = parts.drain().others;
             assert_eq!(outputs, Vec::from_iter(report.map(Output::Problems)));
         }

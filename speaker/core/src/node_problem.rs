@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeSet, fmt};
 
-/// A setting of the node that breaks announced addresses. Its `Display` is shown to users.
+/// A problem of the node that breaks announced addresses. Its `Display` is shown to users.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum NodeProblem {
     /// kube-proxy uses IPVS without strictARP: every node has all addresses, and its kernel answers
@@ -24,6 +24,8 @@ pub enum NodeProblem {
         /// The interface without broadcasts.
         interface: String,
     },
+    /// No other speaker is heard, so nothing is known of what they own.
+    NoPeerHeard,
 }
 
 impl fmt::Display for NodeProblem {
@@ -47,6 +49,10 @@ impl fmt::Display for NodeProblem {
                 f,
                 "no ARP broadcast has been heard on {interface} for a minute, although other nodes send them: hosts there get no answer to their ARP requests. \
                  Check whether the switch or the hypervisor filters broadcasts; on the node: tcpdump -eni {interface} arp"
+            ),
+            Self::NoPeerHeard => f.write_str(
+                "no other speaker is heard, although other nodes are ready: before this speaker announces an address, it asks whether anybody answers for it. \
+                 Check that the nodes reach each other on the UDP port of the speakers (7947 by default), that all speakers have the same key, and that their versions are compatible",
             ),
         }
     }

@@ -19,7 +19,9 @@ pub(crate) mod claims;
 mod decide;
 mod deputy;
 pub(crate) mod eligibility;
+mod offers;
 pub(crate) mod ranking;
+mod rebalance;
 mod recorded;
 mod retransmit;
 mod rivals;
@@ -39,6 +41,7 @@ use address_state::{AddressState, Contention};
 pub(crate) use case::Decision;
 use claims::{ClaimContext, ClaimOutcome, Claims};
 use eligibility::{AllVerdicts, Hellos, Verdicts};
+use rebalance::Rebalance;
 use recorded::RecordedAddresses;
 pub(crate) use rivals::RivalStanding;
 
@@ -70,6 +73,7 @@ pub(crate) struct Ownership {
     available: BTreeSet<NodeName>,
     /// The networks on which such a peer had failed then.
     failed_networks: BTreeMap<NodeName, BTreeSet<String>>,
+    rebalance: Rebalance,
 }
 
 impl Ownership {
@@ -92,7 +96,7 @@ impl Ownership {
         // Other nodes may know an address before this one: their claims stay while they repeat
         // them.
         let used = |address| snapshot.addresses.contains_key(&address);
-        self.claims.retain(turn.now, &turn.context.me, cycle, used);
+        self.claims.retain(turn.now, cycle, used);
         self.addresses.retain(|address, _| used(*address));
         self.recorded
             .get_or_insert_with(|| RecordedAddresses::at_start(turn.now, snapshot))

@@ -134,7 +134,14 @@ impl StateSources {
         let problems = self.problems.borrow().clone()?;
         // The type of this condition is MetalLB's.
         let configuration = configuration_condition("configReconcilerValid", &snapshot.config.refused);
-        let reason = if problems.is_empty() { "Passed" } else { "NodeSettings" };
+        let is_silence = |problem: &NodeProblem| matches!(problem, NodeProblem::NoPeerHeard);
+        let reason = if problems.is_empty() {
+            "Passed"
+        } else if problems.iter().all(is_silence) {
+            "NoPeerHeard"
+        } else {
+            "NodeSettings"
+        };
         let preflight = DesiredCondition {
             type_: "preflightPassed",
             holds: problems.is_empty(),
@@ -177,7 +184,10 @@ mod tests {
         problems.send_replace(Some([problem].into()));
         let [configuration, preflight] = sources.conditions().unwrap();
         assert!(configuration.holds && !preflight.holds);
-        assert_eq!(preflight.message, text);
+        assert_eq!((preflight.reason.as_str(), preflight.message), ("NodeSettings", text));
+        problems.send_replace(Some([NodeProblem::NoPeerHeard].into()));
+        let [_, preflight] = sources.conditions().unwrap();
+        assert_eq!((preflight.reason.as_str(), preflight.holds), ("NoPeerHeard", false));
     }
 
     #[test]

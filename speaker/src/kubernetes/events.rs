@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use k8s_openapi::api::core::v1::ObjectReference;
 use lodestone_crds::ObjectKey;
 use lodestone_runtime::k8s::events::{EventContent, Events};
-use lodestone_speaker_core::Event;
+use lodestone_speaker_core::{Event, OwnershipCause};
 use tokio::sync::{mpsc, watch};
 
 /// What the speaker was doing, in every event that it sends.
@@ -21,6 +21,8 @@ pub(super) enum ServiceEventReason {
     NodeAssigned,
     /// An address moved from one node to another.
     OwnerMoved,
+    /// An address moved to a node that was missing when its owner took it.
+    Rebalanced,
     /// A foreign host, or another node, uses an address of the Service.
     AddressConflict,
     /// No node is eligible to announce an address.
@@ -33,6 +35,7 @@ impl ServiceEventReason {
         match self {
             Self::NodeAssigned => "nodeAssigned",
             Self::OwnerMoved => "OwnerMoved",
+            Self::Rebalanced => "Rebalanced",
             Self::AddressConflict => "AddressConflict",
             Self::AnnounceFailed => "AnnounceFailed",
         }
@@ -41,7 +44,7 @@ impl ServiceEventReason {
     /// Whether a user should act on it.
     pub(super) const fn is_warning(self) -> bool {
         match self {
-            Self::NodeAssigned | Self::OwnerMoved => false,
+            Self::NodeAssigned | Self::OwnerMoved | Self::Rebalanced => false,
             Self::AddressConflict | Self::AnnounceFailed => true,
         }
     }
@@ -76,6 +79,11 @@ fn services_and_reason(event: &Event) -> Option<(&[ObjectKey], ServiceEventReaso
         Event::OwnershipTaken { from: None, .. } | Event::PeerPhaseChanged { .. } | Event::DeputyChanged { .. } => {
             return None;
         }
+        Event::OwnershipTaken {
+            services,
+            cause: OwnershipCause::Rebalanced,
+            ..
+        } => (services, ServiceEventReason::Rebalanced),
         Event::OwnershipTaken { services, .. } => (services, ServiceEventReason::OwnerMoved),
         Event::ForeignConflict { services, .. } | Event::PeerConflict { services, .. } => {
             (services, ServiceEventReason::AddressConflict)
@@ -108,12 +116,12 @@ mod tests {
     fn only_moves_conflicts_and_missing_nodes_become_events() {
         let services = vec![ObjectKey::new("n", "a")];
         let address = "192.0.2.1".parse().unwrap();
-        let taken = |from: Option<&str>| Event::OwnershipTaken {
+        let taken = |from: Option<&str>, cause| Event::OwnershipTaken {
             address,
             to: "w1".into(),
             services: services.clone(),
             from: from.map(Into::into),
-            cause: OwnershipCause::NodeDown,
+            cause,
         };
         let conflict = Event::ForeignConflict {
             address,
@@ -133,9 +141,13 @@ mod tests {
             failed: true,
         };
         for (event, expected) in [
-            (taken(None), None),
+            (taken(None, OwnershipCause::New), None),
             (peer, None),
-            (taken(Some("w1")), Some(("OwnerMoved", false))),
+            (taken(Some("w1"), OwnershipCause::NodeDown), Some(("OwnerMoved", false))),
+            (
+                taken(Some("w1"), OwnershipCause::Rebalanced),
+                Some(("Rebalanced", false)),
+            ),
             (conflict, Some(("AddressConflict", true))),
             (no_node, Some(("AnnounceFailed", true))),
         ] {

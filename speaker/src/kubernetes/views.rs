@@ -120,15 +120,16 @@ pub(crate) fn node(node: &SlimNode) -> (NodeName, Node) {
     // The others are host names.
     let own = addresses().filter(|address| matches!(address.type_.as_str(), "InternalIP" | "ExternalIP"));
     let conditions = status.and_then(|status| status.conditions.as_ref());
-    let unavailable = |name: &str, status: &str| name == "NetworkUnavailable" && status == "True";
+    let is_true = |name: &str| {
+        let mut conditions = conditions.into_iter().flatten();
+        conditions.any(|condition| condition.type_ == name && condition.status == "True")
+    };
     let view = Node {
         address: internal.and_then(|address| address.address.parse().ok()),
         addresses: own.filter_map(|address| address.address.parse().ok()).collect(),
         labels: node.labels().clone(),
-        network_unavailable: conditions
-            .into_iter()
-            .flatten()
-            .any(|condition| unavailable(&condition.type_, &condition.status)),
+        network_unavailable: is_true("NetworkUnavailable"),
+        not_ready: !is_true("Ready"),
         draining: is_draining(node),
     };
     (NodeName::from(node.name_any().as_str()), view)
@@ -218,5 +219,18 @@ mod tests {
         );
         let own: Vec<String> = view.addresses.iter().map(ToString::to_string).collect();
         assert_eq!(own, ["192.0.2.1", "203.0.113.1", "2001:db8::1"]);
+    }
+
+    #[test]
+    fn node_is_ready_only_if_its_condition_says_so() {
+        for (conditions, not_ready) in [
+            (json!([{"type": "Ready", "status": "True"}]), false),
+            (json!([{"type": "Ready", "status": "Unknown"}]), true),
+            (json!([]), true),
+        ] {
+            let object = json!({"metadata": {"name": "w1"}, "status": {"conditions": conditions}});
+            let (_, view) = node(&serde_json::from_value(object).unwrap());
+            assert_eq!(view.not_ready, not_ready, "{conditions}");
+        }
     }
 }

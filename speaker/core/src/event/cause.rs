@@ -24,6 +24,8 @@ pub enum OwnershipCause {
     Preferred,
     /// The new owner ranks first by hash.
     Hash,
+    /// The owner took it while the new owner was missing, and had more than its fair share.
+    Rebalanced,
 }
 
 impl OwnershipCause {
@@ -39,6 +41,7 @@ impl OwnershipCause {
             Self::Unclaimed => "unclaimed",
             Self::Preferred => "preferred",
             Self::Hash => "hash",
+            Self::Rebalanced => "rebalanced",
         }
     }
 }
@@ -54,6 +57,7 @@ impl fmt::Display for OwnershipCause {
             Self::Unclaimed => f.write_str("the former owner no longer claimed it"),
             Self::Preferred => f.write_str("the L2Advertisement prefers the new owner"),
             Self::Hash => f.write_str("the new owner ranks first with hash ownership"),
+            Self::Rebalanced => f.write_str("the former owner took it while other nodes were missing"),
         }
     }
 }

@@ -163,6 +163,11 @@ fn each_cause_has_its_label_and_its_text() {
             "hash",
             "the new owner ranks first with hash ownership",
         ),
+        (
+            OwnershipCause::Rebalanced,
+            "rebalanced",
+            "the former owner took it while other nodes were missing",
+        ),
     ] {
         assert_eq!((cause.label(), cause.to_string().as_str()), (label, text));
     }

@@ -122,10 +122,20 @@ impl Lan {
         if turn.context.listening {
             return None;
         }
+        self.answer_after_listening(interface, address)
+    }
+
+    /// The same, whether this speaker still listens or not.
+    pub(crate) fn answer_after_listening(
+        &self,
+        interface: InterfaceIndex,
+        address: IpAddr,
+    ) -> Option<(&InterfacePort, MacAddr)> {
         if let Some(announcement) = self.owned.get(&address) {
             let port = announcement.ports.iter().find(|port| port.index == interface)?;
             return self.conflicts.is_clear(address).then_some((port, port.mac));
         }
+        // mutation: deputy-does-not-answer
         let duty = self.duties.get(&address)?;
         let (port, mac) = duty.ports.iter().find(|(port, _)| port.index == interface)?;
         // mutation: deputy-uses-own-mac

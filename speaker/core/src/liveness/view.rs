@@ -51,6 +51,16 @@ impl<'a> View<'a> {
         *node == self.context.me || self.peers().is_heard(node, self.now)
     }
 
+    /// Whether no speaker is heard although other nodes are ready.
+    pub(crate) fn hears_nobody(&self) -> bool {
+        // A peer that only heartbeats come from has said nothing.
+        if self.peers().available_networks(self.now).next().is_some() {
+            return false;
+        }
+        let mut nodes = self.context.snapshot.iter().flat_map(|snapshot| &snapshot.nodes);
+        nodes.any(|(name, node)| *name != self.context.me && !node.not_ready)
+    }
+
     /// The networks of every node that can take an address, this one included.
     pub(crate) fn networks(&self) -> BTreeMap<NodeName, Vec<Network>> {
         let peers = self.peers().available_networks(self.now);

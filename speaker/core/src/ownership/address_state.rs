@@ -1,6 +1,10 @@
 //! What this node remembers of one address beside the claim in force.
 
-use std::{collections::BTreeMap, time::Instant};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+    time::Instant,
+};
 
 use crate::{event::OwnershipCause, ineligibility::IneligibilityReason, types::NodeName};
 
@@ -36,6 +40,9 @@ pub(super) struct AddressState {
 pub(crate) struct Acquisition {
     pub(crate) from: Option<NodeName>,
     pub(crate) cause: OwnershipCause,
+    /// The nodes that were missing then, and that may get the address later. Empty if the takeover
+    /// is not provisional.
+    pub(crate) missing: Arc<BTreeSet<NodeName>>,
 }
 
 /// No node is eligible to own an address.

@@ -59,6 +59,12 @@ impl ClaimRecord {
         !(self.tentative || self.is_from_earlier_use)
     }
 
+    /// Whether `node`, which is this one, announced the address in a past use only. The others take
+    /// that claim for valid until they hear another one.
+    pub(crate) fn is_from_earlier_use_by(&self, node: &NodeName) -> bool {
+        self.is_from_earlier_use && self.node == *node
+    }
+
     /// The claim to `address`.
     pub(crate) const fn claim(&self, address: IpAddr) -> Claim {
         Claim {
@@ -77,6 +83,7 @@ impl ClaimRecord {
         // mutation: epoch-of-the-earlier-use-kept
         let begins_again = std::mem::take(&mut self.is_from_earlier_use);
         let is_new_use = begins_again || claim.epoch > self.epoch;
+        let was_released = self.released;
         self.released &= !is_new_use;
         if is_new_use {
             self.epoch = claim.epoch;
@@ -86,7 +93,9 @@ impl ClaimRecord {
         } else {
             self.tentative && (claim.tentative || claim.epoch < self.epoch)
         };
-        std::mem::replace(&mut self.tentative, tentative) != tentative
+        let was_tentative = std::mem::replace(&mut self.tentative, tentative);
+        // mutation: return-of-a-released-claim-not-noticed
+        was_tentative != tentative || was_released != self.released
     }
 }
 
@@ -114,9 +123,6 @@ pub(crate) struct ClaimContext<'a> {
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Claims {
     records: BTreeMap<IpAddr, ClaimRecord>,
-    /// The epochs of own claims to addresses that are no longer used, and when they were forgotten.
-    /// The peers remember such a claim until it is stale, so the next one needs a higher epoch.
-    forgotten: BTreeMap<IpAddr, (Epoch, Instant)>,
 }
 
 impl Claims {
@@ -144,10 +150,9 @@ impl Claims {
 
     /// Claims `address` for `node`, with a higher epoch than any claim before.
     pub(crate) fn take(&mut self, now: Instant, node: &NodeName, address: IpAddr, tentative: bool) -> Epoch {
-        let forgotten = self.forgotten.remove(&address).map(|(epoch, _)| epoch);
-        let before = self.records.get(&address).map(|record| record.epoch).max(forgotten);
+        let before = self.records.get(&address);
         // mutation: takeover-keeps-epoch
-        let epoch = before.map_or(Epoch::FIRST, |before| before.next());
+        let epoch = before.map_or(Epoch::FIRST, |record| record.epoch.next());
         let claim = Claim {
             address,
             epoch,
@@ -184,9 +189,10 @@ impl Claims {
         Some(record.claim(address))
     }
 
-    /// Records a node's own claim. The higher epoch wins; the rank settles equal epochs. A claim
-    /// is void when its owner has failed or has forgotten it: then any other claim wins. Claims to
-    /// more than [`MAX_CLAIMS`] addresses are ignored.
+    /// Records a node's own claim. The higher epoch wins. Of equal epochs, one that is not
+    /// tentative wins; otherwise the rank settles them. A claim is void when its owner has failed
+    /// or has forgotten it, or when the address has lost its Services since. Then any other claim
+    /// wins. Claims to more than [`MAX_CLAIMS`] addresses are ignored.
     pub(crate) fn hear(&mut self, context: &ClaimContext<'_>, node: &NodeName, claim: Claim) -> ClaimOutcome {
         let now = context.now;
         let is_full = self.records.len() >= MAX_CLAIMS;
@@ -205,10 +211,17 @@ impl Claims {
                 ClaimOutcome::Unchanged
             };
         }
-        let is_void =
-            !((context.is_heard)(&known.node) || known.relayed) || now >= known.heard + stale_after(context.cycle);
+        let is_void = known.is_from_earlier_use
+            || !((context.is_heard)(&known.node) || known.relayed)
+            || now >= known.heard + stale_after(context.cycle);
+        let ranks_first = match (claim.tentative, known.tentative) {
+            // A node that answers for the address keeps it.
+            (true, false) => false,
+            (false, true) => true,
+            _ => ranks_before(claim.address, node.as_str(), known.node.as_str()),
+        };
         // mutation: equal-epochs-not-settled
-        let wins_tie = claim.epoch == known.epoch && ranks_before(claim.address, node.as_str(), known.node.as_str());
+        let wins_tie = claim.epoch == known.epoch && ranks_first;
         if !(is_void || claim.epoch > known.epoch || wins_tie) {
             return ClaimOutcome::Outdated;
         }
@@ -242,143 +255,25 @@ impl Claims {
 
     /// Keeps the claims of `node`, which is this one, from becoming stale.
     pub(crate) fn keep_fresh(&mut self, now: Instant, node: &NodeName) {
-        for record in self.records.values_mut().filter(|record| record.node == *node) {
+        let own = self.records.values_mut().filter(|record| record.node == *node);
+        for record in own.filter(|record| !record.is_from_earlier_use) {
             record.heard = now;
         }
     }
 
-    /// Forgets claims to unused addresses: those of `me` at once, those of others when they are
-    /// stale.
-    pub(crate) fn retain(&mut self, now: Instant, me: &NodeName, cycle: Duration, used: impl Fn(IpAddr) -> bool) {
+    /// Forgets claims to unused addresses when they are stale. Until then all nodes remember the
+    /// same owner and epoch, the former owner included. So they agree on who takes an address that
+    /// is used again.
+    pub(crate) fn retain(&mut self, now: Instant, cycle: Duration, used: impl Fn(IpAddr) -> bool) {
         let stale = stale_after(cycle);
-        let forgotten = &mut self.forgotten;
-        forgotten.retain(|_, (_, since)| now < *since + 2 * stale);
         self.records.retain(|address, record| {
             let is_used = used(*address);
             record.is_from_earlier_use |= !is_used;
-            if !is_used && record.node == *me {
-                // mutation: epoch-forgotten-with-the-claim
-                forgotten.insert(*address, (record.epoch, now));
-            }
-            is_used || (record.node != *me && now < record.heard + stale)
+            // mutation: epoch-forgotten-with-the-claim
+            is_used || now < record.heard + stale
         });
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    const ADDRESS: &str = "10.0.0.1";
-    fn context(is_heard: &dyn Fn(&NodeName) -> bool) -> ClaimContext<'_> {
-        ClaimContext {
-            now: crate::testing::start(),
-            cycle: Duration::from_secs(2),
-            is_heard,
-        }
-    }
-
-    fn claim(epoch: u64) -> Claim {
-        Claim {
-            address: ADDRESS.parse().unwrap(),
-            epoch: Epoch(epoch),
-            tentative: false,
-        }
-    }
-
-    #[test]
-    fn higher_epoch_wins_and_equal_epochs_are_settled_by_rank() {
-        // By the golden vectors node-b ranks before node-a for this address.
-        let (a, b): (NodeName, NodeName) = ("node-a".into(), "node-b".into());
-        let context = context(&|_| true);
-        for (first, second, owner) in [
-            ((&a, 1), (&b, 1), &b),
-            ((&b, 1), (&a, 1), &b),
-            ((&a, 2), (&b, 1), &a),
-            ((&b, 1), (&a, 2), &a),
-        ] {
-            let mut claims = Claims::default();
-            assert_eq!(claims.hear(&context, first.0, claim(first.1)), ClaimOutcome::Changed);
-            let outcome = claims.hear(&context, second.0, claim(second.1));
-            let wanted = if second.0 == owner {
-                ClaimOutcome::Changed
-            } else {
-                ClaimOutcome::Outdated
-            };
-            assert_eq!(outcome, wanted);
-            assert_eq!(&claims.get(ADDRESS.parse().unwrap()).unwrap().node, owner);
-        }
-    }
-
-    #[test]
-    fn claims_to_more_addresses_than_a_cluster_has_are_ignored() {
-        let b = NodeName::from("node-b");
-        let context = context(&|_| true);
-        let mut claims = Claims::default();
-        let first = u128::from("2001:db8::".parse::<std::net::Ipv6Addr>().unwrap());
-        let to = |index: usize| Claim {
-            address: std::net::Ipv6Addr::from(first + index as u128).into(),
-            ..claim(1)
-        };
-        for index in 0..MAX_CLAIMS {
-            assert_eq!(claims.hear(&context, &b, to(index)), ClaimOutcome::Changed);
-        }
-        assert_eq!(claims.hear(&context, &b, to(MAX_CLAIMS)), ClaimOutcome::Unchanged);
-        assert_eq!(claims.of(&b).len(), MAX_CLAIMS);
-    }
-
-    #[test]
-    fn takeover_has_a_higher_epoch_than_all_before() {
-        let (a, b): (NodeName, NodeName) = ("node-a".into(), "node-b".into());
-        let context = context(&|_| true);
-        let mut claims = Claims::default();
-        claims.hear(&context, &b, claim(41));
-        assert_eq!(claims.take(context.now, &a, ADDRESS.parse().unwrap(), false), Epoch(42));
-        assert_eq!(claims.hear(&context, &b, claim(41)), ClaimOutcome::Outdated);
-        assert_eq!((claims.of(&a), claims.of(&b)), (vec![claim(42)], vec![]));
-        let only_b = |node: &NodeName| *node == b;
-        let context = self::context(&only_b);
-        assert_eq!(
-            claims.hear(&context, &b, claim(1)),
-            ClaimOutcome::Changed,
-            "the claim of a dead node is void"
-        );
-    }
-
-    const UNUSED: fn(IpAddr) -> bool = |_| false;
-
-    #[test]
-    fn claim_for_the_next_use_of_an_address_has_a_higher_epoch() {
-        let (a, address) = (NodeName::from("node-a"), ADDRESS.parse().unwrap());
-        let (now, cycle) = (crate::testing::start(), Duration::from_secs(2));
-        let mut claims = Claims::default();
-        assert_eq!(claims.take(now, &a, address, false), Epoch(1));
-        claims.retain(now, &a, cycle, UNUSED);
-        assert_eq!(claims.of(&a), []);
-        assert_eq!(claims.take(now, &a, address, false), Epoch(2));
-        claims.retain(now, &a, cycle, UNUSED);
-        let later = now + 2 * stale_after(cycle);
-        claims.retain(later, &a, cycle, UNUSED);
-        let epoch = claims.take(later, &a, address, false);
-        assert_eq!(epoch, Epoch(1), "no peer remembers the claim");
-    }
-
-    /// The owner has restarted, so its epochs begin again.
-    #[test]
-    fn lower_epoch_counts_for_the_next_use_of_an_address() {
-        let (a, b) = (NodeName::from("node-a"), NodeName::from("node-b"));
-        let context = context(&|_| true);
-        let mut claims = Claims::default();
-        claims.hear(&context, &b, claim(41));
-        claims.retain(context.now, &a, context.cycle, UNUSED);
-        let tentative = Claim {
-            tentative: true,
-            ..claim(1)
-        };
-        claims.hear(&context, &b, tentative);
-        assert_eq!(claims.of(&b), [tentative]);
-        assert_eq!(claims.hear(&context, &b, claim(1)), ClaimOutcome::Changed);
-        assert_eq!(claims.of(&b), [claim(1)]);
-        assert!(claims.release(&b, claim(1)));
-    }
-}
+mod tests;

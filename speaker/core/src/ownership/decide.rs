@@ -39,6 +39,7 @@ impl Ownership {
     ) -> Option<Decision> {
         let snapshot = view.context.snapshot.clone()?;
         let all = self.refresh_verdicts(view, &snapshot);
+        self.rebalance.note_missing(view, &snapshot);
         let mut load = self.load(view, &all);
         let mut decision = Decision::default();
         let mut owners: BTreeMap<&ObjectKey, BTreeSet<NodeName>> = BTreeMap::new();
@@ -58,6 +59,7 @@ impl Ownership {
             }
             self.linger(case, owned, &mut decision);
         }
+        self.offer_surplus(turn, view, (&all, &load), &mut decision);
         let me = &view.context.me;
         for announcement in decision.announce.values_mut() {
             let services = announcement.owned.services.iter();
@@ -136,6 +138,9 @@ impl Ownership {
             return Owner::Unowned(OwnershipCause::New);
         };
         let node = record.node.clone();
+        if record.is_from_earlier_use_by(&view.context.me) {
+            return Owner::Unowned(OwnershipCause::New);
+        }
         if record.released {
             return Owner::Unowned(OwnershipCause::Unclaimed);
         }

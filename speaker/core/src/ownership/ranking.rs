@@ -43,8 +43,13 @@ impl Load {
     }
 
     /// Whether `node` has reached its fair share.
-    fn is_full(&self, node: &NodeName) -> bool {
+    pub(crate) fn is_full(&self, node: &NodeName) -> bool {
         self.owned.get(node).copied().unwrap_or_default() >= self.fair_share
+    }
+
+    /// Whether `node` owns more than its fair share.
+    pub(crate) fn has_surplus(&self, node: &NodeName) -> bool {
+        self.owned.get(node).copied().unwrap_or_default() > self.fair_share
     }
 }
 

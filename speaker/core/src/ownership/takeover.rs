@@ -23,7 +23,7 @@ use crate::{
 };
 
 /// How long a node has to be the better owner before it takes the address over.
-const STABLE_AFTER: Duration = Duration::from_secs(10);
+pub(super) const STABLE_AFTER: Duration = Duration::from_secs(10);
 
 /// How long no node must be eligible before one speaker says so.
 const REPORT_DELAY: Duration = Duration::from_secs(2);
@@ -65,7 +65,11 @@ impl Ownership {
             || order.iter().copied().find(|node| is_recorded(node)),
             |record| Some(&record.node),
         );
-        if case.view.context.settings.ownership == OwnershipMode::Sticky {
+        // All other nodes still take this node for the owner, from the past use of the address. So
+        // only this node can begin.
+        let comes_back = record.is_some_and(|record| record.is_from_earlier_use_by(case.me()));
+        // mutation: former-owner-waits-its-turn
+        if comes_back || case.view.context.settings.ownership == OwnershipMode::Sticky {
             order.sort_by_key(|node| last != Some(*node));
         }
         let Some(first) = order.first() else {
@@ -75,6 +79,7 @@ impl Ownership {
         load.add(first);
         // A foreign host may have an address that this node did not announce before, and of whose
         // present use no peer has told it.
+        // mutation: deaf-speaker-does-not-ask
         let is_certain = is_recorded(case.me()) && !self.hears_nobody(case);
         let tentative = record.map_or(!is_certain, |record| !record.is_proven());
         let position = order.iter().position(|node| *node == case.me());
@@ -150,15 +155,23 @@ impl Ownership {
         }
     }
 
-    fn take(&mut self, case: Case<'_>, cause: OwnershipCause, tentative: bool) {
+    /// Others do not hear this node. It takes over from nobody who is present until it has been
+    /// heard for a while.
+    pub(crate) fn restart_stability(&mut self) {
+        // mutation: unheard-node-takes-over
+        self.addresses.values_mut().for_each(|state| state.better_since = None);
+    }
+
+    pub(super) fn take(&mut self, case: Case<'_>, cause: OwnershipCause, tentative: bool) {
         let (address, me) = (case.address, case.me());
+        let missing = self.rebalance.missing(case.now());
         let from = self.claims.owner(address).filter(|node| *node != me).cloned();
         self.claims.take(case.now(), me, address, tentative);
         self.forget_recorded(address);
         let state = self.addresses.entry(address).or_default();
         state.unowned_since = None;
         state.better_since = None;
-        state.taken = Some(Acquisition { from, cause });
+        state.taken = Some(Acquisition { from, cause, missing });
     }
 
     /// The address has an owner, or no eligible node.

@@ -119,6 +119,7 @@ fn take_from_b(parts: &mut Parts, address: &str) -> Vec<Claim> {
     state.taken = Some(Acquisition {
         from: Some("b".into()),
         cause: OwnershipCause::NodeDown,
+        missing: Arc::default(),
     });
     parts.ownership.own_claims(&"a".into(), |own| own == ip(address))
 }

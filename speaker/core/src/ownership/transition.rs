@@ -89,6 +89,11 @@ impl Ownership {
             let Some(record) = self.claims.get(*address).cloned() else {
                 continue;
             };
+            // Without Services the address needs no owner. A node that sees them go later than this
+            // one must not take it.
+            if record.is_from_earlier_use_by(me) {
+                continue;
+            }
             let claim = record.claim(*address);
             if record.node == *me {
                 self.claims.release(me, claim);

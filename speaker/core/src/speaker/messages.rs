@@ -109,6 +109,10 @@ impl Speaker {
             Message::DeputyFor(addresses) => {
                 self.ownership.handle_deputy_confirmation(&self.context.me, &addresses);
             }
+            Message::Provisional(addresses) => {
+                let (view, turn) = (view!(self, now), turn!(self, now));
+                self.ownership.handle_offer(turn, view, from, &addresses);
+            }
         }
     }
 
@@ -130,7 +134,10 @@ impl Speaker {
                 self.liveness.handle_suspicion(now, &node);
                 self.review_peer(now, &node);
             }
-            Message::Failed { node, .. } if node == self.context.me => self.refute(now),
+            Message::Failed { node, .. } if node == self.context.me => {
+                self.ownership.restart_stability();
+                self.refute(now);
+            }
             Message::Failed { node, lan_only } => {
                 if lan_only {
                     let networks = view!(self, now).networks_beside_node_network(&node);
@@ -141,7 +148,7 @@ impl Speaker {
             }
             // The report may be true: it is about some networks. Peers hear this node on others, so
             // it has nothing to refute.
-            Message::FailedOn { node, .. } if node == self.context.me => {}
+            Message::FailedOn { node, .. } if node == self.context.me => self.ownership.restart_stability(),
             Message::FailedOn { node, networks } => self.handle_network_report(now, (from, &node), networks),
             Message::Recovered(node) => {
                 self.liveness.handle_recovery_report(from, &node);

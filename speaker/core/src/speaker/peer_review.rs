@@ -96,10 +96,12 @@ impl Speaker {
     }
 
     pub(super) fn run_preflight(&mut self, now: Instant) {
-        let expected = interfaces_with_peers(view!(self, now));
+        let view = view!(self, now);
+        let expected = interfaces_with_peers(view);
+        let hears_nobody = !self.context.listening && view.hears_nobody();
         self.lan.expect_broadcasts(now, &expected);
         let deaf = self.lan.neighbours().deaf_interfaces(now, DEAF_AFTER);
-        self.node.run_preflight(turn!(self, now), &deaf);
+        self.node.run_preflight(turn!(self, now), &deaf, hears_nobody);
     }
 
     pub(super) fn broadcast_hello(&mut self) {

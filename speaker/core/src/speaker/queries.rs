@@ -1,9 +1,13 @@
 //! Questions about a speaker, for metrics and readiness. None of them changes anything.
 
-use std::time::Instant;
+use std::{net::IpAddr, time::Instant};
 
 use super::Speaker;
-use crate::{output::OwnedAddress, stats::Stats, types::NodeName};
+use crate::{
+    output::OwnedAddress,
+    stats::Stats,
+    types::{InterfaceIndex, MacAddr, NodeName},
+};
 
 /// What this node knows of another speaker.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -26,6 +30,17 @@ impl Speaker {
     /// The addresses that this node announces now.
     pub fn announced_addresses(&self) -> impl Iterator<Item = &OwnedAddress> {
         self.lan.announced()
+    }
+
+    /// The MAC that this node answers with, as owner or deputy, when a host asks for an address on
+    /// an interface now.
+    #[must_use]
+    pub fn answer_for(&self, interface: InterfaceIndex, address: IpAddr) -> Option<MacAddr> {
+        if self.context.listening {
+            return None;
+        }
+        let (_, mac) = self.lan.answer_after_listening(interface, address)?;
+        Some(mac)
     }
 
     /// Whether the API server has reported the configuration.

@@ -11,6 +11,7 @@ mod membership;
 mod restart;
 mod services;
 mod shutdown;
+mod startup;
 mod takeover;
 mod virtual_cluster;
 

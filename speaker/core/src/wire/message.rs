@@ -96,6 +96,9 @@ pub enum Message {
         /// The names of its interfaces on those networks.
         networks: BTreeSet<String>,
     },
+    /// I own these addresses provisionally: I took them while you were missing. Take one over if
+    /// you are eligible.
+    Provisional(Vec<IpAddr>),
 }
 
 /// A message with its sender and its place in the sender's sequence.

@@ -137,6 +137,10 @@ const fn detection_window(cause: &OwnershipCause) -> Duration {
 const fn is_planned(cause: &OwnershipCause) -> bool {
     matches!(
         cause,
-        OwnershipCause::Preferred | OwnershipCause::Hash | OwnershipCause::HandedOver | OwnershipCause::Ineligible(_)
+        OwnershipCause::Preferred
+            | OwnershipCause::Hash
+            | OwnershipCause::HandedOver
+            | OwnershipCause::Ineligible(_)
+            | OwnershipCause::Rebalanced
     )
 }

@@ -227,12 +227,16 @@ fn cleared_address_is_confirmed_to_all_nodes_once() {
 }
 
 #[test]
-fn own_claim_to_an_address_that_is_no_longer_used_is_forgotten() {
+fn own_claim_to_an_address_that_is_no_longer_used_is_remembered() {
     let mut parts = cluster();
     parts.claim("a", ADDRESS, 1);
     parts.claim("b", "192.0.2.2", 1);
     parts.edit_snapshot(|snapshot| snapshot.addresses.clear());
-    assert_eq!(claimed_by(&parts, ADDRESS), "");
+    let own = parts.ownership.claims.get(ip(ADDRESS)).unwrap();
+    assert!(
+        own.is_from_earlier_use_by(&"a".into()),
+        "the other nodes remember it too"
+    );
     assert_eq!(
         claimed_by(&parts, "192.0.2.2"),
         "b",

@@ -128,3 +128,20 @@ fn owner_that_both_nodes_consider_eligible_causes_no_contention() {
     decide(&mut parts);
     assert_eq!(claimed_by(&parts, &address), "a", "it takes the address at once");
 }
+
+#[test]
+fn preferred_node_that_others_do_not_hear_takes_nothing_over() {
+    let mut parts = cluster();
+    parts.claim("b", ADDRESS, 1);
+    prefer_a(&mut parts);
+    decide(&mut parts);
+    pass_alive(&mut parts, 9_000);
+    parts.ownership.restart_stability();
+    decide(&mut parts);
+    pass_alive(&mut parts, 9_999);
+    decide(&mut parts);
+    assert_eq!(claimed_by(&parts, ADDRESS), "b");
+    pass_alive(&mut parts, 1);
+    decide(&mut parts);
+    assert_eq!(claimed_by(&parts, ADDRESS), "a");
+}

@@ -77,7 +77,6 @@ fn p6_release_that_was_lost_every_time_comes_with_the_next_anti_entropy() {
     assert_ne!(world.owner(ADDRESS), owner);
 }
 
-/// The owner forgets a claim to an unused address, and the others remember it with a higher epoch.
 /// The claim for the next Service is tentative for a moment. The others must learn when that ends.
 #[test]
 fn p2_deputy_answers_for_an_address_that_another_service_had_before() {
@@ -99,4 +98,36 @@ fn p2_deputy_answers_for_an_address_that_another_service_had_before() {
     world.kill(&second);
     world.run(seconds(1));
     assert_eq!(world.macs(ADDRESS), [mac].into());
+}
+
+#[test]
+fn p1_address_of_a_recreated_service_is_announced_at_once() {
+    let addresses: Vec<String> = (1..=12).map(|host| format!("192.0.2.{host}")).collect();
+    let texts: Vec<&str> = addresses.iter().map(String::as_str).collect();
+    let mut world = VirtualCluster::new(&["a", "b", "c", "d"], &texts);
+    world.run(seconds(3));
+    // Addresses that moved: their owners are not the first by hash.
+    world.kill(&"a".into());
+    world.run(seconds(70));
+    world.start(&"a".into());
+    world.run(seconds(3));
+    let before = world.snapshot.clone();
+    world.snapshot.addresses.clear();
+    world.publish_snapshot();
+    world.run(seconds(1));
+    world.snapshot = before;
+    world.publish_snapshot();
+    world.run(Duration::from_millis(100));
+    for address in &addresses {
+        world.owner(address);
+    }
+    // All nodes remember one epoch for each, so a takeover prevails.
+    let epoch = |node: &str, address: &str| {
+        let speaker = &world.speakers[&NodeName::from(node)];
+        speaker.ownership.claims().get(ip(address)).map(|record| record.epoch)
+    };
+    for address in &addresses {
+        let epochs: BTreeSet<_> = ["a", "b", "c", "d"].map(|node| epoch(node, address)).into();
+        assert_eq!(epochs.len(), 1, "{address}: {epochs:?}");
+    }
 }

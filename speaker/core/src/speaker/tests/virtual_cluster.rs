@@ -9,6 +9,7 @@ use super::*;
 use crate::{
     context::{Sinks, Turn},
     node::interface::InterfacePort,
+    node_problem::NodeProblem,
     testing::{snapshot, start},
     wire::arp::ArpPacket,
 };
@@ -53,6 +54,8 @@ pub(super) struct VirtualCluster {
     pub(super) events: Vec<Event>,
     /// The solicited-node groups of each node, by interface.
     pub(super) groups: BTreeMap<NodeName, BTreeSet<(InterfaceIndex, Ipv6Addr)>>,
+    /// The problems of each node.
+    pub(super) problems: BTreeMap<NodeName, BTreeSet<NodeProblem>>,
     /// The number of frames that all speakers have sent unasked.
     pub(super) frames: usize,
 }
@@ -76,6 +79,7 @@ impl VirtualCluster {
             reports: Vec::new(),
             events: Vec::new(),
             groups: BTreeMap::new(),
+            problems: BTreeMap::new(),
             frames: 0,
         };
         world.restart_all();
@@ -226,7 +230,9 @@ impl VirtualCluster {
                     }
                     Output::Ownership(announced) => self.reports.push((node.clone(), announced.len())),
                     Output::Event(event) => self.events.push(event),
-                    Output::Problems(_) => {}
+                    Output::Problems(problems) => {
+                        self.problems.insert(node.clone(), problems);
+                    }
                 }
             }
         }
