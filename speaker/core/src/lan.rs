@@ -129,8 +129,8 @@ impl Lan {
 
     /// Records that a frame of a MAC arrived on an interface. Returns whether that is news of a MAC
     /// of the cluster.
-    pub(crate) fn note_mac(&mut self, interface: InterfaceIndex, mac: MacAddr) -> bool {
-        self.is_of_cluster(mac) && self.heard_macs.note(interface, mac)
+    pub(crate) fn note_mac(&mut self, now: Instant, interface: InterfaceIndex, mac: MacAddr) -> bool {
+        self.is_of_cluster(mac) && self.heard_macs.note(now, interface, mac)
     }
 
     /// Records that the owner of an address uses it. Returns whether its MAC is news.

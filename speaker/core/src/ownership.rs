@@ -20,6 +20,7 @@ mod decide;
 mod deputy;
 pub(crate) mod eligibility;
 mod offers;
+mod partition;
 pub(crate) mod ranking;
 mod rebalance;
 mod recorded;
@@ -154,11 +155,12 @@ impl Ownership {
         let address = claim.address;
         self.forget_recorded(address);
         let was_ours = self.claims.owner(address) == Some(&turn.context.me);
-        let context = ClaimContext {
-            now: view.now,
-            cycle: view.cycle(),
-            is_heard: &|node| view.is_heard(node),
-        };
+        let snapshot = view.context.snapshot.as_deref();
+        if snapshot.is_some_and(|snapshot| self.put_aside(view, snapshot, received)) {
+            return ClaimOutcome::Unchanged;
+        }
+        let is_heard = |node: &NodeName| view.is_heard(node);
+        let context = claim_context(view, &is_heard);
         let outcome = if relayed {
             self.claims.hear_relayed(&context, node, claim)
         } else {
@@ -182,6 +184,7 @@ impl Ownership {
 
     /// Records that a node has released an address.
     pub(crate) fn handle_release(&mut self, turn: &mut Turn<'_>, node: &NodeName, claim: Claim) {
+        self.forget_distant(node, claim);
         if self.claims.release(node, claim) {
             turn.request_review();
         }
@@ -227,6 +230,14 @@ impl Ownership {
             times: before.map_or(0, |before| before.times).saturating_add(1),
             last: now,
         });
+    }
+}
+
+fn claim_context<'a>(view: &View<'_>, is_heard: &'a dyn Fn(&NodeName) -> bool) -> ClaimContext<'a> {
+    ClaimContext {
+        now: view.now,
+        cycle: view.cycle(),
+        is_heard,
     }
 }
 

@@ -2,30 +2,33 @@
 //! share a segment. Overlay devices and container bridges have one name and one prefix on every
 //! node, and share nothing.
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    net::IpAddr,
-};
+use std::{collections::BTreeMap, net::IpAddr, time::Instant};
 
 use crate::types::{InterfaceIndex, MacAddr};
 
 /// The MACs of peers, and of this node, that were the source of a frame on each interface.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct HeardMacs {
-    heard: BTreeSet<(InterfaceIndex, MacAddr)>,
+    /// The time is that of the last frame.
+    heard: BTreeMap<(InterfaceIndex, MacAddr), Instant>,
     /// The MAC with which the owner of an address last answered or announced.
     of_owners: BTreeMap<(InterfaceIndex, IpAddr), MacAddr>,
 }
 
 impl HeardMacs {
     /// Records that a frame of a MAC arrived on an interface. Returns whether that is news.
-    pub(super) fn note(&mut self, interface: InterfaceIndex, mac: MacAddr) -> bool {
-        self.heard.insert((interface, mac))
+    pub(super) fn note(&mut self, now: Instant, interface: InterfaceIndex, mac: MacAddr) -> bool {
+        self.heard.insert((interface, mac), now).is_none()
     }
 
     /// Whether a frame of a MAC has arrived on an interface.
     pub(crate) fn contains(&self, interface: InterfaceIndex, mac: MacAddr) -> bool {
-        self.heard.contains(&(interface, mac))
+        self.heard.contains_key(&(interface, mac))
+    }
+
+    /// When a frame of a MAC last arrived on an interface.
+    pub(crate) fn last_frame(&self, interface: InterfaceIndex, mac: MacAddr) -> Option<Instant> {
+        self.heard.get(&(interface, mac)).copied()
     }
 
     /// Records with which MAC the owner of an address answers or announces. Returns whether that is
@@ -46,6 +49,6 @@ impl HeardMacs {
 
     /// Forgets what does not meet the condition.
     pub(super) fn retain(&mut self, keep: impl Fn(InterfaceIndex, MacAddr) -> bool) {
-        self.heard.retain(|(interface, mac)| keep(*interface, *mac));
+        self.heard.retain(|(interface, mac), _| keep(*interface, *mac));
     }
 }

@@ -30,7 +30,7 @@ impl Lan {
             return FrameOutcome::default();
         };
         let source = frame.get(6..12).and_then(|source| source.first_chunk::<6>());
-        outcome.is_new_mac = source.is_some_and(|source| self.note_mac(interface, (*source).into()));
+        outcome.is_new_mac = source.is_some_and(|source| self.note_mac(turn.now, interface, (*source).into()));
         outcome
     }
 

@@ -6,7 +6,7 @@ use std::{
     time::Instant,
 };
 
-use crate::{event::OwnershipCause, ineligibility::IneligibilityReason, types::NodeName};
+use crate::{event::OwnershipCause, ineligibility::IneligibilityReason, types::NodeName, wire::message::Claim};
 
 /// What this node remembers of one address.
 #[derive(Clone, Debug, Default)]
@@ -31,8 +31,22 @@ pub(super) struct AddressState {
     pub(super) yielded: Option<(NodeName, Instant)>,
     /// Another node that answers for it, although this one owns it.
     pub(super) rival: Option<Rival>,
+    /// A claim from another part of the segment.
+    pub(super) distant: Option<DistantClaim>,
     /// Whether a deputy has confirmed that it answers for it.
     pub(super) covered: bool,
+}
+
+/// A claim from the other part of the segment.
+#[derive(Clone, Debug)]
+pub(super) struct DistantClaim {
+    pub(super) node: NodeName,
+    pub(super) claim: Claim,
+    /// When it was heard first.
+    pub(super) since: Instant,
+    /// When it was heard last.
+    pub(super) heard: Instant,
+    pub(super) relayed: bool,
 }
 
 /// How this node became the owner.

@@ -38,10 +38,11 @@ impl Ownership {
         owned: &BTreeMap<IpAddr, Announcement>,
     ) -> Option<Decision> {
         let snapshot = view.context.snapshot.clone()?;
+        let mut decision = Decision::default();
+        self.reunite(turn, view, &snapshot, &mut decision);
         let all = self.refresh_verdicts(view, &snapshot);
         self.rebalance.note_missing(view, &snapshot);
         let mut load = self.load(view, &all);
-        let mut decision = Decision::default();
         let mut owners: BTreeMap<&ObjectKey, BTreeSet<NodeName>> = BTreeMap::new();
         for (address, verdicts) in all.iter() {
             let case = Case {

@@ -16,6 +16,7 @@ mod deputy;
 mod election;
 mod handover;
 mod owner;
+mod partition;
 mod rivals;
 mod takeover;
 

@@ -86,7 +86,7 @@ impl Speaker {
     ) -> Option<Vec<u8>> {
         let outcome = self.lan.handle_frame(turn!(self, now), interface, kind, frame);
         if let Some((node, seen)) = &outcome.peer_use {
-            let owns = self.ownership.claims().owner(seen.address) == Some(node);
+            let owns = self.ownership.is_claimed_by(seen.address, node);
             self.liveness
                 .count_answer(turn!(self, now), seen, AddressUser { node, owns });
             if owns && self.lan.note_owner(seen) {

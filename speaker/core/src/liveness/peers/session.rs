@@ -51,7 +51,7 @@ impl Phase {
 
     /// The better of two phases of one peer, each on its own path. The peer has failed since it
     /// failed on both.
-    fn best(self, other: Self) -> Self {
+    pub(crate) fn best(self, other: Self) -> Self {
         match (self, other) {
             (Self::Failed(since), Self::Failed(other)) => Self::Failed(since.max(other)),
             (Self::Alive, _) | (_, Self::Alive) => Self::Alive,

@@ -161,9 +161,9 @@ fn p5_of_two_own_ports_on_one_segment_the_first_announces() {
     parts.lan.set_own_macs(parts.node.macs(), |_| true);
     assert_eq!(one_per_segment(&parts), [1, 2]);
     let own: Vec<MacAddr> = parts.node.ports().map(|port| port.mac).collect();
-    parts.lan.note_mac(InterfaceIndex(1), own[0]);
+    parts.lan.note_mac(parts.now, InterfaceIndex(1), own[0]);
     assert_eq!(one_per_segment(&parts), [1, 2], "a frame that came back proves nothing");
-    parts.lan.note_mac(InterfaceIndex(1), own[1]);
+    parts.lan.note_mac(parts.now, InterfaceIndex(1), own[1]);
     assert_eq!(one_per_segment(&parts), [1]);
     // The port with the InternalIP comes first, whatever its index.
     parts.edit_snapshot(|snapshot| snapshot.nodes.get_mut("a").unwrap().address = Some(ip("172.16.0.1")));
@@ -195,7 +195,7 @@ fn p5_deputy_answers_with_the_mac_of_the_port_that_announces() {
         let macs = [(parts.mac("b"), "b".into()), (second, "b".into())];
         parts.lan.set_peer_macs(turn!(parts, parts.now), macs.into());
         for mac in [second, parts.mac("b")] {
-            parts.lan.note_mac(InterfaceIndex(1), mac);
+            parts.lan.note_mac(parts.now, InterfaceIndex(1), mac);
         }
         let view = view!(parts, parts.now);
         let facing = view.facing(&"b".into(), &all(&["eth0", "eth1"]));

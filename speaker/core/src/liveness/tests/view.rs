@@ -24,7 +24,7 @@ pub(super) fn facing(networks: &[(&str, &str)]) -> Parts {
 pub(super) fn hear_mac(parts: &mut Parts, interface: u32, node: &str) {
     let (node, mac) = (node.into(), parts.mac(node));
     parts.lan.set_peer_macs(turn!(parts, parts.now), [(mac, node)].into());
-    parts.lan.note_mac(InterfaceIndex(interface), mac);
+    parts.lan.note_mac(parts.now, InterfaceIndex(interface), mac);
 }
 
 #[test]
@@ -105,7 +105,7 @@ fn p1_peer_that_is_not_watched_on_a_segment_does_not_end_isolation() {
     parts.liveness.handle_networks(&"c".into(), networks.to_vec());
     let macs = ["b", "c"].map(|node| (parts.mac(node), node.into()));
     parts.lan.set_peer_macs(turn!(parts, parts.now), macs.into());
-    parts.lan.note_mac(InterfaceIndex(2), parts.mac("c"));
+    parts.lan.note_mac(parts.now, InterfaceIndex(2), parts.mac("c"));
     let lan = InterfaceIndex(2);
     assert!(view!(parts, parts.now).is_heard(&"c".into()));
     assert!(view!(parts, parts.now).is_isolated_on(lan));
@@ -145,7 +145,7 @@ fn second_port_of_a_peer_on_the_node_network_is_no_segment_of_its_own() {
     let macs = [(parts.mac("b"), "b".into()), (second, "b".into())];
     parts.lan.set_peer_macs(turn!(parts, parts.now), macs.into());
     for mac in [parts.mac("b"), second] {
-        parts.lan.note_mac(InterfaceIndex(1), mac);
+        parts.lan.note_mac(parts.now, InterfaceIndex(1), mac);
     }
     let view = view!(parts, parts.now);
     assert_eq!(view.path(&"b".into(), ip("10.0.0.102")), Path::Node);
