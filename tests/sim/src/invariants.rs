@@ -4,10 +4,12 @@
 //! |---|---|
 //! | `availability` | an address is served while any node could serve it |
 //! | `single_responder` | only one MAC answers for an address |
+//! | `fair_share` | after a cold start, no node owns more than its fair share |
 //! | `moves` | an address moves only for a reason, and stays with the node that took it |
 //! | `traffic` | speakers do not flood each other |
 
 mod availability;
+mod fair_share;
 mod moves;
 mod single_responder;
 mod traffic;
@@ -30,8 +32,14 @@ use traffic::PacketCount;
 /// Interval between two checks.
 const CHECK_INTERVAL: Duration = Duration::from_millis(10);
 
+/// Interval between two looks at who answers.
+const LOOK_INTERVAL: Duration = Duration::from_millis(50);
+
 /// Interval between two requests of the client for each address.
 const REQUEST_INTERVAL: Duration = Duration::from_millis(50);
+
+/// The same on a quiet LAN.
+const RARE_REQUEST_INTERVAL: Duration = Duration::from_secs(2);
 
 /// How many times the client repeats its request at the end, until exactly one MAC answers.
 const FINAL_REQUESTS: usize = 20;
@@ -59,6 +67,7 @@ pub struct Invariants {
     pub state_at: Option<Duration>,
     /// The last disturbance. Limits count from here.
     quiet_since: Instant,
+    next_look: Instant,
     next_request: Instant,
     availability: Availability,
     single_responder: SingleResponder,
@@ -76,6 +85,7 @@ impl Invariants {
             aloud: false,
             state_at: None,
             quiet_since: now,
+            next_look: now,
             next_request: now,
             availability: Availability::new(),
             single_responder: SingleResponder::new(),
@@ -135,12 +145,20 @@ impl Invariants {
         self.report(world, storms);
         let outages = self.availability.check(world, self.max_outage, self.quiet_since);
         self.report(world, outages);
-        // All answers to the last request have arrived by now.
-        if world.now >= self.next_request {
-            self.next_request = world.now + REQUEST_INTERVAL;
+        if world.now >= self.next_look {
+            self.next_look = world.now + LOOK_INTERVAL;
             self.moves.note_responders(world);
             let doubles = self.single_responder.check(world, self.quiet_since);
             self.report(world, doubles);
+        }
+        if world.now >= self.next_request {
+            let is_quiet = world.spec.quiet;
+            self.next_request = world.now
+                + if is_quiet {
+                    RARE_REQUEST_INTERVAL
+                } else {
+                    REQUEST_INTERVAL
+                };
             for address in addresses(world) {
                 world.send_client_request(address);
             }
@@ -189,6 +207,12 @@ impl Invariants {
     pub fn check_settled(&mut self, world: &mut World) {
         self.take_events(world);
         let wrong = self.moves.check_settled(world);
+        self.report(world, wrong);
+    }
+
+    /// Checks after a cold start, when all nodes had time to spread the addresses.
+    pub fn check_fair_shares(&mut self, world: &World) {
+        let wrong = fair_share::check(world);
         self.report(world, wrong);
     }
 

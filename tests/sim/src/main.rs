@@ -24,6 +24,9 @@ struct SimArgs {
     /// Number of seeds
     #[arg(long, default_value_t = 1)]
     seeds: u64,
+    /// Stop after the first seed that fails
+    #[arg(long)]
+    until_failure: bool,
     /// Print every event of the speakers
     #[arg(long)]
     aloud: bool,
@@ -37,7 +40,7 @@ struct SimArgs {
 
 fn main() -> Result<()> {
     let args = SimArgs::parse();
-    let (mut failed, mut max_packets, mut longest) = (0u64, 0, Duration::ZERO);
+    let (mut played, mut failed, mut max_packets, mut longest) = (0u64, 0u64, 0, Duration::ZERO);
     for seed in args.seed..args.seed + args.seeds {
         let report = play(
             seed,
@@ -49,15 +52,18 @@ fn main() -> Result<()> {
         );
         longest = longest.max(report.longest_outage);
         max_packets = max_packets.max(report.max_packets);
+        played += 1;
         failed += u64::from(!report.violations.is_empty());
         if args.aloud || !report.violations.is_empty() {
             print(&report);
         }
+        if args.until_failure && failed > 0 {
+            break;
+        }
     }
     println!(
-        "{} seeds, {failed} failed; longest outage of an address {longest:?}; \
-         at most {max_packets} packets per node and second",
-        args.seeds
+        "{played} seeds, {failed} failed; longest outage of an address {longest:?}; \
+         at most {max_packets} packets per node and second"
     );
     if failed > 0 {
         bail!("{failed} seeds failed");

@@ -154,16 +154,20 @@ fn choose_spec(random: &mut StdRng, seed: u64) -> WorldSpec {
         },
         ..Settings::default()
     };
+    let nodes = match random.random_range(0..100) {
+        0..80 => random.random_range(2..=8),
+        80..99 => random.random_range(9..=14),
+        _ => random.random_range(15..=40),
+    };
+    let is_mixed = random.random_bool(0.2);
     WorldSpec {
         seed,
-        nodes: match random.random_range(0..100) {
-            0..80 => random.random_range(2..=8),
-            80..99 => random.random_range(9..=14),
-            _ => random.random_range(15..=40),
-        },
+        nodes,
+        older: if is_mixed { random.random_range(1..=nodes) } else { 0 },
         addresses: random.random_range(1..=6),
         split: random.random_bool(0.5),
         extra: *EXTRA_INTERFACES.choose(random).unwrap_or(&ExtraInterface::None),
+        quiet: random.random_bool(0.3),
         settings,
     }
 }

@@ -25,6 +25,8 @@ fn spec(nodes: usize, addresses: usize, seed: u64) -> WorldSpec {
         addresses,
         split: false,
         extra: ExtraInterface::None,
+        quiet: false,
+        older: 0,
         settings: Settings::default(),
     }
 }

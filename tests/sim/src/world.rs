@@ -22,7 +22,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use lodestone_speaker_core::{ClusterSnapshot, NodeName, testing};
+use lodestone_speaker_core::{ClusterSnapshot, NodeName, RecordedOwners, testing};
 use rand::{SeedableRng, rngs::StdRng};
 
 use crate::link_conditions::LinkConditions;
@@ -55,8 +55,12 @@ pub struct World {
     pub observed: Vec<Observed>,
     /// Receives every packet that is sent, as lines of JSON.
     pub record: Option<Box<dyn Write>>,
+    /// What ServiceL2Status says: the node that last announced each Service. A speaker reads it
+    /// when it starts.
+    statuses: RecordedOwners,
     random: StdRng,
-    spec: WorldSpec,
+    /// What it consists of.
+    pub(crate) spec: WorldSpec,
     indices: HashMap<NodeName, usize>,
     schedule: DeliveryQueue,
     bursts: SegmentTimes,
@@ -87,6 +91,7 @@ impl World {
             client: LanClient::default(),
             observed: Vec::new(),
             record: None,
+            statuses: RecordedOwners::new(),
             random: StdRng::seed_from_u64(spec.seed),
             spec,
             indices: names.into_iter().zip(0..).collect(),

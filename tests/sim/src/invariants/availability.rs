@@ -26,11 +26,9 @@ impl Availability {
     /// Returns what is wrong: an outage longer than `limit`, which also counts from `quiet_since`.
     pub(super) fn check(&mut self, world: &World, limit: Duration, quiet_since: Instant) -> Vec<String> {
         let now = world.now;
-        let can_be_served = world
-            .nodes
-            .iter()
-            .enumerate()
-            .any(|(index, node)| node.has_running_speaker(now) && world.is_reachable(index));
+        let can_be_served = (0..world.nodes.len()).any(|index| world.is_well(index));
+        self.unserved_since
+            .retain(|address, _| world.snapshot.addresses.contains_key(address));
         let mut wrong = Vec::new();
         for address in world.snapshot.addresses.keys() {
             let neighbour = world.client.neighbours.get(address);

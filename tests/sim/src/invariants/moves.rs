@@ -57,9 +57,10 @@ impl Moves {
         self.unreachable.insert(node, now);
     }
 
-    /// Notes which nodes answered the client's last requests.
+    /// Notes which nodes answer.
     pub(super) fn note_responders(&mut self, world: &World) {
-        for (address, macs) in &world.client.answers {
+        for address in world.snapshot.addresses.keys() {
+            let macs = world.responders(*address);
             let mut nodes = macs.iter().filter_map(|mac| world.node_with_mac(*mac));
             if let (Some(node), None) = (nodes.next(), nodes.next()) {
                 self.owners.entry(*address).or_default().responder = Some(node);

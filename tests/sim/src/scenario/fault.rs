@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use lodestone_speaker_core::OwnershipMode;
 use rand::RngExt;
 
 use crate::link_conditions::LinkConditions;
@@ -10,6 +11,27 @@ use super::Scenario;
 
 /// The outage limit where promise P1 does not apply.
 const RELAXED_OUTAGE: Duration = Duration::from_millis(1000);
+
+/// The outage limit while speakers start.
+const COLD_START_OUTAGE: Duration = Duration::from_millis(1500);
+
+/// The latest start of a speaker in a cold start, in milliseconds.
+const LATEST_START: u64 = 15_000;
+
+/// How long after the last start of a cold start the addresses are spread, at most, and how long
+/// each takes.
+const SPREADING: Duration = Duration::from_secs(13);
+const SPREADING_PER_ADDRESS: Duration = Duration::from_millis(1500);
+
+/// How long after it lost an address the first node by hash takes it over, at most.
+const TAKEOVER_BY_HASH: Duration = Duration::from_secs(12);
+
+/// How long it takes at most to announce a new address for which others probe.
+const PROBING: Duration = Duration::from_secs(7);
+
+/// How long a Service that flickers is there or not, in milliseconds. Longer than it takes until
+/// every speaker has seen it, so that no speaker ends with an older snapshot.
+const FLICKER: std::ops::Range<u64> = 60..500;
 
 /// What can go wrong.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -42,10 +64,23 @@ pub(super) enum Fault {
     ForgedUnreachable,
     /// The speaker starts again with a clock from before its previous start.
     ClockBack,
+    /// All speakers are killed, and start again in any order.
+    ColdStart,
+    /// The speaker starts while the node network, or both networks, drop everything from and to the
+    /// node.
+    StartDuringCut,
+    /// The node may own no address for a while.
+    Ineligible,
+    /// Services are deleted, and created again with the same addresses.
+    Recreate,
+    /// A Service disappears and returns, again and again.
+    Flicker,
+    /// The speaker starts again with a key that the others learn later, or with the old one.
+    OtherKey,
 }
 
 /// All faults. The order is part of what a seed means.
-pub(super) const FAULTS: [Fault; 14] = [
+pub(super) const FAULTS: [Fault; 20] = [
     Fault::Kill,
     Fault::Restart,
     Fault::Freeze,
@@ -60,6 +95,12 @@ pub(super) const FAULTS: [Fault; 14] = [
     Fault::StaleSnapshot,
     Fault::ForgedUnreachable,
     Fault::ClockBack,
+    Fault::ColdStart,
+    Fault::StartDuringCut,
+    Fault::Ineligible,
+    Fault::Recreate,
+    Fault::Flicker,
+    Fault::OtherKey,
 ];
 
 impl Scenario {
@@ -69,7 +110,18 @@ impl Scenario {
         if fault != Fault::ForgedUnreachable {
             self.invariants.note_impaired(self.world.now, node);
         }
-        if !matches!(fault, Fault::Kill | Fault::Restart | Fault::Freeze) {
+        let is_reachable = matches!(
+            fault,
+            Fault::Kill
+                | Fault::Restart
+                | Fault::Freeze
+                | Fault::ColdStart
+                | Fault::Ineligible
+                | Fault::Recreate
+                | Fault::Flicker
+                | Fault::OtherKey
+        );
+        if !is_reachable {
             for index in 0..self.world.nodes.len() {
                 self.invariants.note_unreachable(self.world.now, index);
             }
@@ -89,6 +141,12 @@ impl Scenario {
             Fault::StaleSnapshot => self.delay_snapshot(node, duration),
             Fault::ForgedUnreachable => self.forge_port_unreachable(node, duration),
             Fault::ClockBack => self.set_clock_back(node, duration),
+            Fault::ColdStart => self.start_cold(),
+            Fault::StartDuringCut => self.start_during_cut(node, duration),
+            Fault::Ineligible => self.make_ineligible(node, duration),
+            Fault::Recreate => self.recreate_services(duration),
+            Fault::Flicker => self.flicker(duration),
+            Fault::OtherKey => self.start_with_other_key(node, duration),
         }
     }
 
@@ -175,6 +233,10 @@ impl Scenario {
     fn mute(&mut self, node: usize, duration: Duration) {
         self.world.nodes[node].mute = true;
         self.watch(duration);
+        if self.world.spec.settings.ownership == OwnershipMode::Hash {
+            // A node that was better for ten seconds takes over, but not if others do not hear it.
+            self.watch(TAKEOVER_BY_HASH);
+        }
         self.world.nodes[node].mute = false;
     }
 
@@ -212,6 +274,102 @@ impl Scenario {
         self.invariants.note_disturbance(self.world.now);
         self.watch(Duration::from_millis(700));
         self.world.publish_snapshot();
+    }
+
+    fn start_cold(&mut self) {
+        let nodes = self.world.nodes.len();
+        for node in 0..nodes {
+            self.world.kill(node);
+        }
+        let mut delays: Vec<(Duration, usize)> = (0..nodes)
+            .map(|node| (self.random_millis(0..LATEST_START), node))
+            .collect();
+        delays.sort();
+        // A candidate that still listens delays those behind it. No promise limits that.
+        let limit = std::mem::replace(&mut self.invariants.max_outage, COLD_START_OUTAGE);
+        let begin = self.world.now;
+        for (delay, node) in delays {
+            let elapsed = self.world.now.saturating_duration_since(begin);
+            self.watch(delay.saturating_sub(elapsed));
+            self.world.start(node);
+            self.invariants.note_disturbance(self.world.now);
+        }
+        self.watch(COLD_START_OUTAGE);
+        self.invariants.max_outage = limit;
+        // Older speakers keep what they took.
+        if self.world.spec.settings.ownership == OwnershipMode::Sticky && self.world.spec.older == 0 {
+            let addresses = u32::try_from(self.world.snapshot.addresses.len()).unwrap_or_default();
+            self.watch(SPREADING + SPREADING_PER_ADDRESS * addresses);
+            self.invariants.check_fair_shares(&self.world);
+        }
+    }
+
+    fn start_during_cut(&mut self, node: usize, duration: Duration) {
+        self.world.kill(node);
+        let pause = self.random_millis(0..1000);
+        self.watch(pause);
+        // Not the LAN alone, beside a node network that works. The peers expect no heartbeat there
+        // before they have heard one. So they leave the addresses to the node that is cut off.
+        let cuts_lan = !self.world.spec.split || self.random.random_bool(0.5);
+        self.invariants.note_disturbance(self.world.now);
+        self.world.nodes[node].lan_part = u8::from(cuts_lan);
+        self.world.nodes[node].node_network_part = 1;
+        self.watch(pause);
+        self.world.start(node);
+        self.watch(duration);
+        self.world.nodes[node].lan_part = 0;
+        self.world.nodes[node].node_network_part = 0;
+    }
+
+    fn start_with_other_key(&mut self, node: usize, duration: Duration) {
+        self.world.kill(node);
+        let pause = self.random_millis(0..2000);
+        self.watch(pause);
+        self.world.replace_key(node);
+        self.world.start(node);
+        self.invariants.note_disturbance(self.world.now);
+        self.watch(duration);
+        if self.random.random_bool(0.3) {
+            // Two nodes may probe for an address and take each other for a foreign host.
+            let limit = std::mem::replace(&mut self.invariants.max_outage, PROBING);
+            self.recreate_services(duration);
+            self.watch(PROBING);
+            self.invariants.max_outage = limit;
+        }
+        self.world.share_keys();
+    }
+
+    fn make_ineligible(&mut self, node: usize, duration: Duration) {
+        let by_label = self.random.random_bool(0.5);
+        self.world.set_eligible(node, false, by_label);
+        self.watch(duration);
+        self.world.set_eligible(node, true, by_label);
+    }
+
+    fn recreate_services(&mut self, duration: Duration) {
+        let count = self.random.random_range(1..=self.world.snapshot.addresses.len());
+        let removed: Vec<_> = std::iter::from_fn(|| self.world.snapshot.addresses.pop_last())
+            .take(count)
+            .collect();
+        self.world.publish_snapshot();
+        self.watch(duration);
+        self.world.snapshot.addresses.extend(removed);
+        self.world.publish_snapshot();
+    }
+
+    fn flicker(&mut self, duration: Duration) {
+        let end = self.world.now + duration;
+        while self.world.now < end {
+            let removed = self.world.snapshot.addresses.pop_first();
+            self.world.publish_snapshot();
+            let absent = self.random_millis(FLICKER);
+            self.watch(absent);
+            self.world.snapshot.addresses.extend(removed);
+            self.world.publish_snapshot();
+            self.invariants.note_disturbance(self.world.now);
+            let present = self.random_millis(FLICKER);
+            self.watch(present);
+        }
     }
 
     fn relax_outage(&mut self) {

@@ -92,6 +92,34 @@ impl World {
         self.carry_to_nodes(SimSegment::Lan, self.client.lan_part, None, &frame);
     }
 
+    /// Returns the MACs that the client would get in answer to a request for an address, if nothing
+    /// were lost. The speakers do not notice, so the LAN can be quiet.
+    #[must_use]
+    pub fn responders(&self, address: IpAddr) -> BTreeSet<MacAddr> {
+        let running = self.nodes.iter().filter(|node| node.has_running_speaker(self.now));
+        let ports = running.flat_map(|node| self.lan_ports().map(move |interface| (node, interface)));
+        ports
+            .filter(|(node, interface)| node.sends_to(*interface) == Some(self.client.lan_part))
+            .filter_map(|(node, interface)| node.speaker.as_ref()?.answer_for(interface.index(), address))
+            .collect()
+    }
+
+    /// Lets the client's kernel answer a request for the client's own address.
+    pub(super) fn client_receives(&mut self, frame: &[u8]) {
+        let answer: Option<Vec<u8>> = if let Some(packet) = arp::ArpPacket::parse(frame) {
+            let asks = !packet.reply && packet.target == CLIENT_V4;
+            asks.then(|| packet.reply(CLIENT_MAC, CLIENT_MAC).into())
+        } else if let Some(ndp::NdpPacket::Solicitation(packet)) = ndp::NdpPacket::parse(frame) {
+            (packet.target == CLIENT_V6).then(|| packet.reply(CLIENT_MAC, CLIENT_MAC, Some(CLIENT_V6)).into())
+        } else {
+            None
+        };
+        if let Some(answer) = answer {
+            self.carry_to_nodes(SimSegment::Lan, self.client.lan_part, None, &answer);
+        }
+        self.client.receive(frame, &self.snapshot);
+    }
+
     /// Returns the node that has a MAC on the LAN.
     #[must_use]
     pub fn node_with_mac(&self, mac: MacAddr) -> Option<usize> {
@@ -111,6 +139,14 @@ impl World {
             self.is_reachable(index) && self.nodes[index].has_carrier(interface)
         };
         self.port_with_mac(mac).is_some_and(reached)
+    }
+
+    /// Whether a node could serve an address of any Service. It is eligible, its speaker can own an
+    /// address, and it and the client reach each other.
+    #[must_use]
+    pub fn is_well(&self, index: usize) -> bool {
+        let node = &self.nodes[index];
+        node.can_own(self.now) && self.is_reachable(index) && self.is_eligible(index)
     }
 
     /// Whether client and node reach each other over the LAN and the node's kernel runs. The state

@@ -3,7 +3,7 @@
 use std::{net::IpAddr, time::Duration};
 
 use lodestone_speaker_core::{
-    NodeName, Output,
+    NodeName, Output, OwnedAddress,
     wire::message::{Datagram, Message},
 };
 use rand::RngExt;
@@ -28,7 +28,7 @@ impl World {
     pub(super) fn deliver(&mut self, delivery: Delivery) {
         match delivery {
             Delivery::ToNode(index, input) => self.deliver_to_node(index, input),
-            Delivery::ToClient(frame) => self.client.receive(&frame, &self.snapshot),
+            Delivery::ToClient(frame) => self.client_receives(&frame),
         }
     }
 
@@ -108,10 +108,19 @@ impl World {
                     node: index,
                     event,
                 }),
-                Output::Groups(_) | Output::Ownership(_) | Output::Problems(_) => {}
+                Output::Ownership(announced) => self.write_statuses(index, announced),
+                Output::Groups(_) | Output::Problems(_) => {}
             }
         }
         self.set_timer(index);
+    }
+
+    /// Writes the ServiceL2Status of the Services that a node announces.
+    fn write_statuses(&mut self, index: usize, announced: Vec<OwnedAddress>) {
+        for service in announced.into_iter().flat_map(|owned| owned.services) {
+            let node = self.nodes[index].name.clone();
+            self.statuses.insert(service, [node].into());
+        }
     }
 
     fn set_timer(&mut self, index: usize) {
@@ -151,8 +160,12 @@ impl World {
             || json!({"to": to.as_str(), "lan": interface == SimInterface::Lan, "message": format!("{:?}", datagram.message)}),
         );
         let (sender, receiver) = (&self.nodes[index], &self.nodes[target]);
-        let part = sender.sends_to(interface);
-        if part.is_none() || part != receiver.hears(interface) || !receiver.has_power {
+        if !sender.reaches(receiver, interface) {
+            return;
+        }
+        // The older one of two speakers neither sends nor understands it.
+        let is_new = matches!(datagram.message, Message::Provisional(_));
+        if is_new && index.min(target) < self.spec.older {
             return;
         }
         let source = address_on(index, interface);

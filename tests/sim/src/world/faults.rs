@@ -1,6 +1,6 @@
 //! What a scenario can do to the cluster.
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use rand::RngExt;
 
@@ -22,11 +22,13 @@ impl World {
         let interfaces = self.interfaces(index);
         let node = &mut self.nodes[index];
         let speaker = SpeakerProcess::start(self.now, node.name.clone(), self.spec.settings, interfaces);
+        node.started = Some(self.now);
         node.boot.0 += BOOT_STEP;
         node.sequence = 0;
         node.frozen = false;
         node.pending.clear();
         node.speaker = Some(speaker);
+        self.snapshot.recorded.clone_from(&self.statuses);
         let delay = Duration::from_micros(self.random.random_range(0..INITIAL_SYNC));
         let snapshot = NodeInput::Snapshot(Arc::new(self.snapshot.clone()));
         self.schedule.push(self.now + delay, Delivery::ToNode(index, snapshot));
@@ -85,6 +87,22 @@ impl World {
     /// Stops everything on a node for `time`.
     pub fn stall(&mut self, index: usize, time: Duration) {
         self.nodes[index].stalled_until = Some(self.now + time);
+    }
+
+    /// Gives the speaker of a node another key than that of all others. It does not keep its old
+    /// key, because it starts again.
+    pub fn replace_key(&mut self, index: usize) {
+        let newest = self.nodes.iter().flat_map(|node| &node.keys).max();
+        let key = newest.copied().unwrap_or_default() + 1;
+        self.nodes[index].keys = BTreeSet::from([key]);
+    }
+
+    /// Lets the speakers of all nodes learn all keys, as from the API server.
+    pub fn share_keys(&mut self) {
+        let all: BTreeSet<u32> = self.nodes.iter().flat_map(|node| &node.keys).copied().collect();
+        for node in &mut self.nodes {
+            node.keys.clone_from(&all);
+        }
     }
 
     /// Sends a node a forged ICMP port-unreachable in the name of the node `of`.

@@ -136,6 +136,21 @@ impl World {
             .collect()
     }
 
+    /// Whether two nodes exchange messages, directly or through a third one.
+    #[must_use]
+    pub fn exchange_messages(&self, one: usize, other: usize) -> bool {
+        let carriers = [SimInterface::Lan, SimInterface::NodeNetwork, SimInterface::Storage];
+        let present = self.present_interfaces();
+        let used: Vec<SimInterface> = carriers.into_iter().filter(|used| present.contains(used)).collect();
+        let exchange = |one: usize, other: usize| {
+            let (one, other) = (&self.nodes[one], &self.nodes[other]);
+            let both_ways = |used: &SimInterface| one.reaches(other, *used) && other.reaches(one, *used);
+            used.iter().any(both_ways)
+        };
+        let through = |third: usize| exchange(one, third) && exchange(third, other);
+        one == other || exchange(one, other) || (0..self.nodes.len()).any(through)
+    }
+
     /// Returns the interfaces of each node that the client's frames reach.
     pub(super) fn lan_ports(&self) -> impl Iterator<Item = SimInterface> {
         let present = self.present_interfaces().into_iter();

@@ -1,6 +1,9 @@
 //! A node of the simulated cluster.
 
-use std::time::Instant;
+use std::{
+    collections::BTreeSet,
+    time::{Duration, Instant},
+};
 
 use lodestone_speaker_core::{BootId, NodeName};
 
@@ -10,6 +13,10 @@ use super::{SpeakerProcess, network::SimInterface, schedule::NodeInput};
 /// from that clock.
 pub(super) const BOOT_STEP: u64 = 1_000_000;
 
+/// A speaker can own an address this long after its start. By then it has seen the API server, has
+/// listened to the others, and conflict detection is over.
+const START_UP: Duration = Duration::from_millis(1500);
+
 /// A node: its power, its links and its speaker.
 #[derive(Debug)]
 pub struct SimNode {
@@ -17,6 +24,8 @@ pub struct SimNode {
     pub name: NodeName,
     /// Its speaker, if the process runs.
     pub speaker: Option<SpeakerProcess>,
+    /// When its speaker was last started.
+    pub(super) started: Option<Instant>,
     /// Whether it has power.
     pub has_power: bool,
     /// Whether its speaker is stopped, as by `SIGSTOP`. Its kernel still works.
@@ -33,6 +42,8 @@ pub struct SimNode {
     pub mute: bool,
     /// Whether its LAN interface has a carrier.
     pub carrier: bool,
+    /// The keys that its speaker has. Two speakers without a common one do not hear each other.
+    pub keys: BTreeSet<u32>,
     /// Whether its speaker receives new snapshots from the API server.
     pub sees_api: bool,
     /// Datagrams that its speaker has sent.
@@ -49,10 +60,11 @@ pub struct SimNode {
 
 impl SimNode {
     /// Returns a node with power, connected to both networks, and without a speaker.
-    pub(super) const fn new(name: NodeName) -> Self {
+    pub(super) fn new(name: NodeName) -> Self {
         Self {
             name,
             speaker: None,
+            started: None,
             has_power: true,
             frozen: false,
             stalled_until: None,
@@ -61,6 +73,7 @@ impl SimNode {
             storage_part: 0,
             mute: false,
             carrier: true,
+            keys: BTreeSet::from([0]),
             sees_api: true,
             sent: 0,
             received: 0,
@@ -92,10 +105,24 @@ impl SimNode {
         interface != SimInterface::Lan || self.carrier
     }
 
+    /// Whether its speaker runs, and has run for long enough to own an address.
+    pub(super) fn can_own(&self, now: Instant) -> bool {
+        self.has_running_speaker(now) && self.started.is_some_and(|started| now >= started + START_UP)
+    }
+
     /// Returns the part of a segment that an interface reaches, unless it reaches none.
     pub(super) fn sends_to(&self, interface: SimInterface) -> Option<u8> {
         let is_lan = matches!(interface, SimInterface::Lan | SimInterface::SecondPort);
         self.hears(interface).filter(|_| !(is_lan && self.mute))
+    }
+
+    /// Whether the speaker of another node gets the datagrams that it sends on an interface. The
+    /// receiver refuses those under an unknown key. The key ring makes sure that two speakers use a
+    /// common key.
+    pub(super) fn reaches(&self, receiver: &Self, interface: SimInterface) -> bool {
+        let part = self.sends_to(interface);
+        let arrives = part.is_some() && part == receiver.hears(interface) && receiver.has_power;
+        arrives && !self.keys.is_disjoint(&receiver.keys)
     }
 
     /// Returns the part of a segment that an interface hears, unless it hears none.

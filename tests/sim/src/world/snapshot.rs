@@ -9,9 +9,34 @@ use lodestone_speaker_core::{ClusterSnapshot, NodeName, cluster_snapshot::Node, 
 use serde_json::json;
 
 use super::{
-    WorldSpec,
+    World, WorldSpec,
     network::{SimInterface, address_on},
 };
+
+/// Nodes with this label take no traffic from outside the cluster.
+const EXCLUDE_LABEL: &str = "node.kubernetes.io/exclude-from-external-load-balancers";
+
+impl World {
+    /// Whether Kubernetes allows that a node owns addresses.
+    pub(super) fn is_eligible(&self, index: usize) -> bool {
+        let node = self.snapshot.nodes.get(&self.nodes[index].name);
+        node.is_some_and(|node| !node.network_unavailable && !node.labels.contains_key(EXCLUDE_LABEL))
+    }
+
+    /// Sets whether a node may own addresses, by its label or by its condition NetworkUnavailable.
+    pub fn set_eligible(&mut self, index: usize, eligible: bool, by_label: bool) {
+        if let Some(node) = self.snapshot.nodes.get_mut(&self.nodes[index].name) {
+            if !by_label {
+                node.network_unavailable = !eligible;
+            } else if eligible {
+                node.labels.remove(EXCLUDE_LABEL);
+            } else {
+                node.labels.insert(EXCLUDE_LABEL.to_owned(), String::new());
+            }
+        }
+        self.publish_snapshot();
+    }
+}
 
 pub(super) fn build(spec: &WorldSpec, names: &[NodeName]) -> ClusterSnapshot {
     let interface = if spec.split {

@@ -2,9 +2,10 @@
 //!
 //! Nothing else in the simulator calls the core, except for the outputs in `deliver.rs`.
 
-use std::time::Instant;
+use std::{net::IpAddr, time::Instant};
 
 use lodestone_speaker_core::{FrameKind, Interface, InterfaceIndex, NodeName, Output, Settings, Speaker};
+use pnet_base::MacAddr;
 
 use super::schedule::NodeInput;
 
@@ -46,6 +47,11 @@ impl SpeakerProcess {
     #[must_use]
     pub fn may_stop(&self) -> bool {
         self.0.may_stop()
+    }
+
+    /// Returns the MAC that the speaker would answer a request with. It does not notice.
+    pub(super) fn answer_for(&self, interface: InterfaceIndex, address: IpAddr) -> Option<MacAddr> {
+        self.0.answer_for(interface, address)
     }
 
     pub(super) fn poll_output(&mut self) -> Option<Output> {

@@ -15,6 +15,11 @@ pub struct WorldSpec {
     pub split: bool,
     /// An interface that each node has besides.
     pub extra: ExtraInterface,
+    /// Whether the client asks so rarely that its requests tell the speakers nothing.
+    pub quiet: bool,
+    /// The number of nodes, the first ones, whose speakers are of the release before. They do not
+    /// know the newest kind of message.
+    pub older: usize,
     /// Settings of all speakers.
     pub settings: Settings,
 }
