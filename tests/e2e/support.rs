@@ -13,7 +13,7 @@ use std::{
 use lodestone_tests::{AnnouncedService, Cluster, NAMESPACE, Netns, Spec};
 use serde_json::{Value, json};
 
-pub(crate) use answers::{Answers, DEPUTY_GAP, TAKEOVER_GAP, watch_answers};
+pub(crate) use answers::{Answers, DEPUTY_GAP, Requests, TAKEOVER_GAP, record_answers, watch_answers};
 pub(crate) use namespace::TestNamespace;
 
 /// How long a test waits for a condition. It is generous: reaching it means that something is

@@ -12,6 +12,7 @@ pub(crate) mod ipv6;
 pub(crate) mod quickstart;
 pub(crate) mod resilience;
 pub(crate) mod services;
+mod start_up;
 
 use lodestone_tests::{Cluster, ProxyMode, ServerAnswer, Spec, images, wait_for};
 use serde_json::{Value, json};

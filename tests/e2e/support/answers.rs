@@ -1,7 +1,7 @@
 //! Asking for an address all the time, to find moments in which nobody answers.
 
 use std::{
-    collections::BTreeSet,
+    collections::{BTreeMap, BTreeSet},
     io::{BufRead, BufReader, Read},
     time::Duration,
 };
@@ -23,13 +23,36 @@ pub(crate) const DEPUTY_GAP: Duration = Duration::from_millis(400);
 /// How long nobody may answer while an address moves (promise P1).
 pub(crate) const TAKEOVER_GAP: Duration = Duration::from_millis(500);
 
+/// Requests for IPv4 addresses, from the client of a cluster.
+#[derive(Debug)]
+pub(crate) struct Requests<'a> {
+    pub(crate) addresses: &'a [&'a str],
+    /// How often the client asks for each address in a second.
+    pub(crate) per_second: u32,
+    /// How long the client asks.
+    pub(crate) time: Duration,
+    /// Whether the work waits for the first answer.
+    pub(crate) await_answer: bool,
+}
+
 /// The answers to requests for an address.
 #[derive(Debug)]
 pub(crate) struct Answers {
+    /// Each of them, by time.
+    pub(crate) all: Vec<Answer>,
     /// The MACs in them.
     pub(crate) macs: BTreeSet<String>,
     /// The longest time without an answer, also between the last answer and the last request.
     pub(crate) longest_gap: Duration,
+}
+
+/// An answer to a request.
+#[derive(Debug)]
+pub(crate) struct Answer {
+    /// When the kernel saw it, in seconds since the epoch.
+    pub(crate) time: f64,
+    /// The MAC in the answer.
+    pub(crate) mac: String,
 }
 
 impl Answers {
@@ -58,11 +81,49 @@ impl Answers {
 /// Broadcasts an ARP request for an IPv4 address every 20 ms for half a minute. It does `work`
 /// meanwhile, as soon as the first answer has arrived.
 pub(crate) fn watch_answers(cluster: &Cluster, address: &str, work: impl FnOnce()) -> Answers {
+    let requests = Requests {
+        addresses: &[address],
+        per_second: 50,
+        time: WATCH,
+        await_answer: true,
+    };
+    let packets = capture(cluster, &requests, work);
+    assess(&packets, address, LEAST_WATCH)
+}
+
+/// Broadcasts these ARP requests, and does `work` meanwhile. Returns the answers for each address.
+/// The client must have asked for each for `least` after its first answer.
+pub(crate) fn record_answers(
+    cluster: &Cluster,
+    requests: &Requests<'_>,
+    least: Duration,
+    work: impl FnOnce(),
+) -> BTreeMap<String, Answers> {
+    let packets = capture(cluster, requests, work);
+    let addresses = requests.addresses.iter();
+    addresses
+        .map(|address| ((*address).to_owned(), assess(&packets, address, least)))
+        .collect()
+}
+
+/// Returns the requests and answers as lines of tcpdump.
+fn capture(cluster: &Cluster, requests: &Requests<'_>, work: impl FnOnce()) -> String {
     let client = client(cluster);
-    let seconds = WATCH.as_secs().to_string();
+    let seconds = requests.time.as_secs().to_string();
     // Each arping asks once a second.
-    let ask = r#"for _ in $(seq 50); do arping -q -b -w "$2" -I eth0 "$1" & sleep 0.02; done; wait"#;
-    let asking = client.tool("sh").args(["-c", ask, "sh", address, &seconds]);
+    let ask = r#"
+        seconds=$1; rounds=$2; pause=$3; shift 3
+        for _ in $(seq "$rounds"); do
+            for address; do arping -q -b -w "$seconds" -I eth0 "$address" & done
+            sleep "$pause"
+        done
+        wait"#;
+    let rounds = requests.per_second.to_string();
+    let pause = (1.0 / f64::from(requests.per_second)).to_string();
+    let asking = client
+        .tool("sh")
+        .args(["-c", ask, "sh", &seconds, &rounds, &pause])
+        .args(requests.addresses.iter().copied());
     // The kernel stamps the packets, so a loaded machine distorts nothing. A gratuitous ARP reply
     // is a broadcast. It answers nobody.
     let packets = "arp[6:2] = 1 or (arp[6:2] = 2 and not ether broadcast)";
@@ -71,11 +132,10 @@ pub(crate) fn watch_answers(cluster: &Cluster, address: &str, work: impl FnOnce(
     let mut listening = listening.start().unwrap();
     let mut lines = BufReader::new(listening.stdout.take().unwrap());
     let mut text = String::new();
-    let reply = format!(" Reply {address} is-at ");
     std::thread::scope(|scope| {
         let asking = scope.spawn(|| asking.output());
-        while !text.contains(&reply) {
-            assert_ne!(lines.read_line(&mut text).unwrap(), 0, "nobody answers for {address}");
+        while requests.await_answer && !requests.addresses.iter().any(|address| text.contains(&reply(address))) {
+            assert_ne!(lines.read_line(&mut text).unwrap(), 0, "nobody answers: {requests:?}");
         }
         // The pipe must not fill up during the work.
         let reading = scope.spawn(|| lines.read_to_string(&mut text));
@@ -84,10 +144,11 @@ pub(crate) fn watch_answers(cluster: &Cluster, address: &str, work: impl FnOnce(
         reading.join().unwrap().unwrap();
     });
     listening.wait().unwrap();
-    let request = format!(" Request who-has {address} ");
-    let requests = stamped(&text, &request).map(|(time, _)| time);
-    let answers = stamped(&text, &reply).collect::<Vec<_>>();
-    assess(requests.last(), &answers)
+    text
+}
+
+fn reply(address: &str) -> String {
+    format!(" Reply {address} is-at ")
 }
 
 /// Finds the lines of tcpdump that contain this text, such as
@@ -102,20 +163,28 @@ fn stamped<'a>(lines: &'a str, text: &'a str) -> impl Iterator<Item = (f64, &'a 
 }
 
 /// The silence after the last answer ends with the last request: nobody has answered that one.
-fn assess(last_request: Option<f64>, answers: &[(f64, &str)]) -> Answers {
-    let ends = last_request.expect("no request was captured");
-    let (begins, _) = answers.first().expect("no answer was captured");
+fn assess(packets: &str, address: &str, least: Duration) -> Answers {
+    let request = format!(" Request who-has {address} ");
+    let (ends, _) = stamped(packets, &request).last().expect("no request was captured");
+    let reply = reply(address);
+    let answers = stamped(packets, &reply).filter_map(|(time, after)| {
+        let mac = after.split(',').next()?.to_owned();
+        Some(Answer { time, mac })
+    });
+    let all = answers.collect::<Vec<_>>();
+    let begins = all.first().expect("no answer was captured").time;
     assert!(
-        ends - begins > LEAST_WATCH.as_secs_f64(),
-        "the client stopped asking after {} s",
+        ends - begins > least.as_secs_f64(),
+        "the client stopped asking for {address} after {} s",
         ends - begins
     );
-    let times = answers.iter().map(|(time, _)| *time).chain([ends]);
+    let times = all.iter().map(|answer| answer.time).chain([ends]);
     let times = times.collect::<Vec<_>>();
     let gaps = times.windows(2).map(|pair| pair[1] - pair[0]);
-    let macs = answers.iter().filter_map(|(_, after)| after.split(',').next());
+    let longest_gap = gaps.fold(0.0, f64::max);
     Answers {
-        macs: macs.map(ToOwned::to_owned).collect(),
-        longest_gap: Duration::from_secs_f64(gaps.fold(0.0, f64::max)),
+        macs: all.iter().map(|answer| answer.mac.clone()).collect(),
+        longest_gap: Duration::from_secs_f64(longest_gap),
+        all,
     }
 }
