@@ -199,6 +199,9 @@ mutate_unit lodestone-speaker-core deputy-uses-the-first-port \
 # The answer of a second port counts for the first one, which may have lost its carrier.
 mutate_unit lodestone-speaker-core answer-of-another-port-counts \
   'network.mac == seen.mac && ' '' || failed=1
+# The answer of a port that announces nothing counts, although the announcing port is dead.
+mutate_unit lodestone-speaker-core answer-of-an-unused-port-counts \
+  'segment.targets.macs.contains(&seen.mac)' 'true' || failed=1
 # The peers go on to count by the epoch of an earlier use of an address.
 mutate_unit lodestone-speaker-core epoch-of-the-earlier-use-kept \
   'begins_again || claim.epoch' 'begins_again && self.epoch < claim.epoch || claim.epoch' || failed=1

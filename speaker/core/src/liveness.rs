@@ -7,6 +7,7 @@
 //! what the answers prove. The states of a peer are in `peers`.
 
 pub(crate) mod adaptive_timeout;
+mod check_targets;
 mod failure_detector;
 mod findings;
 mod isolation;
@@ -23,10 +24,11 @@ use std::{
     time::{Duration, Instant},
 };
 
+pub(crate) use check_targets::CheckTargets;
 pub(crate) use failure_detector::Review;
 use peers::{Arrival, Path, Peers, Sighting};
 use reachability::Isolation;
-pub(crate) use reachability_requests::{AddressUser, CheckTargets};
+pub(crate) use reachability_requests::AddressUser;
 pub(crate) use view::{Surroundings, View};
 use watch_ring::WatchRing;
 

@@ -35,6 +35,8 @@ use std::{
     time::{Duration, Instant},
 };
 
+use crate::types::MacAddr;
+
 /// Interval between rounds at the start of a check.
 const FAST: Duration = Duration::from_millis(20);
 /// Interval between rounds once the check has run for [`FAST_FOR`].
@@ -88,6 +90,9 @@ pub(super) struct SegmentCheck {
 pub(super) struct SegmentTargets {
     /// Addresses of the node itself, on its interfaces there.
     pub(super) own: BTreeSet<IpAddr>,
+    /// The MACs of the ports with which it should announce there. If such a port is dead, another
+    /// port of the node may answer, and clients still send to the dead one.
+    pub(super) macs: BTreeSet<MacAddr>,
     /// Addresses that it should announce there.
     pub(super) owned: Vec<IpAddr>,
 }

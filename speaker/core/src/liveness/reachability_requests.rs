@@ -1,16 +1,13 @@
 //! Requests to peers on the LAN: ARP requests and neighbor solicitations, and what their answers
 //! say.
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    net::IpAddr,
-    time::Duration,
-};
+use std::{collections::BTreeSet, net::IpAddr, time::Duration};
 
 use super::{
     Liveness,
+    check_targets::{CheckTargets, own_address},
     reachability::{ReachabilityCheck, SegmentCheck, SegmentTargets},
-    view::{Surroundings, is_link_local},
+    view::Surroundings,
 };
 use crate::{
     context::Turn,
@@ -25,10 +22,6 @@ use crate::{
 /// The time between two requests for the own addresses of watched peers, to learn whether they
 /// answer at all.
 const BASELINE_INTERVAL: Duration = Duration::from_secs(10);
-
-/// What to check: for each node the addresses in doubt, by the node's interface that announces
-/// them.
-pub(crate) type CheckTargets = BTreeMap<NodeName, BTreeMap<String, BTreeSet<IpAddr>>>;
 
 /// A node that uses an address on the LAN.
 #[derive(Clone, Copy, Debug)]
@@ -62,28 +55,6 @@ impl Liveness {
             }
         }
         self.arm_checks(turn);
-    }
-
-    fn segment_targets(
-        &self,
-        turn: &Turn<'_>,
-        around: Surroundings<'_>,
-        node: &NodeName,
-        by_interface: &BTreeMap<String, BTreeSet<IpAddr>>,
-    ) -> BTreeMap<Option<InterfaceIndex>, SegmentTargets> {
-        let interfaces = by_interface.keys().cloned().collect();
-        let mut wanted: BTreeMap<Option<InterfaceIndex>, SegmentTargets> = BTreeMap::new();
-        for (port, network) in self.view(turn.now, turn.context, around).facing(node, &interfaces) {
-            let targets = wanted.entry(Some(port.index)).or_default();
-            targets.own.extend(own_address(network));
-            targets
-                .owned
-                .extend(by_interface.get(&network.interface).into_iter().flatten());
-        }
-        if wanted.is_empty() {
-            wanted.insert(None, SegmentTargets::default());
-        }
-        wanted
     }
 
     /// Sends the requests of reachability checks that are due.
@@ -136,7 +107,7 @@ impl Liveness {
             return;
         };
         if let Some(port) = interface.and_then(|interface| around.node.port(interface)) {
-            let SegmentTargets { own, owned } = &segment.targets;
+            let SegmentTargets { own, owned, .. } = &segment.targets;
             // Another address each time: one that is in dispute proves nothing.
             let one = owned.get(self.requests.checked_rem(owned.len()).unwrap_or_default());
             for address in own.iter().chain(one) {
@@ -217,9 +188,10 @@ impl Liveness {
         // mutation: answer-counts-on-every-segment
         for (_, segment) in conclusion.checks.iter_mut().filter(|(on, _)| **on == heard_on) {
             let before = segment.check.result(0.0);
+            // mutation: answer-of-an-unused-port-counts
             if owns {
                 segment.check.note_speaker_answered();
-            } else {
+            } else if segment.targets.macs.contains(&seen.mac) {
                 segment.check.note_node_answered();
             }
             if segment.check.result(0.0) != before {
@@ -251,13 +223,4 @@ fn ask(turn: &mut Turn<'_>, around: Surroundings<'_>, port: InterfacePort, addre
         IpAddr::V6(v6) => ndp::solicitation(port.mac, port.link_local, v6),
     };
     turn.outbox.push_frame(port.index, frame);
-}
-
-/// The address of a node that a request asks for.
-fn own_address(network: &Network) -> Option<IpAddr> {
-    let addresses = || network.addresses.iter().map(ipnet::IpNet::addr);
-    addresses()
-        .find(IpAddr::is_ipv4)
-        .or_else(|| addresses().find(|address| !is_link_local(*address)))
-        .or_else(|| addresses().next())
 }

@@ -148,6 +148,54 @@ fn p2_silence_on_an_overlay_device_proves_nothing() {
     assert_eq!(result, Reachability::SpeakerDown);
 }
 
+/// `b` has two ports with addresses on the LAN, and announces on the first, whose switch port stops
+/// forwarding. The kernel of `b` answers on the second one.
+#[test]
+fn p1_answers_of_a_second_port_do_not_hide_that_the_first_is_dead() {
+    let mut parts = facing(&[]);
+    let (first, second) = (parts.mac("b"), MacAddr::new(2, 7, 0, 0, 0, 2));
+    let networks = vec![
+        network("eth0", first, &["10.0.0.2/24"]),
+        network("eth1", second, &["10.0.0.102/24"]),
+    ];
+    parts.liveness.handle_networks(&"b".into(), networks);
+    let macs = [(first, "b".into()), (second, "b".into())];
+    parts.lan.set_peer_macs(turn!(parts, parts.now), macs.into());
+    for mac in [first, second] {
+        parts.lan.note_mac(parts.now, InterfaceIndex(1), mac);
+    }
+    let seen = |mac, address| crate::lan::AddressUse {
+        interface: InterfaceIndex(1),
+        source: mac,
+        address: ip(address),
+        mac,
+    };
+    let user = AddressUser {
+        node: &"b".into(),
+        owns: false,
+    };
+    parts.beat("b", Path::Node);
+    let baseline = seen(first, "10.0.0.2");
+    parts.liveness.count_answer(turn!(parts, parts.now), &baseline, user);
+    parts.pass(300);
+    let in_doubt = ["eth0", "eth1"].map(|name| (name.to_owned(), [ip("192.0.2.1")].into()));
+    let around = surroundings!(parts);
+    let targets = [("b".into(), in_doubt.into())].into();
+    parts.liveness.set_checks(turn!(parts, parts.now), around, &targets);
+    for _ in 0..20 {
+        parts.now = parts.sinks.timers.get(Timer::ReachabilityCheck).unwrap();
+        parts.lan.neighbours_mut().note_heard(parts.now, InterfaceIndex(1));
+        let around = surroundings!(parts);
+        parts.liveness.send_check_requests(turn!(parts, parts.now), around);
+        for address in ["10.0.0.2", "10.0.0.102"] {
+            let answer = seen(second, address);
+            parts.liveness.count_answer(turn!(parts, parts.now), &answer, user);
+        }
+    }
+    let result = view!(parts, parts.now).reachability(&"b".into(), &all(&["eth0", "eth1"]));
+    assert_eq!(result, Reachability::NodeDown);
+}
+
 /// Two own ports: `eth0` with the InternalIP, and `lan0`.
 fn one_per_segment(parts: &Parts) -> Vec<u32> {
     let view = view!(parts, parts.now);
