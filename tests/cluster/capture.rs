@@ -4,7 +4,7 @@ use std::net::{Ipv4Addr, SocketAddrV4};
 
 use anyhow::{Context, Result, bail};
 
-use crate::{cluster::Cluster, netns::Netns, network::lan_port};
+use crate::{cluster::Cluster, netns::Netns, network::lan_port, pcap::read_frames};
 
 /// A recorded UDP datagram.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -35,29 +35,23 @@ impl Cluster {
         if !output.status.success() {
             bail!("tcpdump: {}", String::from_utf8_lossy(&output.stderr));
         }
-        parse_pcap(&output.stdout).context("can't parse the output of tcpdump")
+        let mut datagrams = Vec::new();
+        read_frames(&output.stdout[..], |frame| datagrams.push(datagram(&frame.bytes)))?;
+        let datagrams: Option<Vec<_>> = datagrams.into_iter().collect();
+        datagrams.context("a recorded frame holds no datagram")
     }
 }
 
-/// Parses a pcap file: a header of 24 bytes, then each frame after a header of 16 bytes. The third
-/// word of a frame's header is the captured length.
-fn parse_pcap(file: &[u8]) -> Option<Vec<RecordedDatagram>> {
-    let mut rest = file.get(24..)?;
-    let mut all = Vec::new();
-    while !rest.is_empty() {
-        let length = usize::try_from(u32::from_ne_bytes(*rest.get(8..)?.first_chunk()?)).ok()?;
-        let frame = rest.get(16..16 + length)?;
-        rest = rest.get(16 + length..)?;
-        let packet = frame.get(14..)?;
-        let header = usize::from(packet.first()? & 15) * 4;
-        let udp = packet.get(header..)?;
-        let address = |at: usize| Some(Ipv4Addr::from(*packet.get(at..)?.first_chunk::<4>()?));
-        let port = |at: usize| Some(u16::from_be_bytes(*udp.get(at..)?.first_chunk()?));
-        all.push(RecordedDatagram {
-            from: SocketAddrV4::new(address(12)?, port(0)?),
-            to: SocketAddrV4::new(address(16)?, port(2)?),
-            payload: udp.get(8..usize::from(port(4)?))?.to_vec(),
-        });
-    }
-    Some(all)
+/// Parses the IPv4 and UDP headers of a frame.
+fn datagram(frame: &[u8]) -> Option<RecordedDatagram> {
+    let packet = frame.get(14..)?;
+    let header = usize::from(packet.first()? & 15) * 4;
+    let udp = packet.get(header..)?;
+    let address = |at: usize| Some(Ipv4Addr::from(*packet.get(at..)?.first_chunk::<4>()?));
+    let port = |at: usize| Some(u16::from_be_bytes(*udp.get(at..)?.first_chunk()?));
+    Some(RecordedDatagram {
+        from: SocketAddrV4::new(address(12)?, port(0)?),
+        to: SocketAddrV4::new(address(16)?, port(2)?),
+        payload: udp.get(8..usize::from(port(4)?))?.to_vec(),
+    })
 }

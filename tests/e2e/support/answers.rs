@@ -1,19 +1,25 @@
-//! Asking for an address all the time, to find moments in which nobody answers.
+//! Asking for addresses all the time, to find moments in which nobody answers.
+
+mod lan_client;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    io::{BufRead, BufReader, Read},
+    net::IpAddr,
+    process::Child,
+    sync::{
+        Mutex,
+        atomic::{AtomicBool, Ordering},
+    },
     time::Duration,
 };
 
-use lodestone_tests::Cluster;
+use lan_client::{LanClient, Packet};
+use lodestone_tests::{Cluster, read_frames, wait_until};
 
-use super::{client, speaker_logs};
+use super::{LIMIT, client, speaker_logs};
 
-/// How long an address is watched: longer than it takes to delete a pod and to start the next.
-const WATCH: Duration = Duration::from_secs(30);
-
-/// The client must ask for this long. Otherwise a watch that ended early would find no silence.
+/// The client asks at least this long after the first answer: longer than it takes to delete a pod
+/// and to start the next. A watch that ended early would find no silence.
 const LEAST_WATCH: Duration = Duration::from_secs(25);
 
 /// How long nobody may answer while a deputy steps in for a speaker, on a loaded machine. A speaker
@@ -23,53 +29,41 @@ pub(crate) const DEPUTY_GAP: Duration = Duration::from_millis(400);
 /// How long nobody may answer while an address moves (promise P1).
 pub(crate) const TAKEOVER_GAP: Duration = Duration::from_millis(500);
 
-/// Requests for IPv4 addresses, from the client of a cluster.
-#[derive(Debug)]
-pub(crate) struct Requests<'a> {
-    pub(crate) addresses: &'a [&'a str],
-    /// How often the client asks for each address in a second.
-    pub(crate) per_second: u32,
-    /// How long the client asks.
-    pub(crate) time: Duration,
-    /// Whether the work waits for the first answer.
-    pub(crate) await_answer: bool,
-}
-
 /// The answers to requests for an address.
 #[derive(Debug)]
 pub(crate) struct Answers {
-    /// Each of them, by time.
-    pub(crate) all: Vec<Answer>,
-    /// The MACs in them.
-    pub(crate) macs: BTreeSet<String>,
+    /// The MACs in them, each with the times of its first and its last answer.
+    pub(crate) macs: BTreeMap<String, (Duration, Duration)>,
     /// The longest time without an answer, also between the last answer and the last request.
     pub(crate) longest_gap: Duration,
-}
-
-/// An answer to a request.
-#[derive(Debug)]
-pub(crate) struct Answer {
-    /// When the kernel saw it, in seconds since the epoch.
-    pub(crate) time: f64,
-    /// The MAC in the answer.
-    pub(crate) mac: String,
+    /// When it began, since the Unix epoch. Compare it with the time in the logs.
+    gap_begin: Duration,
 }
 
 impl Answers {
     /// Asserts that nobody answered for less than `gap`, and that these MACs were in the answers.
     pub(crate) fn assert(&self, cluster: &Cluster, gap: Duration, macs: &[&str]) {
         self.assert_gap(cluster, gap);
-        let wanted = macs.iter().map(|mac| (*mac).to_owned()).collect();
+        let found: BTreeSet<&str> = self.macs.keys().map(String::as_str).collect();
         assert!(
-            self.macs == wanted,
+            found == macs.iter().copied().collect(),
             "{self:?}, expected {macs:?}\n{}",
             speaker_logs(cluster)
         );
     }
 
+    /// How long two MACs answered.
+    pub(crate) fn overlap(&self) -> Duration {
+        let mut times = self.macs.values();
+        let (Some((first, last)), Some((other_first, other_last))) = (times.next(), times.next()) else {
+            return Duration::ZERO;
+        };
+        last.min(other_last).saturating_sub(*first.max(other_first))
+    }
+
     /// Asserts that nobody answered for less than `gap`.
     pub(crate) fn assert_gap(&self, cluster: &Cluster, gap: Duration) {
-        eprintln!("nobody answered for {:?}", self.longest_gap);
+        eprintln!("nobody answered for {:?} from {:?}", self.longest_gap, self.gap_begin);
         assert!(
             self.longest_gap < gap,
             "{self:?}, limit {gap:?}\n{}",
@@ -78,113 +72,153 @@ impl Answers {
     }
 }
 
-/// Broadcasts an ARP request for an IPv4 address every 20 ms for half a minute. It does `work`
-/// meanwhile, as soon as the first answer has arrived.
+/// Asks for an address every 20 ms. Does `work` meanwhile, as soon as the first answer has arrived.
 pub(crate) fn watch_answers(cluster: &Cluster, address: &str, work: impl FnOnce()) -> Answers {
-    let requests = Requests {
-        addresses: &[address],
-        per_second: 50,
-        time: WATCH,
-        await_answer: true,
-    };
-    let packets = capture(cluster, &requests, work);
-    assess(&packets, address, LEAST_WATCH)
-}
-
-/// Broadcasts these ARP requests, and does `work` meanwhile. Returns the answers for each address.
-/// The client must have asked for each for `least` after its first answer.
-pub(crate) fn record_answers(
-    cluster: &Cluster,
-    requests: &Requests<'_>,
-    least: Duration,
-    work: impl FnOnce(),
-) -> BTreeMap<String, Answers> {
-    let packets = capture(cluster, requests, work);
-    let addresses = requests.addresses.iter();
-    addresses
-        .map(|address| ((*address).to_owned(), assess(&packets, address, least)))
-        .collect()
-}
-
-/// Returns the requests and answers as lines of tcpdump.
-fn capture(cluster: &Cluster, requests: &Requests<'_>, work: impl FnOnce()) -> String {
-    let client = client(cluster);
-    let seconds = requests.time.as_secs().to_string();
-    // Each arping asks once a second.
-    let ask = r#"
-        seconds=$1; rounds=$2; pause=$3; shift 3
-        for _ in $(seq "$rounds"); do
-            for address; do arping -q -b -w "$seconds" -I eth0 "$address" & done
-            sleep "$pause"
-        done
-        wait"#;
-    let rounds = requests.per_second.to_string();
-    let pause = (1.0 / f64::from(requests.per_second)).to_string();
-    let asking = client
-        .tool("sh")
-        .args(["-c", ask, "sh", &seconds, &rounds, &pause])
-        .args(requests.addresses.iter().copied());
-    // The kernel stamps the packets, so a loaded machine distorts nothing. A gratuitous ARP reply
-    // is a broadcast. It answers nobody.
-    let packets = "arp[6:2] = 1 or (arp[6:2] = 2 and not ether broadcast)";
-    let listen = ["tcpdump", "-l", "-i", "eth0", "-n", "-tt", packets];
-    let listening = client.tool("timeout").args(["-s", "INT", &seconds]).args(listen);
-    let mut listening = listening.start().unwrap();
-    let mut lines = BufReader::new(listening.stdout.take().unwrap());
-    let mut text = String::new();
-    std::thread::scope(|scope| {
-        let asking = scope.spawn(|| asking.output());
-        while requests.await_answer && !requests.addresses.iter().any(|address| text.contains(&reply(address))) {
-            assert_ne!(lines.read_line(&mut text).unwrap(), 0, "nobody answers: {requests:?}");
-        }
-        // The pipe must not fill up during the work.
-        let reading = scope.spawn(|| lines.read_to_string(&mut text));
+    let answers = watch_lan(cluster, &[address], |watch| {
+        watch.wait_for(Duration::ZERO);
         work();
-        asking.join().unwrap().unwrap();
-        reading.join().unwrap().unwrap();
+        watch.wait_for(LEAST_WATCH);
+        watch.take_answers()
     });
-    listening.wait().unwrap();
-    text
+    answers.into_values().next().unwrap()
 }
 
-fn reply(address: &str) -> String {
-    format!(" Reply {address} is-at ")
-}
-
-/// Finds the lines of tcpdump that contain this text, such as
-/// `1700000000.123456 ARP, Reply 192.0.2.1 is-at 02:00:00:00:00:01, length 46`. Returns the time in
-/// seconds and what follows the text.
-fn stamped<'a>(lines: &'a str, text: &'a str) -> impl Iterator<Item = (f64, &'a str)> {
-    lines.lines().filter_map(move |line| {
-        let (before, after) = line.split_once(text)?;
-        let time = before.split_whitespace().next()?.parse::<f64>().ok()?;
-        Some((time, after))
+/// Asks for each address every 20 ms while `work` runs.
+pub(crate) fn watch_lan<T>(cluster: &Cluster, addresses: &[&str], work: impl FnOnce(&LanWatch) -> T) -> T {
+    let watch = LanWatch {
+        targets: addresses.iter().map(|address| address.parse().unwrap()).collect(),
+        packets: Mutex::default(),
+    };
+    let client = LanClient::new(client(cluster));
+    let mut tcpdump = client.capture().start().unwrap();
+    let frames = tcpdump.stdout.take().unwrap();
+    let stop = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        // If the work panics, the threads end.
+        let _end = End(&mut tcpdump, &stop);
+        scope.spawn(|| {
+            read_frames(frames, |frame| {
+                if let Some((address, packet)) = client.packet(&frame) {
+                    watch.record(address, frame.time, packet);
+                }
+            })
+        });
+        let asking = scope.spawn(|| client.ask(&watch.targets, &stop));
+        let result = work(&watch);
+        stop.store(true, Ordering::Relaxed);
+        asking.join().unwrap().unwrap();
+        result
     })
 }
 
-/// The silence after the last answer ends with the last request: nobody has answered that one.
-fn assess(packets: &str, address: &str, least: Duration) -> Answers {
-    let request = format!(" Request who-has {address} ");
-    let (ends, _) = stamped(packets, &request).last().expect("no request was captured");
-    let reply = reply(address);
-    let answers = stamped(packets, &reply).filter_map(|(time, after)| {
-        let mac = after.split(',').next()?.to_owned();
-        Some(Answer { time, mac })
-    });
-    let all = answers.collect::<Vec<_>>();
-    let begins = all.first().expect("no answer was captured").time;
-    assert!(
-        ends - begins > least.as_secs_f64(),
-        "the client stopped asking for {address} after {} s",
-        ends - begins
-    );
-    let times = all.iter().map(|answer| answer.time).chain([ends]);
-    let times = times.collect::<Vec<_>>();
-    let gaps = times.windows(2).map(|pair| pair[1] - pair[0]);
-    let longest_gap = gaps.fold(0.0, f64::max);
-    Answers {
-        macs: all.iter().map(|answer| answer.mac.clone()).collect(),
-        longest_gap: Duration::from_secs_f64(longest_gap),
-        all,
+/// Ends a watch when it is dropped.
+struct End<'a>(&'a mut Child, &'a AtomicBool);
+
+impl Drop for End<'_> {
+    fn drop(&mut self) {
+        self.1.store(true, Ordering::Relaxed);
+        // An error means that it has ended already.
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+/// A watch that goes on.
+#[derive(Debug)]
+pub(crate) struct LanWatch {
+    targets: Vec<IpAddr>,
+    packets: Mutex<BTreeMap<IpAddr, Packets>>,
+}
+
+impl LanWatch {
+    fn record(&self, address: IpAddr, time: Duration, packet: Packet) {
+        let mut packets = self.packets.lock().unwrap();
+        let packets = packets.entry(address).or_default();
+        match packet {
+            Packet::Request => packets.last_request = time,
+            Packet::Answer(mac) => packets.answers.push((time, mac.to_string())),
+        }
+    }
+
+    /// Waits until the client has asked for this long after the first answer for each address.
+    pub(crate) fn wait_for(&self, time: Duration) {
+        wait_until("answers for all addresses", LIMIT + time, || {
+            let packets = self.packets.lock().unwrap();
+            let length = |target| packets.get(target).and_then(Packets::length);
+            self.targets.iter().all(|target| length(target) > Some(time))
+        })
+        .unwrap();
+    }
+
+    /// Waits until the client has asked for each address for this long from now.
+    pub(crate) fn wait_for_more(&self, time: Duration) {
+        let asked = || {
+            let packets = self.packets.lock().unwrap();
+            let last = |target| packets.get(target).map(|packets| packets.last_request);
+            self.targets.iter().map(last).min().flatten()
+        };
+        let begin = asked();
+        wait_until("more requests", LIMIT + time, || {
+            asked() > begin.map(|begin| begin + time)
+        })
+        .unwrap();
+    }
+
+    /// Returns the MAC in the last answer for each address.
+    pub(crate) fn last_answers(&self) -> BTreeMap<IpAddr, String> {
+        let packets = self.packets.lock().unwrap();
+        let last = |target: &IpAddr| {
+            let (_, mac) = packets.get(target)?.answers.last()?;
+            Some((*target, mac.clone()))
+        };
+        self.targets.iter().filter_map(last).collect()
+    }
+
+    /// Returns the MACs in the last answers.
+    pub(crate) fn last_macs(&self) -> BTreeSet<String> {
+        self.last_answers().into_values().collect()
+    }
+
+    /// Returns the answers for each address since the last call.
+    pub(crate) fn take_answers(&self) -> BTreeMap<IpAddr, Answers> {
+        let mut packets = self.packets.lock().unwrap();
+        let mut take = |target| packets.get_mut(target).expect("the client has asked").take();
+        self.targets.iter().map(|target| (*target, take(target))).collect()
+    }
+}
+
+/// The packets that concern an address.
+#[derive(Debug, Default)]
+struct Packets {
+    /// The answers, each with its time and the MAC in it.
+    answers: Vec<(Duration, String)>,
+    last_request: Duration,
+}
+
+impl Packets {
+    /// The time from the first answer to the last request; `None` before the first answer.
+    fn length(&self) -> Option<Duration> {
+        let (begin, _) = self.answers.first()?;
+        Some(self.last_request.saturating_sub(*begin))
+    }
+
+    /// Assesses the answers and forgets all but the last. The silence after the last answer ends
+    /// with the last request: nobody has answered that one.
+    fn take(&mut self) -> Answers {
+        let times = self.answers.iter().map(|(time, _)| *time).chain([self.last_request]);
+        let times: Vec<Duration> = times.collect();
+        let gaps = times.windows(2).map(|pair| (pair[1].saturating_sub(pair[0]), pair[0]));
+        let (longest_gap, gap_begin) = gaps.max().unwrap_or_default();
+        let mut macs: BTreeMap<String, (Duration, Duration)> = BTreeMap::new();
+        for (time, mac) in &self.answers {
+            macs.entry(mac.clone()).or_insert((*time, *time)).1 = *time;
+        }
+        let last = self.answers.len().checked_sub(1).expect("nobody has answered");
+        self.answers.drain(..last);
+        Answers {
+            macs,
+            longest_gap,
+            gap_begin,
+        }
     }
 }

@@ -6,7 +6,7 @@ use serde_json::json;
 use super::{answer, cluster, owner};
 use crate::support::{DEPUTY_GAP, LIMIT, TAKEOVER_GAP, TestNamespace, client, watch_answers};
 
-fn lan_mac(cluster: &Cluster, node: &str) -> String {
+pub(super) fn lan_mac(cluster: &Cluster, node: &str) -> String {
     cluster.host(node).mac(cluster.lan_interface()).unwrap()
 }
 
