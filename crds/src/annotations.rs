@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use crate::constants::{DEPRECATED_POOL_ANNOTATION, POOL_ANNOTATION};
+
 /// The prefix of all annotations that Lodestone reads or writes on Services.
 pub const ANNOTATION_PREFIX: &str = "metallb.io/";
 /// The older prefix. Lodestone reads it where the newer one is absent, and never writes it.
@@ -15,6 +17,16 @@ pub fn annotation<'a>(annotations: &'a BTreeMap<String, String>, name: &str) -> 
     [ANNOTATION_PREFIX, DEPRECATED_ANNOTATION_PREFIX]
         .iter()
         .find_map(|prefix| annotations.get(&format!("{prefix}{name}")))
+        .map(String::as_str)
+}
+
+/// Returns the pool that the addresses of a Service come from. The controller or MetalLB recorded
+/// it under the current prefix, or else under the deprecated one.
+#[must_use]
+pub fn recorded_pool(annotations: &BTreeMap<String, String>) -> Option<&str> {
+    [POOL_ANNOTATION, DEPRECATED_POOL_ANNOTATION]
+        .iter()
+        .find_map(|key| annotations.get(*key))
         .map(String::as_str)
 }
 

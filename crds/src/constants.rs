@@ -17,5 +17,9 @@ pub const SERVICE_NAMESPACE_LABEL: &str = "metallb.io/service-namespace";
 /// writes it.
 pub const POOL_ANNOTATION: &str = "metallb.io/ip-allocated-from-pool";
 
+/// [`POOL_ANNOTATION`] under the deprecated prefix, as MetalLB before 0.14.9 wrote it. The
+/// controller removes it whenever it writes to a Service.
+pub const DEPRECATED_POOL_ANNOTATION: &str = "metallb.universe.tf/ip-allocated-from-pool";
+
 /// Entry of the speakers' Secret that holds the key of their messages.
 pub const PEER_KEY_ENTRY: &str = "secretkey";

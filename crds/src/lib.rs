@@ -9,7 +9,7 @@
 //! | [`IpRange`], [`Family`] | ranges of addresses, as pools spell them |
 //! | [`ObjectKey`] | the namespace and the name of an object |
 //! | [`ResourceChange`] | what a watch reports about an object |
-//! | [`annotation`], constants | names of annotations, labels and entries that both programs use |
+//! | [`annotation`], [`recorded_pool`], constants | names of annotations, labels and entries that both programs use |
 //!
 //! This crate does no I/O, reads no clock and has no Kubernetes client.
 #![forbid(unsafe_code)]
@@ -27,13 +27,14 @@ mod resource_change;
 mod selector;
 mod service_l2_status;
 
-pub use annotations::{ANNOTATION_PREFIX, DEPRECATED_ANNOTATION_PREFIX, annotation};
+pub use annotations::{ANNOTATION_PREFIX, DEPRECATED_ANNOTATION_PREFIX, annotation, recorded_pool};
 pub use config::{Config, Refusal, Resources};
 pub use configuration_state::{
     ConfigurationResult, ConfigurationState, ConfigurationStateFields, ConfigurationStateStatus,
 };
 pub use constants::{
-    COMPONENT_TYPE_LABEL, NODE_LABEL, PEER_KEY_ENTRY, POOL_ANNOTATION, SERVICE_NAME_LABEL, SERVICE_NAMESPACE_LABEL,
+    COMPONENT_TYPE_LABEL, DEPRECATED_POOL_ANNOTATION, NODE_LABEL, PEER_KEY_ENTRY, POOL_ANNOTATION, SERVICE_NAME_LABEL,
+    SERVICE_NAMESPACE_LABEL,
 };
 pub use crd::to_yaml;
 pub use ip_address_pool::{IPAddressPool, IPAddressPoolSpec, IPAddressPoolStatus, ServiceAllocation};

@@ -9,7 +9,9 @@ use k8s_openapi::{
     api::core::v1::{LoadBalancerIngress, ObjectReference, Service, ServiceSpec},
     apimachinery::pkg::apis::meta::v1::Condition,
 };
-use lodestone_crds::{DEPRECATED_ANNOTATION_PREFIX, Family, Labels, ObjectKey, POOL_ANNOTATION, annotation};
+use lodestone_crds::{
+    DEPRECATED_ANNOTATION_PREFIX, DEPRECATED_POOL_ANNOTATION, Family, Labels, ObjectKey, annotation, recorded_pool,
+};
 
 use crate::alloc::{AddressHolder, Backend, Port, Protocol};
 pub use request::Request;
@@ -64,11 +66,13 @@ pub struct ServiceView {
     pub ingress: Vec<LoadBalancerIngress>,
     /// The pool that its addresses are from, by its annotation.
     pub recorded_pool: Option<String>,
+    /// Whether a pool is recorded under the deprecated prefix. The next write removes that.
+    pub has_deprecated_record: bool,
     /// The message of its condition [`PORTS_ERROR`], where that is true.
     pub ports_error: Option<String>,
     /// All its conditions, including those that other controllers set.
     pub conditions: Vec<Condition>,
-    /// Whether it uses annotations of the deprecated prefix.
+    /// Whether its user has set annotations of the deprecated prefix.
     pub has_deprecated_annotations: bool,
 }
 
@@ -106,7 +110,8 @@ impl ServiceView {
             request: Request::parse(annotations, spec.load_balancer_ip.as_deref().unwrap_or_default()),
             requested_pool: non_empty("address-pool"),
             ingress: status.load_balancer.and_then(|it| it.ingress).unwrap_or_default(),
-            recorded_pool: annotations.get(POOL_ANNOTATION).cloned(),
+            recorded_pool: recorded_pool(annotations).map(str::to_owned),
+            has_deprecated_record: annotations.contains_key(DEPRECATED_POOL_ANNOTATION),
             ports_error: conditions
                 .iter()
                 .find(|it| it.type_ == PORTS_ERROR && it.status == "True" && it.reason == PORT_IN_USE)
@@ -114,7 +119,7 @@ impl ServiceView {
             conditions,
             has_deprecated_annotations: annotations
                 .keys()
-                .any(|key| key.starts_with(DEPRECATED_ANNOTATION_PREFIX)),
+                .any(|key| key.starts_with(DEPRECATED_ANNOTATION_PREFIX) && key != DEPRECATED_POOL_ANNOTATION),
             holder: AddressHolder {
                 sharing_key: non_empty("allow-shared-ip"),
                 backend: backend(&spec, key.namespace()),

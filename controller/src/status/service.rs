@@ -10,7 +10,7 @@ use lodestone_controller_core::{
     Job, ServiceView,
     service_view::{PORT_IN_USE, PORTS_ERROR},
 };
-use lodestone_crds::POOL_ANNOTATION;
+use lodestone_crds::{DEPRECATED_POOL_ANNOTATION, POOL_ANNOTATION};
 use lodestone_runtime::{
     clock,
     k8s::{
@@ -36,8 +36,9 @@ pub(crate) async fn write(client: &Client, job: &Job) -> Result<SlimService, kub
     let api: Api<SlimService> = Api::namespaced(client.clone(), job.key.namespace());
     // This is a merge patch because an empty list then removes the entries of another field
     // manager. A server-side apply would leave them.
+    let annotations = json!({POOL_ANNOTATION: job.status.pool, DEPRECATED_POOL_ANNOTATION: null});
     let mut patch = json!({
-        "metadata": {"resourceVersion": job.resource_version, "annotations": {POOL_ANNOTATION: job.status.pool}},
+        "metadata": {"resourceVersion": job.resource_version, "annotations": annotations},
         "status": {"loadBalancer": {"ingress": job.status.ingress}},
     });
     if let Some(conditions) = conditions(job, clock::wall()) {

@@ -4,7 +4,7 @@ use std::{collections::BTreeSet, net::IpAddr, sync::Arc};
 
 use k8s_openapi::api::discovery::v1::EndpointSlice;
 use kube::ResourceExt;
-use lodestone_crds::{Family, Labels, ObjectKey, POOL_ANNOTATION, annotation};
+use lodestone_crds::{Family, Labels, ObjectKey, annotation, recorded_pool};
 use lodestone_runtime::{
     flags::serves_class,
     k8s::{node::SlimNode, service::SlimService},
@@ -53,7 +53,7 @@ impl AddressedService {
             labels: service.labels().clone(),
             local: spec.external_traffic_policy.as_deref() == Some("Local"),
             shares: annotation(annotations, "allow-shared-ip").is_some(),
-            pool: annotations.get(POOL_ANNOTATION).map(|name| name.as_str().into()),
+            pool: recorded_pool(annotations).map(Into::into),
         })
     }
 }
@@ -151,6 +151,26 @@ mod tests {
     use serde_json::{Value, json};
 
     use super::*;
+
+    #[test]
+    fn pool_is_read_under_either_prefix_and_the_current_one_wins() {
+        let pool = |annotations: Value| {
+            let service = json!({
+                "metadata": {"name": "a", "namespace": "n", "annotations": annotations},
+                "spec": {"type": "LoadBalancer"},
+                "status": {"loadBalancer": {"ingress": [{"ip": "192.0.2.1"}]}},
+            });
+            let service = serde_json::from_value::<SlimService>(service).unwrap();
+            AddressedService::new(&service, "").unwrap().pool
+        };
+        let (current, deprecated) = (
+            "metallb.io/ip-allocated-from-pool",
+            "metallb.universe.tf/ip-allocated-from-pool",
+        );
+        assert_eq!(pool(json!({deprecated: "p"})).as_deref(), Some("p"));
+        assert_eq!(pool(json!({current: "p", deprecated: "old"})).as_deref(), Some("p"));
+        assert_eq!(pool(json!({})), None);
+    }
 
     #[test]
     fn endpoints_count_if_ready_or_serving_or_without_conditions() {

@@ -170,6 +170,7 @@ impl PlanOutcome {
         };
         let is_changed = status.ingress != service.ingress
             || status.pool != service.recorded_pool
+            || service.has_deprecated_record
             || status.ports_error != service.ports_error;
         is_changed.then_some(status)
     }

@@ -26,7 +26,8 @@ pub(crate) struct Plan {
 pub struct DesiredStatus {
     /// `status.loadBalancer.ingress`.
     pub ingress: Vec<LoadBalancerIngress>,
-    /// The annotation with the name of the pool.
+    /// The annotation with the name of the pool. The write also removes the one under the
+    /// deprecated prefix.
     pub pool: Option<String>,
     /// The message of the condition `LoadBalancerPortsError`; `None` when there is no such error.
     pub ports_error: Option<String>,

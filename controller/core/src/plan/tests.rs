@@ -57,9 +57,18 @@ fn merge(into: &mut Value, from: Value) {
 
 /// A status with these addresses, from pool `p`.
 fn has(addresses: &[&str]) -> Value {
+    has_with_record("metallb.io/ip-allocated-from-pool", addresses)
+}
+
+/// A status with these addresses, from pool `p`, as MetalLB before 0.14.9 wrote it.
+fn has_from_old_metallb(addresses: &[&str]) -> Value {
+    has_with_record("metallb.universe.tf/ip-allocated-from-pool", addresses)
+}
+
+fn has_with_record(annotation: &str, addresses: &[&str]) -> Value {
     let ingress: Vec<Value> = addresses.iter().map(|ip| json!({"ip": ip, "ipMode": "VIP"})).collect();
     json!({
-        "metadata": {"annotations": {"metallb.io/ip-allocated-from-pool": "p"}},
+        "metadata": {"annotations": {annotation: "p"}},
         "status": {"loadBalancer": {"ingress": ingress}},
     })
 }

@@ -28,6 +28,18 @@ fn service_that_is_no_longer_ours_is_released() {
 }
 
 #[test]
+fn deprecated_record_is_removed_once_from_a_service_that_has_left() {
+    let left = json!({"spec": {"type": "ClusterIP"}});
+    let marked = service("a", with(has_from_old_metallb(&[]), left.clone()));
+    let plan = run(&v4(), &mut Allocator::default(), &marked);
+    assert_eq!((plan.write, plan.events), (Some(DesiredStatus::default()), vec![]));
+    assert_eq!(
+        run(&v4(), &mut Allocator::default(), &service("a", left)),
+        Plan::default()
+    );
+}
+
+#[test]
 fn service_that_was_never_ours_is_left_alone() {
     let foreign = json!({
         "spec": {"loadBalancerClass": "other"}, "status": {"loadBalancer": {"ingress": [{"ip": "192.0.2.1"}]}},

@@ -164,4 +164,11 @@ fn deprecated_annotation_is_reported_with_the_allocation() {
         plan.events.iter().map(|note| note.reason).collect::<Vec<_>>(),
         [EventReason::IpAllocated, EventReason::DeprecatedAnnotation]
     );
+    // MetalLB set this one, not the user.
+    let record = service("b", has_from_old_metallb(&[]));
+    let plan = run(&v4(), &mut Allocator::default(), &record);
+    assert_eq!(
+        plan.events.iter().map(|note| note.reason).collect::<Vec<_>>(),
+        [EventReason::IpAllocated]
+    );
 }

@@ -99,6 +99,34 @@ fn p7_reassign_keeps_the_old_address_until_a_new_one_is_available() {
 }
 
 #[test]
+fn p7_pool_recorded_under_the_deprecated_prefix_retains_the_address() {
+    let pools = config(&[("a-spare", json!({"addresses": ["198.51.100.0/30"]}))]);
+    let holder = service("a", has_from_old_metallb(&["192.0.2.0"]));
+    let mut allocator = Allocator::default();
+    assert!(adopt(&holder, &pools, &mut allocator));
+    let plan = run(&pools, &mut allocator, &holder);
+    let reason = plan.problem.as_ref().map(|note| note.reason);
+    assert_eq!(
+        (reason, plan.retained.as_deref(), plan.events.len()),
+        (Some(EventReason::AddressRetained), Some("p"), 0)
+    );
+    // The write only moves the record to the current prefix, and there is no second one.
+    let write = plan.write.as_ref().expect("the record to be moved");
+    assert_eq!((&write.ingress, write.pool.as_deref()), (&holder.ingress, Some("p")));
+    let after = run(&pools, &mut allocator, &service("a", has(&["192.0.2.0"])));
+    assert_eq!(after.write, None);
+}
+
+#[test]
+fn record_under_the_deprecated_prefix_is_removed_where_both_exist() {
+    let both = service("a", with(has_from_old_metallb(&["192.0.2.0"]), has(&["192.0.2.0"])));
+    let mut allocator = Allocator::default();
+    assert!(adopt(&both, &v4(), &mut allocator));
+    let write = run(&v4(), &mut allocator, &both).write.expect("a record to be removed");
+    assert_eq!((&write.ingress, write.pool.as_deref()), (&both.ingress, Some("p")));
+}
+
+#[test]
 fn p7_foreign_address_in_the_status_is_replaced_by_the_held_one() {
     let closed = json!({"addresses": ["198.51.100.0/30"], "serviceAllocation": {"namespaces": ["other"]}});
     let pools = config(&[("p", json!({"addresses": ["192.0.2.0/30"]})), ("closed", closed)]);
