@@ -107,9 +107,22 @@ impl Cluster {
     /// A program of the cluster (kubectl, helm) with the administrator's credentials.
     #[must_use]
     pub fn user_tool(&self, program: &str) -> Tool {
+        self.for_user(Tool::new(self.binaries.path(program)))
+    }
+
+    /// Runs a script of shell in which kubectl and helm have the administrator's credentials.
+    /// Returns its output.
+    ///
+    /// # Errors
+    /// When a command fails.
+    pub fn shell(&self, script: &str) -> Result<String> {
+        let shell = Tool::new("sh").env("PATH", self.binaries.search_path());
+        self.for_user(shell).args(["-ec", script]).run()
+    }
+
+    fn for_user(&self, tool: Tool) -> Tool {
         let helm = self.state.text("helm");
-        Tool::new(self.binaries.path(program))
-            .env("KUBECONFIG", self.state.kubeconfig())
+        tool.env("KUBECONFIG", self.state.kubeconfig())
             .env("HELM_CACHE_HOME", &helm)
             .env("HELM_CONFIG_HOME", &helm)
             .env("HELM_DATA_HOME", &helm)

@@ -21,6 +21,7 @@
 )]
 
 mod api_server;
+mod change_over;
 mod controller;
 mod frames;
 mod interfaces;
