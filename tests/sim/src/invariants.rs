@@ -4,7 +4,7 @@
 //! |---|---|
 //! | `availability` | an address is served while any node could serve it |
 //! | `single_responder` | only one MAC answers for an address |
-//! | `fair_share` | after a cold start, no node owns more than its fair share |
+//! | `fair_share` | after a cold start, no node owns more than its fair share, or than before |
 //! | `moves` | an address moves only for a reason, and stays with the node that took it |
 //! | `traffic` | speakers do not flood each other |
 
@@ -15,7 +15,7 @@ mod single_responder;
 mod traffic;
 
 use std::{
-    collections::BTreeSet,
+    collections::{BTreeMap, BTreeSet},
     net::IpAddr,
     time::{Duration, Instant},
 };
@@ -210,9 +210,10 @@ impl Invariants {
         self.report(world, wrong);
     }
 
-    /// Checks after a cold start, when all nodes had time to spread the addresses.
-    pub fn check_fair_shares(&mut self, world: &World) {
-        let wrong = fair_share::check(world);
+    /// Checks after a cold start, when all nodes had time to spread the addresses. `before` counts
+    /// the addresses of each node before the start.
+    pub fn check_fair_shares(&mut self, world: &World, before: &BTreeMap<usize, usize>) {
+        let wrong = fair_share::check(world, before);
         self.report(world, wrong);
     }
 

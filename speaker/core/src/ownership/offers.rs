@@ -4,7 +4,8 @@
 //! only candidate and takes every address. Such ownership is *provisional*. When the missing nodes
 //! are heard, the owner offers them one address after the other, until it has no more than its fair
 //! share. The node that accepts an offer takes the address over as it takes one that it is
-//! preferred for: it announces before the owner stops.
+//! preferred for: it announces before the owner stops. What this node owned before all speakers
+//! restarted is not provisional.
 //!
 //! ```text
 //!   taken, other nodes are missing ──► provisional ──► offered to one of those nodes ──► taken over

@@ -37,9 +37,10 @@ impl RecordedAddresses {
         }
     }
 
-    /// The nodes that announced an address; `None` if that is not known, or no longer of use.
-    pub(super) fn nodes(&self, now: Instant, address: IpAddr) -> Option<&BTreeSet<NodeName>> {
-        self.nodes.get(&address).filter(|_| now < self.until)
+    /// Whether a node announced an address. It is false if that is not known, or no longer of use.
+    pub(super) fn contains(&self, now: Instant, address: IpAddr, node: &NodeName) -> bool {
+        let nodes = self.nodes.get(&address).filter(|_| now < self.until);
+        nodes.is_some_and(|nodes| nodes.contains(node))
     }
 
     /// Forgets an address, because a node has claimed it.

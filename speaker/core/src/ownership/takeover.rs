@@ -4,6 +4,7 @@
 use std::{
     collections::BTreeMap,
     net::IpAddr,
+    sync::Arc,
     time::{Duration, Instant},
 };
 
@@ -59,8 +60,7 @@ impl Ownership {
         let mut order = case.ranked(load, down);
         // In a cluster in which every speaker restarts, only the API server remembers the owner.
         let recorded = self.recorded.as_ref();
-        let recorded = recorded.and_then(|recorded| recorded.nodes(now, address));
-        let is_recorded = |node: &NodeName| recorded.is_some_and(|nodes| nodes.contains(node));
+        let is_recorded = |node: &NodeName| recorded.is_some_and(|recorded| recorded.contains(now, address, node));
         let last = record.map_or_else(
             || order.iter().copied().find(|node| is_recorded(node)),
             |record| Some(&record.node),
@@ -164,7 +164,15 @@ impl Ownership {
 
     pub(super) fn take(&mut self, case: Case<'_>, cause: OwnershipCause, tentative: bool) {
         let (address, me) = (case.address, case.me());
-        let missing = self.rebalance.missing(case.now());
+        let recorded = self.recorded.as_ref();
+        let was_ours = recorded.is_some_and(|recorded| recorded.contains(case.now(), address, me));
+        // A restart of all speakers moves nothing, however uneven the shares are.
+        // mutation: restart-of-all-speakers-spreads
+        let missing = if was_ours {
+            Arc::default()
+        } else {
+            self.rebalance.missing(case.now())
+        };
         let from = self.claims.owner(address).filter(|node| *node != me).cloned();
         self.claims.take(case.now(), me, address, tentative);
         self.forget_recorded(address);

@@ -1,11 +1,12 @@
-//! After a cold start, no node owns more than its fair share of the addresses.
+//! After a cold start, no node owns more than its fair share of the addresses, or than before.
 
 use std::collections::BTreeMap;
 
 use crate::world::World;
 
-/// Returns what is wrong: nodes with more addresses than their fair share.
-pub(super) fn check(world: &World) -> Vec<String> {
+/// Returns what is wrong: nodes with more addresses than their fair share and than `before`, the
+/// number that each had before the start.
+pub(super) fn check(world: &World, before: &BTreeMap<usize, usize>) -> Vec<String> {
     let addresses = world.snapshot.addresses.keys();
     let mut owned: BTreeMap<usize, usize> = BTreeMap::new();
     for mac in addresses.flat_map(|address| world.responders(*address)) {
@@ -14,7 +15,8 @@ pub(super) fn check(world: &World) -> Vec<String> {
         }
     }
     let fair_share = world.snapshot.addresses.len().div_ceil(world.nodes.len());
-    let too_many = owned.into_iter().filter(|(_, count)| *count > fair_share);
+    let limit = |node: &usize| before.get(node).copied().unwrap_or_default().max(fair_share);
+    let too_many = owned.into_iter().filter(|(node, count)| *count > limit(node));
     too_many
         .map(|(node, count)| {
             let name = &world.nodes[node].name;

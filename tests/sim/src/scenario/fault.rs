@@ -278,6 +278,7 @@ impl Scenario {
 
     fn start_cold(&mut self) {
         let nodes = self.world.nodes.len();
+        let before = self.world.recorded_shares();
         for node in 0..nodes {
             self.world.kill(node);
         }
@@ -300,7 +301,7 @@ impl Scenario {
         if self.world.spec.settings.ownership == OwnershipMode::Sticky && self.world.spec.older == 0 {
             let addresses = u32::try_from(self.world.snapshot.addresses.len()).unwrap_or_default();
             self.watch(SPREADING + SPREADING_PER_ADDRESS * addresses);
-            self.invariants.check_fair_shares(&self.world);
+            self.invariants.check_fair_shares(&self.world, &before);
         }
     }
 

@@ -1,6 +1,6 @@
 //! Events that the speakers report.
 
-use std::{net::IpAddr, time::Instant};
+use std::{collections::BTreeMap, net::IpAddr, time::Instant};
 
 use lodestone_speaker_core::{Event, NodeName, OwnershipCause};
 
@@ -46,6 +46,17 @@ impl Observed {
 }
 
 impl World {
+    /// Returns how many Services each node announces, by ServiceL2Status.
+    #[must_use]
+    pub fn recorded_shares(&self) -> BTreeMap<usize, usize> {
+        let mut shares = BTreeMap::new();
+        let nodes = self.statuses.values().flatten();
+        for node in nodes.filter_map(|node| self.index_of(node)) {
+            *shares.entry(node).or_default() += 1;
+        }
+        shares
+    }
+
     /// Returns the observed takeovers by nodes for which `by` is true, as text.
     #[must_use]
     pub fn takeovers(&self, by: impl Fn(usize) -> bool) -> Vec<String> {

@@ -78,6 +78,51 @@ fn p3_addresses_taken_while_nodes_were_missing_are_spread_once() {
     }
 }
 
+/// Lets ServiceL2Status name this node as the owner of these addresses.
+fn record(world: &mut VirtualCluster, node: &str, addresses: &[String]) {
+    for address in addresses {
+        let service = ObjectKey::new("n", address);
+        world.snapshot.recorded.insert(service, [node.into()].into());
+    }
+}
+
+#[test]
+fn p2_p3_restart_of_all_speakers_moves_nothing() {
+    let addresses = addresses(12);
+    let (of_a, of_b) = addresses.split_at(9);
+    let names: Vec<&str> = addresses.iter().map(String::as_str).collect();
+    let mut world = VirtualCluster::new(&["a", "b", "c"], &names);
+    record(&mut world, "a", of_a);
+    record(&mut world, "b", of_b);
+    world.restart_all();
+    world.run(seconds(3));
+    let uneven = BTreeMap::from([("a".into(), 9), ("b".into(), 3)]);
+    assert_eq!(shares(&world, &addresses), uneven);
+    let most = run_without_gap(&mut world, &addresses, seconds(60));
+    assert_eq!(most, 0, "the share is as uneven as before, and stays so");
+}
+
+#[test]
+fn p3_first_speaker_keeps_what_it_owned_and_spreads_the_rest() {
+    let addresses = addresses(30);
+    let mut world = cluster_with_one_speaker(&["a", "b", "c"], &addresses);
+    for (node, recorded) in ["a", "b", "c"].iter().zip(addresses.chunks(10)) {
+        record(&mut world, node, recorded);
+    }
+    world.start(&"a".into());
+    world.run(seconds(10));
+    assert_eq!(shares(&world, &addresses), [("a".into(), 30)].into());
+    world.start(&"b".into());
+    world.start(&"c".into());
+    world.run(seconds(2));
+    run_without_gap(&mut world, &addresses, seconds(50));
+    let fair = ["a", "b", "c"].map(|node| (node.into(), 10));
+    assert_eq!(shares(&world, &addresses), fair.into());
+    for address in &addresses[..10] {
+        assert_eq!(world.owner(address), "a".into(), "{address}");
+    }
+}
+
 #[test]
 fn p3_node_that_failed_after_the_spreading_takes_nothing_back() {
     let addresses = addresses(6);
