@@ -14,7 +14,7 @@ use crate::task::{Task, spawn};
 
 /// How many events may wait for the API server. Further events are dropped: an event is a courtesy,
 /// and the log has the same text.
-const QUEUE: usize = 1024;
+const QUEUE_LEN: usize = 1024;
 
 /// How long the API server may take for one event.
 const PUBLISH_TIMEOUT: Duration = Duration::from_secs(10);
@@ -40,7 +40,7 @@ pub struct EventContent {
 impl Events {
     /// Starts the task that sends events. They name `component` as the reporting controller.
     pub fn start(client: Client, component: &str, instance: Option<String>) -> (Self, Task) {
-        let (sender, mut queue) = mpsc::channel::<(Event, ObjectReference)>(QUEUE);
+        let (sender, mut queue) = mpsc::channel::<(Event, ObjectReference)>(QUEUE_LEN);
         let reporter = Reporter {
             controller: component.to_owned(),
             instance,

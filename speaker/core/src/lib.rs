@@ -61,7 +61,7 @@
 //!     now = now.max(due);
 //!     speaker.handle_timeout(now);
 //!     while let Some(output) = speaker.poll_output() {
-//!         if let Output::Ownership(owned) = output {
+//!         if let Output::OwnedAddresses(owned) = output {
 //!             announced = owned;
 //!         }
 //!     }

@@ -46,7 +46,7 @@ pub enum Output {
     /// Be a member of exactly these solicited-node groups, each on its interface.
     Groups(BTreeSet<(InterfaceIndex, Ipv6Addr)>),
     /// All addresses that this node announces from now on.
-    Ownership(Vec<OwnedAddress>),
+    OwnedAddresses(Vec<OwnedAddress>),
     /// Something happened that a user wants to know.
     Event(Event),
     /// All problems of the node itself, as they are now.

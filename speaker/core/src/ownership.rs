@@ -41,7 +41,7 @@ pub(crate) use address_state::Acquisition;
 use address_state::{AddressState, Contention};
 pub(crate) use case::Decision;
 use claims::{ClaimContext, ClaimOutcome, Claims};
-use eligibility::{AllVerdicts, Hellos, Verdicts};
+use eligibility::{AllVerdicts, KnownNetworks, Verdicts};
 use rebalance::Rebalance;
 use recorded::RecordedAddresses;
 pub(crate) use rivals::RivalStanding;
@@ -125,13 +125,13 @@ impl Ownership {
         if let Some(known) = &self.verdicts {
             return known.clone();
         }
-        let hellos = Hellos {
+        let known = KnownNetworks {
             networks: view.networks(),
             failed: self.failed_networks.clone(),
         };
         let mut all = AllVerdicts::with_capacity(snapshot.addresses.len());
         for address in snapshot.addresses.keys() {
-            let new = eligibility::verdicts(snapshot, &hellos, *address);
+            let new = eligibility::verdicts(snapshot, &known, *address);
             // Most addresses are alike, and share one copy.
             let shared = match all.last() {
                 Some((_, last)) if **last == new => last.clone(),

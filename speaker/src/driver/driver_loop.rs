@@ -250,7 +250,7 @@ impl DriverLoop {
                 }
                 self.channels.problems.send_replace(Some(problems));
             }
-            Output::Ownership(owned) => {
+            Output::OwnedAddresses(owned) => {
                 let addresses: Vec<IpAddr> = owned.iter().map(|owned| owned.address).collect();
                 tracing::info!(?addresses, "announced addresses changed");
                 self.channels.owned.send_replace(Some(owned));

@@ -12,7 +12,7 @@ use lodestone_runtime::clock;
 use lodestone_speaker_core::{FrameKind, InterfaceIndex, Speaker};
 
 use crate::net::{
-    frame_sockets::{FRAME, FrameSockets},
+    frame_sockets::{FrameSockets, MAX_FRAME_LEN},
     multicast_groups::MulticastGroups,
     netlink::Links,
 };
@@ -25,7 +25,7 @@ const RETRY: Duration = Duration::from_secs(1);
 pub(super) struct LanSockets {
     frames: FrameSockets,
     groups: MulticastGroups,
-    buffer: [u8; FRAME],
+    buffer: [u8; MAX_FRAME_LEN],
 }
 
 /// A frame in the buffer of [`LanSockets`].

@@ -16,7 +16,7 @@ use super::{frame_filter, packet_socket};
 
 /// The length of the receive buffer in bytes. A longer frame is cut, which loses nothing: no field
 /// in use lies beyond, and a solicitation with its options is shorter.
-pub const FRAME: usize = 256;
+pub const MAX_FRAME_LEN: usize = 256;
 
 const fn ethertype(kind: FrameKind) -> u16 {
     match kind {
@@ -108,14 +108,14 @@ impl FrameSockets {
 
     /// Waits for a frame. Returns the index of the interface, the kind of the frame, and how many
     /// bytes of `buffer` it fills. Cancel safe: it reads only when it returns.
-    pub async fn receive(&mut self, buffer: &mut [u8; FRAME]) -> (InterfaceIndex, FrameKind, usize) {
+    pub async fn receive(&mut self, buffer: &mut [u8; MAX_FRAME_LEN]) -> (InterfaceIndex, FrameKind, usize) {
         poll_fn(|context| self.poll(context, buffer)).await
     }
 
     fn poll(
         &mut self,
         context: &mut Context<'_>,
-        buffer: &mut [u8; FRAME],
+        buffer: &mut [u8; MAX_FRAME_LEN],
     ) -> Poll<(InterfaceIndex, FrameKind, usize)> {
         let next = self.next.unwrap_or((InterfaceIndex(0), FrameKind::Arp));
         let in_turn = self.sockets.range(next..).chain(self.sockets.range(..next));
@@ -133,8 +133,8 @@ impl FrameSockets {
 
     /// Returns a buffer for [`Self::receive`].
     #[must_use]
-    pub const fn buffer() -> [u8; FRAME] {
-        [0; FRAME]
+    pub const fn buffer() -> [u8; MAX_FRAME_LEN] {
+        [0; MAX_FRAME_LEN]
     }
 }
 

@@ -158,7 +158,7 @@ impl Lan {
         let announced: Vec<OwnedAddress> = self.announced().cloned().collect();
         if self.reported.as_ref() != Some(&announced) {
             self.reported = Some(announced.clone());
-            turn.outbox.push(Output::Ownership(announced));
+            turn.outbox.push(Output::OwnedAddresses(announced));
         }
     }
 }

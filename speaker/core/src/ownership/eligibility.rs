@@ -40,7 +40,7 @@ pub(crate) type AllVerdicts = Vec<(IpAddr, Arc<Verdicts>)>;
 
 /// What is known of the interfaces of the available nodes.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Hellos {
+pub(crate) struct KnownNetworks {
     /// The networks of each node.
     pub(crate) networks: BTreeMap<NodeName, Vec<Network>>,
     /// The names of those on which a node has failed.
@@ -49,8 +49,8 @@ pub(crate) struct Hellos {
 
 /// Decides for every node whether it may own `address`.
 #[must_use]
-pub(crate) fn verdicts(snapshot: &ClusterSnapshot, hellos: &Hellos, address: IpAddr) -> Verdicts {
-    let networks = &hellos.networks;
+pub(crate) fn verdicts(snapshot: &ClusterSnapshot, known: &KnownNetworks, address: IpAddr) -> Verdicts {
+    let networks = &known.networks;
     let inputs = EligibilityInputs {
         snapshot,
         networks,
@@ -63,7 +63,7 @@ pub(crate) fn verdicts(snapshot: &ClusterSnapshot, hellos: &Hellos, address: IpA
         .iter()
         .map(|(name, node)| {
             let verdict = inputs.for_node(&serving, name, node);
-            let failed = hellos.failed.get(name);
+            let failed = known.failed.get(name);
             (
                 name.clone(),
                 verdict.and_then(|eligibility| heard_where_it_announces(eligibility, failed)),

@@ -14,7 +14,7 @@ use crate::{
     ineligibility::IneligibilityReason,
     liveness::{View, peers::Phase},
     node::interface::Interface,
-    ownership::eligibility::{self, Hellos},
+    ownership::eligibility::{self, KnownNetworks},
     types::{Epoch, NodeName},
 };
 
@@ -124,12 +124,12 @@ impl Speaker {
         let Some(snapshot) = &self.context.snapshot else {
             return BTreeMap::new();
         };
-        let hellos = Hellos {
+        let known = KnownNetworks {
             networks: view.networks(),
             failed: view.failed_networks(),
         };
         let describe = |address: IpAddr| {
-            let verdicts = eligibility::verdicts(snapshot, &hellos, address);
+            let verdicts = eligibility::verdicts(snapshot, &known, address);
             let text = |verdict: Result<_, IneligibilityReason>| match verdict {
                 Ok(_) => "eligible".to_owned(),
                 Err(reason) => reason.to_string(),

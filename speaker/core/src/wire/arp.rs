@@ -13,11 +13,11 @@ use pnet_packet::{
 use crate::types::MacAddr;
 
 /// Length of an Ethernet header, in bytes.
-const ETHERNET: usize = 14;
+const ETHERNET_LEN: usize = 14;
 /// Length of an ARP packet for IPv4 over Ethernet, in bytes.
-const ARP: usize = 28;
+const ARP_LEN: usize = 28;
 /// Length of every frame that this module builds, in bytes. The network interface adds the padding.
-pub const ARP_FRAME_LEN: usize = ETHERNET + ARP;
+pub const ARP_FRAME_LEN: usize = ETHERNET_LEN + ARP_LEN;
 
 /// The constant bytes from the EtherType to the address lengths: ARP, hardware type Ethernet,
 /// protocol type IPv4, hardware address length 6, protocol address length 4.
@@ -135,7 +135,7 @@ struct ArpFields {
 
 fn build(fields: &ArpFields) -> [u8; ARP_FRAME_LEN] {
     let mut frame = [0; ARP_FRAME_LEN];
-    let (header, packet) = frame.split_at_mut(ETHERNET);
+    let (header, packet) = frame.split_at_mut(ETHERNET_LEN);
     // Both constructors succeed, because each buffer has exactly the length of its packet.
     if let (Some(mut ethernet), Some(mut arp)) = (MutableEthernetPacket::new(header), MutableArpPacket::new(packet)) {
         ethernet.set_destination(fields.destination);

@@ -25,15 +25,15 @@ use pnet_packet::{
 use crate::types::MacAddr;
 
 /// Length of an Ethernet header, in bytes.
-const ETHERNET: usize = 14;
+const ETHERNET_LEN: usize = 14;
 /// Length of an IPv6 header, in bytes.
-const IPV6: usize = 40;
+const IPV6_LEN: usize = 40;
 /// Length of a solicitation or an advertisement without options, in bytes.
-const MESSAGE: usize = 24;
+const MESSAGE_LEN: usize = 24;
 /// Length of a link-layer address option, in bytes (RFC 4861, section 4.6.1).
-const OPTION: usize = 8;
+const OPTION_LEN: usize = 8;
 /// Length of an advertisement frame, and the maximum for a solicitation frame, in bytes.
-pub const NDP_FRAME_LEN: usize = ETHERNET + IPV6 + MESSAGE + OPTION;
+pub const NDP_FRAME_LEN: usize = ETHERNET_LEN + IPV6_LEN + MESSAGE_LEN + OPTION_LEN;
 
 /// The hop limit that every valid packet has. It proves that no router forwarded the packet
 /// (RFC 4861, sections 7.1.1 and 7.1.2).
@@ -90,25 +90,25 @@ impl NdpPacket {
     pub fn parse(frame: &[u8]) -> Option<Self> {
         let mac = |at: usize| Some(MacAddr::from(*frame.get(at..)?.first_chunk::<6>()?));
         let ip = |at: usize| Some(Ipv6Addr::from(*frame.get(at..)?.first_chunk::<16>()?));
-        let header: &[u8; IPV6] = frame.get(ETHERNET..)?.first_chunk()?;
+        let header: &[u8; IPV6_LEN] = frame.get(ETHERNET_LEN..)?.first_chunk()?;
         let [version, _, _, _, length_high, length_low, next_header, hop_limit, ..] = *header;
         let is_ipv6 = frame.get(12..14)? == [0x86, 0xdd] && version >> 4 == 6;
         if !is_ipv6 || next_header != IpNextHeaderProtocols::Icmpv6.0 || hop_limit != HOP_LIMIT {
             return None;
         }
-        let (sender, receiver) = (ip(ETHERNET + 8)?, ip(ETHERNET + 24)?);
+        let (sender, receiver) = (ip(ETHERNET_LEN + 8)?, ip(ETHERNET_LEN + 24)?);
         let length = usize::from(u16::from_be_bytes([length_high, length_low]));
         // Anything after the payload is Ethernet padding.
-        let message = frame.get(ETHERNET + IPV6..)?.get(..length)?;
+        let message = frame.get(ETHERNET_LEN + IPV6_LEN..)?.get(..length)?;
         let icmp = Icmpv6Packet::new(message)?;
-        if message.len() < MESSAGE
+        if message.len() < MESSAGE_LEN
             || icmp.get_icmpv6_code() != Icmpv6Code(0)
             || checksum(&icmp, &sender, &receiver) != icmp.get_checksum()
         {
             return None;
         }
-        let target = ip(ETHERNET + IPV6 + 8)?;
-        let link_layer = |kind: NdpOptionType| link_layer_option(message.get(MESSAGE..)?, kind);
+        let target = ip(ETHERNET_LEN + IPV6_LEN + 8)?;
+        let link_layer = |kind: NdpOptionType| link_layer_option(message.get(MESSAGE_LEN..)?, kind);
         if icmp.get_icmpv6_type() == Icmpv6Types::NeighborAdvert {
             // A multicast advertisement must not have the Solicited flag (section 7.1.2).
             let solicited = message.get(4)? & SOLICITED != 0;
@@ -199,14 +199,14 @@ pub fn solicitation(mac: MacAddr, link_local: Option<Ipv6Addr>, target: Ipv6Addr
     })
     .to_vec();
     if link_local.is_none() {
-        frame.truncate(NDP_FRAME_LEN - OPTION);
+        frame.truncate(NDP_FRAME_LEN - OPTION_LEN);
     }
     let length = frame.len();
-    let (header, message) = frame.split_at_mut(ETHERNET + IPV6);
-    if let Some(mut ipv6) = header.get_mut(ETHERNET..).and_then(MutableIpv6Packet::new) {
-        ipv6.set_payload_length(u16::try_from(length - ETHERNET - IPV6).unwrap_or_default());
+    let (header, message) = frame.split_at_mut(ETHERNET_LEN + IPV6_LEN);
+    if let Some(mut ipv6) = header.get_mut(ETHERNET_LEN..).and_then(MutableIpv6Packet::new) {
+        ipv6.set_payload_length(u16::try_from(length - ETHERNET_LEN - IPV6_LEN).unwrap_or_default());
     }
-    if let Some(mut option) = message.get_mut(MESSAGE..).and_then(MutableNdpOptionPacket::new) {
+    if let Some(mut option) = message.get_mut(MESSAGE_LEN..).and_then(MutableNdpOptionPacket::new) {
         option.set_option_type(NdpOptionTypes::SourceLLAddr);
     }
     if let Some(mut solicitation) = MutableNeighborSolicitPacket::new(message) {
@@ -242,7 +242,7 @@ fn link_layer_option(mut options: &[u8], wanted: NdpOptionType) -> Option<Option
         // The length counts units of eight bytes; zero is malformed (RFC 4861, section 4.6).
         let length = usize::from(*length) * 8;
         let option = options.get(..length).filter(|option| !option.is_empty())?;
-        if wanted.0 == *kind && length == OPTION {
+        if wanted.0 == *kind && length == OPTION_LEN {
             address = option.get(2..)?.first_chunk::<6>().map(|mac| MacAddr::from(*mac));
         }
         options = options.get(length..)?;
@@ -263,13 +263,13 @@ struct AdvertisementFields {
 
 fn build(fields: &AdvertisementFields) -> [u8; NDP_FRAME_LEN] {
     let mut frame = [0; NDP_FRAME_LEN];
-    let (header, rest) = frame.split_at_mut(ETHERNET);
+    let (header, rest) = frame.split_at_mut(ETHERNET_LEN);
     if let Some(mut ethernet) = MutableEthernetPacket::new(header) {
         ethernet.set_destination(fields.destination);
         ethernet.set_source(fields.source);
         ethernet.set_ethertype(EtherTypes::Ipv6);
     }
-    let (header, message) = rest.split_at_mut(IPV6);
+    let (header, message) = rest.split_at_mut(IPV6_LEN);
     if let Some(mut ipv6) = MutableIpv6Packet::new(header) {
         ipv6.set_version(6);
         ipv6.set_payload_length(32);
@@ -278,7 +278,7 @@ fn build(fields: &AdvertisementFields) -> [u8; NDP_FRAME_LEN] {
         ipv6.set_source(fields.from);
         ipv6.set_destination(fields.to);
     }
-    if let Some(mut option) = message.get_mut(MESSAGE..).and_then(MutableNdpOptionPacket::new) {
+    if let Some(mut option) = message.get_mut(MESSAGE_LEN..).and_then(MutableNdpOptionPacket::new) {
         option.set_option_type(NdpOptionTypes::TargetLLAddr);
         option.set_length(1);
         option.set_data(&<[u8; 6]>::from(fields.target_mac));

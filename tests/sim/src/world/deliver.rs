@@ -108,7 +108,7 @@ impl World {
                     node: index,
                     event,
                 }),
-                Output::Ownership(announced) => self.write_statuses(index, announced),
+                Output::OwnedAddresses(announced) => self.write_statuses(index, announced),
                 Output::Groups(_) | Output::Problems(_) => {}
             }
         }

@@ -59,7 +59,7 @@ fn announced_addresses_are_reported_only_when_they_change() {
         own(&mut parts, &addresses, &[]);
         parts.lan.report_announced(turn!(parts, parts.now));
         let owned = addresses.iter().map(|address| parts.announcement(address).owned);
-        let report = Output::Ownership(owned.collect());
+        let report = Output::OwnedAddresses(owned.collect());
         assert_eq!(parts.drain().others, Vec::from_iter(is_news.then_some(report)));
     }
 }

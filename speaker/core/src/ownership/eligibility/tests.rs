@@ -68,8 +68,8 @@ fn speakers_everywhere() -> BTreeMap<NodeName, Vec<Network>> {
 }
 
 /// These networks, on which no node has failed.
-fn hellos(networks: &BTreeMap<NodeName, Vec<Network>>) -> Hellos {
-    Hellos {
+fn known(networks: &BTreeMap<NodeName, Vec<Network>>) -> KnownNetworks {
+    KnownNetworks {
         networks: networks.clone(),
         failed: BTreeMap::new(),
     }
@@ -84,6 +84,6 @@ fn verdict_text(verdict: &Result<Eligibility, IneligibilityReason>) -> String {
 }
 
 fn verdict_texts(snapshot: &ClusterSnapshot, networks: &BTreeMap<NodeName, Vec<Network>>) -> Vec<String> {
-    let verdicts = verdicts(snapshot, &hellos(networks), ADDRESS.parse().unwrap());
+    let verdicts = verdicts(snapshot, &known(networks), ADDRESS.parse().unwrap());
     verdicts.values().map(verdict_text).collect()
 }

@@ -228,7 +228,7 @@ impl VirtualCluster {
                     Output::Groups(groups) => {
                         self.groups.insert(node.clone(), groups);
                     }
-                    Output::Ownership(announced) => self.reports.push((node.clone(), announced.len())),
+                    Output::OwnedAddresses(announced) => self.reports.push((node.clone(), announced.len())),
                     Output::Event(event) => self.events.push(event),
                     Output::Problems(problems) => {
                         self.problems.insert(node.clone(), problems);

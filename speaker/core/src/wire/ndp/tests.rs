@@ -22,7 +22,7 @@ fn solicitation_frame(from: Ipv6Addr, to: Ipv6Addr, target: Ipv6Addr, options: &
         0,
         0,
         0,
-        u8::try_from(MESSAGE + options.len()).unwrap(),
+        u8::try_from(MESSAGE_LEN + options.len()).unwrap(),
         58,
         255,
     ]);
@@ -73,7 +73,7 @@ fn usual() -> Vec<u8> {
 /// Overwrites headers, type and checksum of a frame of at least 78 bytes, so that it is a valid
 /// message of this ICMPv6 type. All other bytes stay.
 pub(crate) fn with_valid_headers(mut frame: Vec<u8>, kind: u8) -> Vec<u8> {
-    let length = u8::try_from(frame.len() - ETHERNET - IPV6).unwrap();
+    let length = u8::try_from(frame.len() - ETHERNET_LEN - IPV6_LEN).unwrap();
     frame[12..22].copy_from_slice(&[0x86, 0xdd, 0x60, 0, 0, 0, 0, length, 58, 255]);
     frame[54..56].copy_from_slice(&[kind, 0]);
     write_checksum(&mut frame);

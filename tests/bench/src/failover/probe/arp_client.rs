@@ -4,7 +4,7 @@ use std::{io, net::Ipv4Addr};
 
 use anyhow::Result;
 use lodestone_bench::packet_sockets::open_sockets;
-use lodestone_speaker::net::frame_sockets::{FRAME, FrameSockets};
+use lodestone_speaker::net::frame_sockets::{FrameSockets, MAX_FRAME_LEN};
 use lodestone_speaker_core::{
     InterfaceIndex,
     wire::arp::{self, ArpPacket},
@@ -73,7 +73,7 @@ impl ArpClient {
     /// When the socket fails.
     pub(super) async fn receive(&mut self) -> io::Result<(u32, MacAddr)> {
         loop {
-            let mut buffer = [0; FRAME];
+            let mut buffer = [0; MAX_FRAME_LEN];
             let length = self.answers.recv(&mut buffer).await?;
             let packet = ArpPacket::parse(buffer.get(..length).unwrap_or_default());
             if let Some(packet) = packet.filter(|packet| packet.reply && packet.sender == self.target)

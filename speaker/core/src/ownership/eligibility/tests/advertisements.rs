@@ -55,7 +55,7 @@ fn address_of_a_deleted_pool_keeps_the_advertisements_of_that_pool() {
         let services = snapshot.addresses.remove(&ADDRESS.parse::<IpAddr>().unwrap()).unwrap();
         let outside: IpAddr = "203.0.113.1".parse().unwrap();
         snapshot.addresses.insert(outside, services);
-        let verdicts = verdicts(&snapshot, &hellos(&speakers_everywhere()), outside);
+        let verdicts = verdicts(&snapshot, &known(&speakers_everywhere()), outside);
         assert_eq!(verdict_text(&verdicts["a"]), wanted);
     }
 }
@@ -83,7 +83,7 @@ fn interfaces_are_the_union_over_advertisements() {
     ] {
         let verdicts = verdicts(
             &snapshot(&advertisements, vec![service()]),
-            &hellos(&networks),
+            &known(&networks),
             ADDRESS.parse().unwrap(),
         );
         let eligibility_of = |node: &str| {
@@ -111,7 +111,7 @@ fn weight_is_summed_over_advertisements_that_cover_the_node() {
     });
     let verdicts = verdicts(
         &snapshot(&[here, more, not_a], vec![service()]),
-        &hellos(&speakers_everywhere()),
+        &known(&speakers_everywhere()),
         ADDRESS.parse().unwrap(),
     );
     let weights: Vec<u32> = verdicts

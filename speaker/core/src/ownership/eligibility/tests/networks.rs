@@ -19,7 +19,7 @@ fn node_without_carrier_is_ineligible_where_no_prefix_decides() {
         let services = snapshot.addresses.remove(&ADDRESS.parse::<IpAddr>().unwrap()).unwrap();
         let address: IpAddr = address.parse().unwrap();
         snapshot.addresses.insert(address, services);
-        let verdicts = verdicts(&snapshot, &hellos(&networks), address);
+        let verdicts = verdicts(&snapshot, &known(&networks), address);
         ["a", "b", "c"].map(|name| verdict_text(&verdicts[name]))
     };
     let eth1 = || network("eth1", &["172.16.0.1/24"]);
@@ -63,7 +63,7 @@ fn interface_with_the_prefix_announces_unless_the_user_names_others() {
         (json!({"interfaces": ["eth0", "lan0"]}), vec!["eth0", "lan0"]),
     ] {
         let snapshot = snapshot(&[advertisement], vec![service()]);
-        let verdicts = verdicts(&snapshot, &hellos(&networks), ADDRESS.parse().unwrap());
+        let verdicts = verdicts(&snapshot, &known(&networks), ADDRESS.parse().unwrap());
         let eligibility = verdicts["b"].as_ref().unwrap();
         assert_eq!(Vec::from_iter(&eligibility.interfaces), wanted);
     }
@@ -80,12 +80,12 @@ fn node_that_failed_on_a_segment_takes_no_address_of_that_segment() {
         ("lan0", ["FailedOnSegment", "ok", "NoPrefix"]),
         ("eth0", ["ok", "ok", "NoPrefix"]),
     ] {
-        let hellos = Hellos {
+        let known = KnownNetworks {
             networks: networks.clone(),
             failed: [("a".into(), [failed.to_owned()].into())].into(),
         };
         let snapshot = snapshot(&[json!({})], vec![service()]);
-        let verdicts = verdicts(&snapshot, &hellos, ADDRESS.parse().unwrap());
+        let verdicts = verdicts(&snapshot, &known, ADDRESS.parse().unwrap());
         assert_eq!(Vec::from_iter(verdicts.values().map(verdict_text)), wanted, "{failed}");
     }
 }
