@@ -151,6 +151,9 @@ mutate_unit lodestone-speaker-core rival-at-first-sight \
 # Nobody finds out whether a rival still answers.
 mutate_unit lodestone-speaker-core contested-not-probed \
   'now < rival.last + RIVAL_MEMORY' '{ let _ = rival; false }' || failed=1
+# A rival is asked with the baseline requests only, every ten seconds.
+mutate_unit lodestone-speaker-core rival-asked-late \
+  'self.lan.probe_contested(turn, &contested)' '{ let _ = contested; }' || failed=1
 # A claim that only the wire shows is as good as one in a message.
 mutate_unit lodestone-speaker-core conceded-for-certain \
   'tentative: true' 'tentative: false' || failed=1

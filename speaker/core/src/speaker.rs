@@ -101,6 +101,7 @@ impl Speaker {
         self.review_ownership_if_due(now);
         self.ownership.retransmit_claims(turn!(self, now));
         self.send_reachability_requests(now);
+        self.probe_rivals_if_due(now);
         self.lan.send_due_announcements(turn!(self, now));
     }
 

@@ -25,6 +25,8 @@ pub(crate) enum Timer {
     Retransmission,
     /// The next probe of conflict detection, or its end.
     ConflictDetection,
+    /// A possible rival is asked whether it still answers.
+    RivalProbe,
     /// The next gratuitous announcement.
     Gratuitous,
 }

@@ -50,6 +50,15 @@ impl Ownership {
         }
     }
 
+    /// When the next possible rival has answered for long enough, if it still does.
+    pub(crate) fn next_rival_probe(&self, now: Instant) -> Option<Instant> {
+        let rivals = self.addresses.values().filter_map(|state| state.rival.as_ref());
+        rivals
+            .map(|rival| rival.first + RIVAL_GRACE)
+            .filter(|due| *due > now)
+            .min()
+    }
+
     /// The addresses of this node that have a rival, confirmed or not.
     pub(crate) fn contested(&self, now: Instant, me: &NodeName) -> Vec<IpAddr> {
         let contested = self.addresses.iter().filter(|(address, state)| {

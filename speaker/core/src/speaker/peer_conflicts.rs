@@ -11,6 +11,7 @@ use crate::{
     event::PeerConflictResponse,
     lan::AddressUse,
     ownership::{RivalStanding, ranking::ranks_before},
+    timers::Timer,
     types::NodeName,
 };
 
@@ -37,6 +38,9 @@ impl Speaker {
     fn handle_rival(&mut self, now: Instant, node: &NodeName, seen: &AddressUse, is_heard: bool) {
         let (turn, address) = (turn!(self, now), seen.address);
         let standing = self.ownership.note_rival(now, address, node);
+        if standing == RivalStanding::New {
+            turn.timers.set(Timer::RivalProbe, self.ownership.next_rival_probe(now));
+        }
         // mutation: new-rival-hears-nothing
         if standing == RivalStanding::New && !is_heard {
             self.lan.announce(turn, address);
@@ -56,6 +60,18 @@ impl Speaker {
         self.lan.report_peer_conflict(turn, node, seen, response);
         if response == PeerConflictResponse::StepsDown {
             self.ownership.concede(turn, address, node);
+        }
+    }
+
+    /// Asks a possible rival whether it still answers, once it can be confirmed. Without a request
+    /// it may be silent for a minute.
+    pub(super) fn probe_rivals_if_due(&mut self, now: Instant) {
+        if self.sinks.timers.is_due(Timer::RivalProbe, now) {
+            let turn = turn!(self, now);
+            turn.timers.set(Timer::RivalProbe, self.ownership.next_rival_probe(now));
+            let contested = self.ownership.contested(now, &turn.context.me);
+            // mutation: rival-asked-late
+            self.lan.probe_contested(turn, &contested);
         }
     }
 

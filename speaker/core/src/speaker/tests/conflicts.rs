@@ -290,6 +290,23 @@ fn p5_owners_that_cannot_talk_are_settled_on_the_wire() {
 }
 
 #[test]
+fn p5_owners_that_see_each_other_are_settled_after_five_seconds() {
+    let (first, second) = by_rank(ADDRESS);
+    let mut world = VirtualCluster::new(&["a", "b"], &[ADDRESS]);
+    world.settings.announce_interval = Duration::ZERO;
+    world.restart_all();
+    world.run(seconds(3));
+    world.loss = Some(Box::new(|_, _| true));
+    world.run(seconds(4));
+    world.shares_wire = true;
+    show_use(&mut world, &second, &first);
+    world.run(seconds(4));
+    assert_eq!(world.owners(ADDRESS).len(), 2, "one of them may only be late");
+    world.run(seconds(1) + STEP * 2);
+    assert_eq!(world.owners(ADDRESS), [first]);
+}
+
+#[test]
 fn p5_owner_goes_on_beside_a_kernel_that_answers_and_names_its_node() {
     let mut world = VirtualCluster::new(&["a", "b"], &[ADDRESS]);
     world.run(seconds(3));
