@@ -109,6 +109,9 @@ mutate takeover-without-reachability-check \
 # A deputy answers with its own MAC instead of the owner's.
 mutate deputy-uses-own-mac \
   '*mac' '{ let _ = mac; port.mac }' || failed=1
+# Nobody notices that an owner is in the other part of a segment if its watchers are, too.
+mutate_unit lodestone-speaker-core unwatched-on-a-path-not-noticed \
+  'failed.count() < WATCHERS' '{ let _ = (failed.count(), WATCHERS); true }' || failed=1
 # A deputy must be eligible to own the address.
 mutate_unit lodestone-speaker-core deputy-needs-eligibility \
   'deputies.len() < 2' 'false' || failed=1

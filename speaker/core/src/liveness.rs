@@ -15,6 +15,7 @@ pub(crate) mod peers;
 pub(crate) mod reachability;
 mod reachability_requests;
 mod segments;
+mod unwatched;
 mod view;
 pub(crate) mod watch_ring;
 
@@ -149,6 +150,7 @@ impl Liveness {
             return false;
         }
         self.peers.note_failure_report(turn.now, node, reporter, Some(credible));
+        self.find_unwatched_on_paths(turn, around);
         turn.request_review();
         true
     }

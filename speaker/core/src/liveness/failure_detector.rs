@@ -133,6 +133,9 @@ impl Liveness {
         if before.phase.is_failed() != phase.is_failed() {
             self.find_unwatched(turn);
         }
+        if before.has_failed_since(&after) || after.has_failed_since(&before) {
+            self.find_unwatched_on_paths(turn, around);
+        }
         self.report_changes(turn, around, node, (&before, &after));
         let is_suspect = after.worst() == Phase::Suspect && before.worst() != Phase::Suspect;
         if is_suspect {

@@ -130,6 +130,10 @@ impl View<'_> {
             .into_iter()
             .find(|(port, _)| Some(port.index) == interface);
         let network = facing.map(|(_, network)| (self.path_to(node, network), &*network.interface));
+        let path = network.and_then(|(path, _)| path);
+        if path.is_some_and(|path| self.peers().is_unwatched_on(node, path)) {
+            return true;
+        }
         self.peers().failure_reports(node, self.now, network) >= wanted
     }
 

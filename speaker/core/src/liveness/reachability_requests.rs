@@ -134,6 +134,8 @@ impl Liveness {
 
     /// Asks every watched peer for its own addresses, so that a later silence means something.
     pub(crate) fn send_baseline_requests(&mut self, turn: &mut Turn<'_>, around: Surroundings<'_>) {
+        // Reports of others end without a message.
+        self.find_unwatched_on_paths(turn, around);
         for node in self.peers.watched() {
             self.ask_peer(turn, around, &node);
         }

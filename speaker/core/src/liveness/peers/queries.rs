@@ -1,7 +1,7 @@
 //! Questions about the records of peers. None of them changes anything.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     net::IpAddr,
     time::{Duration, Instant},
 };
@@ -43,7 +43,7 @@ impl Peers {
         let session = self.session(node);
         session.is_some_and(|session| {
             let mut phases = session.paths.keys().filter_map(|path| session.phase_on(now, *path));
-            phases.any(Phase::is_failed) || session.has_network_report(now)
+            phases.any(Phase::is_failed) || session.has_network_report(now) || !session.unwatched_on.is_empty()
         })
     }
 
@@ -60,6 +60,18 @@ impl Peers {
     /// Whether all watchers of a peer have failed, and nothing was heard of it since.
     pub(crate) fn is_unwatched(&self, node: &NodeName) -> bool {
         self.session(node).is_some_and(|session| session.unwatched.is_some())
+    }
+
+    /// Whether nobody whom this node hears on a path watches a peer there.
+    pub(crate) fn is_unwatched_on(&self, node: &NodeName, path: Path) -> bool {
+        let session = self.session(node);
+        session.is_some_and(|session| session.unwatched_on.contains_key(&path))
+    }
+
+    /// The paths on which this node watches peers.
+    pub(crate) fn watched_paths(&self) -> BTreeSet<Path> {
+        let paths = self.sessions().flat_map(|(_, session)| session.paths.keys());
+        paths.copied().collect()
     }
 
     /// The number of nodes that declare a peer failed, this one included. `network` names one of

@@ -115,6 +115,9 @@ pub(crate) struct Session {
     pub(super) port_unreachable: bool,
     /// Since when all of its watchers have failed and nothing was heard of it.
     pub(super) unwatched: Option<Instant>,
+    /// The paths on which nobody whom this node hears there watches it, and since when. It is heard
+    /// on another path.
+    pub(super) unwatched_on: BTreeMap<Path, Instant>,
     /// When it was last heard although nobody seemed to watch it.
     pub(super) heard_unwatched: Option<Instant>,
 }
@@ -148,6 +151,7 @@ impl Session {
             suspected_at: None,
             port_unreachable: false,
             unwatched: None,
+            unwatched_on: BTreeMap::new(),
             heard_unwatched: None,
         }
     }
@@ -196,6 +200,7 @@ impl Session {
         if self.unwatched.take().is_some() {
             self.heard_unwatched = Some(now);
         }
+        self.unwatched_on.remove(&path);
         if path == Path::Node {
             self.address = address;
         }
@@ -255,7 +260,9 @@ impl Session {
     /// The phase on one of its networks, which `path` leads to, if anything is known of it there.
     pub(super) fn network_phase(&self, now: Instant, path: Option<Path>, network: &str) -> Option<Phase> {
         let by_us = path.and_then(|path| self.phase_on(now, path));
-        by_us.or_else(|| self.reports(now, Some(network)).min().map(Phase::Failed))
+        let by_others = || self.reports(now, Some(network)).min();
+        let unwatched = || self.unwatched_on.get(&path?).copied();
+        by_us.or_else(|| by_others().or_else(unwatched).map(Phase::Failed))
     }
 
     /// Whether others report it as failed on some of its networks.

@@ -1,7 +1,7 @@
 //! What messages and time change in the records of peers.
 
 use std::{
-    collections::btree_map::Entry,
+    collections::{BTreeSet, btree_map::Entry},
     time::{Duration, Instant},
 };
 
@@ -138,6 +138,23 @@ impl Peers {
             let counts = unwatched && session.heard_unwatched.is_none();
             session.unwatched = counts.then(|| session.unwatched.unwrap_or(now));
         }
+    }
+
+    /// Records on which paths nobody whom this node hears there watches `node`. Returns whether
+    /// they changed.
+    pub(crate) fn set_unwatched_on(&mut self, now: Instant, node: &NodeName, paths: &BTreeSet<Path>) -> bool {
+        let Some(session) = self.session_mut(node) else {
+            return false;
+        };
+        let known = &session.unwatched_on;
+        if known.keys().eq(paths) {
+            return false;
+        }
+        let since = paths
+            .iter()
+            .map(|path| (*path, known.get(path).copied().unwrap_or(now)));
+        session.unwatched_on = since.collect();
+        true
     }
 
     /// Records the networks of a Hello. Returns whether they changed.

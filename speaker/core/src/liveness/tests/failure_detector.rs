@@ -303,3 +303,42 @@ fn peer_whose_watchers_have_all_failed_counts_as_failed() {
         assert_eq!(parts.liveness.peers.is_unwatched(&lone), is_unwatched);
     }
 }
+
+/// All peers are heard on the node network. Those that this node watches fail on the LAN.
+#[test]
+fn p1_peer_that_nobody_in_this_part_watches_has_failed_there() {
+    let mut parts = Parts::new(&LARGE, &[]);
+    let (watched, others): (Vec<&str>, Vec<&str>) = LARGE[1..].iter().partition(|node| {
+        let watchers = parts.liveness.ring.watchers(&(**node).into(), |_| false);
+        watchers.contains(&&parts.context.me)
+    });
+    let lan = Path::Segment(parts.port().index);
+    let macs = LARGE[1..]
+        .iter()
+        .map(|node| (parts.mac(node), (*node).into()))
+        .collect();
+    parts.lan.set_peer_macs(turn!(parts, parts.now), macs);
+    for node in &LARGE[1..] {
+        parts.join(node);
+        parts.lan.note_mac(parts.now, parts.port().index, parts.mac(node));
+    }
+    for node in &watched {
+        parts.beat(node, lan);
+    }
+    for (failed, is_failed) in [(3, false), (4, true)] {
+        parts.pass(1000);
+        LARGE[1..].iter().for_each(|node| parts.beat(node, Path::Node));
+        watched[failed..].iter().for_each(|node| parts.beat(node, lan));
+        for node in &watched {
+            review(&mut parts, node);
+        }
+        for node in &others {
+            let failed_on = view!(parts, parts.now).failed_networks_of(&(*node).into());
+            assert_eq!(failed_on.contains("eth0"), is_failed, "{node}, {failed} have failed");
+        }
+    }
+    // It is heard there after all.
+    parts.hear(others[0], lan);
+    let failed_on = view!(parts, parts.now).failed_networks_of(&others[0].into());
+    assert!(failed_on.is_empty());
+}
