@@ -208,6 +208,9 @@ mutate_unit lodestone-speaker-core answer-of-another-port-counts \
 # The answer of a port that announces nothing counts, although the announcing port is dead.
 mutate_unit lodestone-speaker-core answer-of-an-unused-port-counts \
   'segment.targets.macs.contains(&seen.mac)' 'true' || failed=1
+# A peer that cannot take an address yet counts as settled.
+mutate_unit lodestone-speaker-core ineligible-peer-is-settled \
+  'missing.iter().filter(is_eligible).cloned()' 'missing.iter().cloned()' || failed=1
 # The peers go on to count by the epoch of an earlier use of an address.
 mutate_unit lodestone-speaker-core epoch-of-the-earlier-use-kept \
   'begins_again || claim.epoch' 'begins_again && self.epoch < claim.epoch || claim.epoch' || failed=1

@@ -12,8 +12,8 @@ use crate::types::NodeName;
 /// Number of watchers of each node in a large cluster.
 pub(crate) const WATCHERS: usize = 4;
 
-/// Largest number of nodes that form a full mesh. Up to this size, watching every node costs no
-/// more than four watchers with an answer to each.
+/// Largest number of nodes that form a full mesh. At this size a node sends seven heartbeats in
+/// each interval and receives as many. With four watchers it is four.
 pub(crate) const FULL_MESH_LIMIT: usize = 8;
 
 /// All nodes, ordered by the hash of their names. Neighbours on the ring therefore have nothing in

@@ -10,12 +10,12 @@
 //! ```text
 //!   taken, other nodes are missing ──► provisional ──► offered to one of those nodes ──► taken over
 //!                                           │
-//!                                           └── kept: all nodes were there for 10 s and this one
-//!                                               had no surplus, or 10 minutes passed
+//!                                           └── kept: all those nodes are settled, or 10 minutes
+//!                                               passed
 //! ```
-//! An address is offered only to nodes that were missing when it was taken. A peer that was there
-//! for ten seconds while this node had no surplus is *settled*: it gets nothing more. So a node
-//! that fails and returns takes nothing.
+//! An address is offered only to nodes that were missing when it was taken. A peer that could have
+//! taken one for ten seconds, while this node had no surplus, is *settled*: it gets nothing more.
+//! So a node that fails and returns takes nothing.
 
 use std::{
     collections::BTreeSet,
@@ -55,17 +55,22 @@ impl Ownership {
         let now = view.now;
         let provisional = self.provisional();
         if provisional.is_empty() || view.context.shutdown.is_some() {
-            return;
+            return self.rebalance.restart();
         }
         if self.rebalance.is_over(now) {
             return self.keep_provisional();
         }
+        if !load.has_surplus(&view.context.me) {
+            return self.settle(view, &provisional, all, decision);
+        }
+        self.rebalance.ready_since.clear();
         // mutation: surplus-not-offered
         let offer = self.next_offer(view, &provisional, (all, load));
         let Some((address, target)) = offer else {
-            return self.note_balanced(now, decision);
+            // Nobody may take one. A node that was just heard may become eligible later.
+            self.rebalance.surplus_since = None;
+            return;
         };
-        self.rebalance.balanced_since = None;
         let stable = *self.rebalance.surplus_since.get_or_insert(now) + STABLE_AFTER;
         let last = self.rebalance.last_offer.map(|(at, _)| at + OFFER_INTERVAL);
         let due = last.map_or(stable, |last| stable.max(last));
@@ -94,17 +99,26 @@ impl Ownership {
         }
     }
 
-    /// This node has no surplus, or nobody to offer it to. Once that has lasted, the peers of now
-    /// are settled, and if none is missing, all addresses stay where they are.
-    fn note_balanced(&mut self, now: Instant, decision: &mut Decision) {
-        let rebalance = &mut self.rebalance;
-        rebalance.surplus_since = None;
-        let due = *rebalance.balanced_since.get_or_insert(now) + STABLE_AFTER;
-        if now < due {
-            return keep_earlier(&mut decision.recheck, Some(due));
+    /// This node has no surplus. A peer that could have taken an address for a while is settled.
+    /// When all missing nodes of an address are, the address stays where it is.
+    fn settle(&mut self, view: &View<'_>, provisional: &BTreeSet<IpAddr>, all: &AllVerdicts, decision: &mut Decision) {
+        let mut wanted: BTreeSet<NodeName> = BTreeSet::new();
+        let mut ready: BTreeSet<NodeName> = BTreeSet::new();
+        for (address, missing) in provisional
+            .iter()
+            .filter_map(|address| Some((address, &self.taken(*address)?.missing)))
+        {
+            let Some(verdicts) = verdicts_on(all, *address) else {
+                continue;
+            };
+            let is_eligible = |node: &&NodeName| matches!(verdicts.get(*node), Some(Ok(_)));
+            // mutation: ineligible-peer-is-settled
+            ready.extend(missing.iter().filter(is_eligible).cloned());
+            wanted.extend(missing.iter().cloned());
         }
-        rebalance.settled.extend(self.available.iter().cloned());
-        if rebalance.missing.is_empty() {
+        let due = self.rebalance.note_ready(view.now, &ready, STABLE_AFTER);
+        keep_earlier(&mut decision.recheck, due);
+        if wanted.is_subset(&self.rebalance.settled) {
             self.keep_provisional();
         }
     }
@@ -118,7 +132,7 @@ impl Ownership {
         (all, load): (&AllVerdicts, &Load),
     ) -> Option<(IpAddr, NodeName)> {
         let me = &view.context.me;
-        if !load.has_surplus(me) || self.available.is_subset(&self.rebalance.settled) {
+        if self.available.is_subset(&self.rebalance.settled) {
             return None;
         }
         // Another address each time: a peer may refuse one, for what it knows and this node does

@@ -3,7 +3,7 @@
 //! `offers` says what that is for, and does it.
 
 use std::{
-    collections::BTreeSet,
+    collections::{BTreeMap, BTreeSet},
     net::IpAddr,
     sync::Arc,
     time::{Duration, Instant},
@@ -26,8 +26,8 @@ pub(super) struct Rebalance {
     pub(super) settled: BTreeSet<NodeName>,
     /// Since when this node has had a surplus.
     pub(super) surplus_since: Option<Instant>,
-    /// Since when it has had none.
-    pub(super) balanced_since: Option<Instant>,
+    /// Since when each peer could have taken an address, while this node had no surplus.
+    pub(super) ready_since: BTreeMap<NodeName, Instant>,
     /// The last offer.
     pub(super) last_offer: Option<(Instant, IpAddr)>,
     /// When this node last accepted an offer.
@@ -60,6 +60,26 @@ impl Rebalance {
             return Arc::default();
         }
         self.missing.clone()
+    }
+
+    /// Begins to count again: no address is provisional.
+    pub(super) fn restart(&mut self) {
+        self.surplus_since = None;
+        self.ready_since.clear();
+    }
+
+    /// Notes the peers that could take an address while this node has no surplus. Settles those for
+    /// which that has lasted for `time`. Returns when the next one is due.
+    pub(super) fn note_ready(&mut self, now: Instant, ready: &BTreeSet<NodeName>, time: Duration) -> Option<Instant> {
+        self.surplus_since = None;
+        self.ready_since.retain(|node, _| ready.contains(node));
+        for node in ready.difference(&self.settled) {
+            self.ready_since.entry(node.clone()).or_insert(now);
+        }
+        let is_due = |_: &NodeName, since: &mut Instant| now >= *since + time;
+        let settled = self.ready_since.extract_if(.., is_due).map(|(node, _)| node);
+        self.settled.extend(settled);
+        self.ready_since.values().min().map(|since| *since + time)
     }
 
     /// Whether all addresses stay where they are from now on.

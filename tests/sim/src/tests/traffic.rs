@@ -43,6 +43,14 @@ fn p1_each_node_stays_below_200_packets_per_second_up_to_100_nodes() {
     }
 }
 
+/// All nodes watch all others up to this size, so it is the most expensive one.
+#[test]
+fn p1_each_of_eight_nodes_stays_below_300_packets_per_second() {
+    let rate = packet_rate(8, Duration::from_secs(5), Duration::from_secs(20));
+    println!("8 nodes: {rate:?}");
+    assert!(rate.max <= 300, "{rate:?}");
+}
+
 /// The mean only. The busiest node has over 1000 packets per second in the two seconds that this
 /// test observes, which begin three seconds after the start.
 #[test]

@@ -49,6 +49,29 @@ fn run_without_gap(world: &mut VirtualCluster, addresses: &[String], time: Durat
     most
 }
 
+/// After a power failure the speakers of some nodes start before their network is ready.
+#[test]
+fn p3_peers_that_become_eligible_later_still_get_their_share() {
+    let addresses = addresses(30);
+    let nodes: [NodeName; 3] = ["a".into(), "b".into(), "c".into()];
+    let mut world = cluster_with_one_speaker(&["a", "b", "c"], &addresses);
+    for node in &nodes[1..] {
+        world.snapshot.nodes.get_mut(node).unwrap().network_unavailable = true;
+    }
+    world.publish_snapshot();
+    world.run(seconds(60));
+    world.start(&nodes[1]);
+    world.start(&nodes[2]);
+    world.run(seconds(30));
+    assert_eq!(shares(&world, &addresses), [("a".into(), 30)].into());
+    for node in &nodes[1..] {
+        world.snapshot.nodes.get_mut(node).unwrap().network_unavailable = false;
+    }
+    world.publish_snapshot();
+    run_without_gap(&mut world, &addresses, seconds(50));
+    assert_eq!(shares(&world, &addresses), nodes.map(|node| (node, 10)).into());
+}
+
 #[test]
 fn p3_addresses_taken_while_nodes_were_missing_are_spread_once() {
     let addresses = addresses(30);
