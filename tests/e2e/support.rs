@@ -1,7 +1,7 @@
 //! What the suites have in common: their shared cluster, namespaces for single tests, and helpers.
 
 mod answers;
-mod connections;
+mod connect_attempts;
 mod namespace;
 
 use std::{
@@ -15,7 +15,7 @@ use lodestone_tests::{AnnouncedService, Cluster, NAMESPACE, Netns, Spec};
 use serde_json::{Value, json};
 
 pub(crate) use answers::{Answers, DEPUTY_GAP, LanWatch, TAKEOVER_GAP, watch_answers, watch_lan};
-pub(crate) use connections::watch_connections;
+pub(crate) use connect_attempts::watch_connections;
 pub(crate) use namespace::TestNamespace;
 
 /// How long a test waits for a condition. It is generous: reaching it means that something is

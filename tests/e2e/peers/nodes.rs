@@ -4,20 +4,21 @@ use lodestone_tests::{AnnouncedService, NAMESPACE, wait_until};
 use serde_json::json;
 
 use super::{assert_nothing_moves, assert_owner, cluster, power_on, wait_until_all_are_heard};
-use crate::support::{LIMIT, announced, client, ipv6_only};
+use crate::support::{LIMIT, announced, client, ipv6_only, watch_answers};
 
 #[test]
 fn p1_p3_power_loss_moves_both_families_and_nothing_returns() {
     let cluster = cluster();
     let service = announced(&cluster, "power", &json!({}));
     let six = announced(&cluster, "power-six", &ipv6_only());
-    let dead = &service.owner;
-    cluster.power_off(dead).unwrap();
-    let other = service.wait_for_move().unwrap();
-    // The IPv6 address has left the node, too, if it was there.
-    assert_ne!(six.current_owner().unwrap(), *dead);
-    power_on(&cluster, dead);
-    assert_owner(&cluster, &service, &other);
+    for (owned, dead) in [(&service, service.owner.clone()), (&six, six.current_owner().unwrap())] {
+        let answers = watch_answers(&cluster, &owned.address, || cluster.power_off(&dead).unwrap());
+        answers.assert_takeover(&cluster);
+        let other = owned.current_owner().unwrap();
+        assert_ne!(other, dead);
+        power_on(&cluster, &dead);
+        assert_owner(&cluster, owned, &other);
+    }
 }
 
 #[test]

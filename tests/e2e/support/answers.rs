@@ -1,6 +1,6 @@
 //! Asking for addresses all the time, to find moments in which nobody answers.
 
-mod lan_client;
+mod lan_prober;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -13,7 +13,7 @@ use std::{
     time::Duration,
 };
 
-use lan_client::{LanClient, Packet};
+use lan_prober::{LanProber, Packet};
 use lodestone_tests::{Cluster, read_frames, wait_until};
 
 use super::{LIMIT, client, speaker_logs};
@@ -38,6 +38,8 @@ pub(crate) struct Answers {
     pub(crate) longest_gap: Duration,
     /// When it began, since the Unix epoch. Compare it with the time in the logs.
     gap_begin: Duration,
+    /// The same without the answers of deputies: a deputy also answers for a node that is dead.
+    longest_owner_gap: Duration,
 }
 
 impl Answers {
@@ -48,6 +50,16 @@ impl Answers {
         assert!(
             found == macs.iter().copied().collect(),
             "{self:?}, expected {macs:?}\n{}",
+            speaker_logs(cluster)
+        );
+    }
+
+    /// Asserts promise P1: an owner answered itself again within [`TAKEOVER_GAP`].
+    pub(crate) fn assert_takeover(&self, cluster: &Cluster) {
+        eprintln!("no owner answered for {:?}", self.longest_owner_gap);
+        assert!(
+            self.longest_owner_gap < TAKEOVER_GAP,
+            "{self:?}\n{}",
             speaker_logs(cluster)
         );
     }
@@ -89,7 +101,7 @@ pub(crate) fn watch_lan<T>(cluster: &Cluster, addresses: &[&str], work: impl FnO
         targets: addresses.iter().map(|address| address.parse().unwrap()).collect(),
         packets: Mutex::default(),
     };
-    let client = LanClient::new(client(cluster));
+    let client = LanProber::new(client(cluster));
     let mut tcpdump = client.capture().start().unwrap();
     let frames = tcpdump.stdout.take().unwrap();
     let stop = AtomicBool::new(false);
@@ -136,7 +148,12 @@ impl LanWatch {
         let packets = packets.entry(address).or_default();
         match packet {
             Packet::Request => packets.last_request = time,
-            Packet::Answer(mac) => packets.answers.push((time, mac.to_string())),
+            Packet::Answer(answer) => {
+                packets.answers.push((time, answer.mac.to_string()));
+                if answer.from_owner {
+                    packets.owner_answers.push(time);
+                }
+            }
         }
     }
 
@@ -192,6 +209,8 @@ impl LanWatch {
 struct Packets {
     /// The answers, each with its time and the MAC in it.
     answers: Vec<(Duration, String)>,
+    /// The times of those that the owner sent itself.
+    owner_answers: Vec<Duration>,
     last_request: Duration,
 }
 
@@ -205,20 +224,29 @@ impl Packets {
     /// Assesses the answers and forgets all but the last. The silence after the last answer ends
     /// with the last request: nobody has answered that one.
     fn take(&mut self) -> Answers {
-        let times = self.answers.iter().map(|(time, _)| *time).chain([self.last_request]);
-        let times: Vec<Duration> = times.collect();
-        let gaps = times.windows(2).map(|pair| (pair[1].saturating_sub(pair[0]), pair[0]));
-        let (longest_gap, gap_begin) = gaps.max().unwrap_or_default();
+        let times = self.answers.iter().map(|(time, _)| *time);
+        let (longest_gap, gap_begin) = find_longest_gap(times.chain([self.last_request]));
+        let owner_answers = self.owner_answers.iter().copied();
+        let (longest_owner_gap, _) = find_longest_gap(owner_answers.chain([self.last_request]));
         let mut macs: BTreeMap<String, (Duration, Duration)> = BTreeMap::new();
         for (time, mac) in &self.answers {
             macs.entry(mac.clone()).or_insert((*time, *time)).1 = *time;
         }
         let last = self.answers.len().checked_sub(1).expect("nobody has answered");
         self.answers.drain(..last);
+        self.owner_answers.drain(..self.owner_answers.len().saturating_sub(1));
         Answers {
             macs,
             longest_gap,
             gap_begin,
+            longest_owner_gap,
         }
     }
+}
+
+/// The longest time between two of these times, and when it began.
+fn find_longest_gap(times: impl Iterator<Item = Duration>) -> (Duration, Duration) {
+    let times: Vec<Duration> = times.collect();
+    let gaps = times.windows(2).map(|pair| (pair[1].saturating_sub(pair[0]), pair[0]));
+    gaps.max().unwrap_or_default()
 }

@@ -30,33 +30,25 @@ fn leave_control_plane(cluster: &Cluster, service: &AnnouncedService<'_>) -> Str
     other.unwrap()
 }
 
-/// Asks for an IPv4 address while `fail` impairs its owner.
-fn watch(cluster: &Cluster, service: &AnnouncedService<'_>, fail: impl FnOnce()) -> Option<Answers> {
-    if service.address.contains(':') {
-        fail();
-        return None;
-    }
-    Some(watch_answers(cluster, &service.address, fail))
-}
-
 /// Asserts that somebody answered throughout: the former owner or its deputy, and then `other`.
-fn assert_taken_over(cluster: &Cluster, service: &AnnouncedService<'_>, other: &str, answers: Option<&Answers>) {
+fn assert_taken_over(cluster: &Cluster, service: &AnnouncedService<'_>, other: &str, answers: &Answers) {
     let macs = [&service.owner, other].map(|node| cluster.host(node).mac(cluster.lan_interface()).unwrap());
-    if let Some(answers) = answers {
-        answers.assert(cluster, TAKEOVER_GAP, &[&macs[0], &macs[1]]);
-    }
+    answers.assert(cluster, TAKEOVER_GAP, &[&macs[0], &macs[1]]);
+    answers.assert_takeover(cluster);
 }
 
 pub(crate) fn p1_node_cut_off_from_the_lan_loses_its_address(cluster: &Cluster) {
     for (name, more) in [("lan-cut", json!({})), ("lan-cut-six", ipv6_only())] {
         let service = announced(cluster, name, &more);
         let (address, node) = (&service.address, &service.owner);
-        let answers = watch(cluster, &service, || cluster.set_lan_loss(node, LossRule::All).unwrap());
+        let answers = watch_answers(cluster, &service.address, || {
+            cluster.set_lan_loss(node, LossRule::All).unwrap()
+        });
         let moved = service.wait_for_move();
         let event = cluster.wait_for_event("default", name, "OwnerMoved");
         cluster.restore_links(node).unwrap();
         let (other, event) = (moved.unwrap(), event.unwrap());
-        assert_taken_over(cluster, &service, &other, answers.as_ref());
+        assert_taken_over(cluster, &service, &other, &answers);
         let taken =
             format!("took ownership of {address} from node {node}: the former owner does not answer on the LAN");
         assert!(event.contains(&taken), "{event}");
@@ -81,13 +73,13 @@ pub(crate) fn p6_node_cut_off_from_the_other_nodes_keeps_its_address(cluster: &C
 pub(crate) fn p1_node_without_carrier_hands_its_address_over(cluster: &Cluster) {
     for (name, more) in [("cable", json!({})), ("cable-six", ipv6_only())] {
         let service = announced(cluster, name, &more);
-        let answers = watch(cluster, &service, || {
+        let answers = watch_answers(cluster, &service.address, || {
             cluster.set_carrier(&service.owner, false).unwrap();
         });
         let moved = service.wait_for_move();
         cluster.set_carrier(&service.owner, true).unwrap();
         let other = moved.unwrap();
-        assert_taken_over(cluster, &service, &other, answers.as_ref());
+        assert_taken_over(cluster, &service, &other, &answers);
         assert_owners_stay(cluster, &[(&service, &other)], WINDOW);
     }
 }

@@ -78,6 +78,7 @@ fn p1_p3_node_that_loses_power_is_replaced_and_takes_nothing_back() {
     // While the node is suspect, a deputy answers with its MAC.
     let macs = [&node, &other].map(|node| lan_mac(&cluster, node));
     answers.assert(&cluster, TAKEOVER_GAP, &[&macs[0], &macs[1]]);
+    answers.assert_takeover(&cluster);
     cluster.bring_back(&node).unwrap();
     cluster.wait_for_lodestone().unwrap();
     assert_eq!(owner(&cluster, &address), other);

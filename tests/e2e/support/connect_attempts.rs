@@ -14,22 +14,22 @@ use super::{LIMIT, client, speaker_logs};
 /// The time between two attempts.
 const INTERVAL: Duration = Duration::from_millis(20);
 
-/// How long an attempt may take. The kernel sends the first segment again after one, two and four
-/// seconds.
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+/// The kernel sends the first segment again after a second. So an attempt that takes longer has
+/// lost its first segment.
+const LIMIT_OF_AN_ATTEMPT: Duration = Duration::from_secs(1);
 
 /// Attempts before and after the work.
 const ATTEMPTS: usize = 10;
 
 /// The attempts to connect to a Service.
 #[derive(Debug, Default)]
-pub(crate) struct Connections {
+pub(crate) struct ConnectAttempts {
     attempts: usize,
     errors: Vec<String>,
     slowest: Duration,
 }
 
-impl Connections {
+impl ConnectAttempts {
     /// Asserts that no attempt failed.
     pub(crate) fn assert_none_failed(&self, cluster: &Cluster) {
         eprintln!(
@@ -41,7 +41,7 @@ impl Connections {
 
     fn attempt(&mut self, address: SocketAddr) {
         let start = clock::now();
-        if let Err(error) = TcpStream::connect_timeout(&address, CONNECT_TIMEOUT) {
+        if let Err(error) = TcpStream::connect_timeout(&address, LIMIT_OF_AN_ATTEMPT) {
             self.errors
                 .push(format!("attempt {} to {address}: {error}", self.attempts));
         }
@@ -52,13 +52,16 @@ impl Connections {
 
 /// Connects to port 80 of these addresses, one after the other, again and again while `work` runs.
 #[expect(clippy::disallowed_methods, reason = "the attempts come at a steady pace")]
-pub(crate) fn watch_connections(cluster: &Cluster, addresses: &[&str], work: impl FnOnce()) -> Connections {
+pub(crate) fn watch_connections(cluster: &Cluster, addresses: &[&str], work: impl FnOnce()) -> ConnectAttempts {
     let addresses = addresses
         .iter()
         .map(|address| SocketAddr::new(address.parse::<IpAddr>().unwrap(), 80));
     let addresses: Vec<SocketAddr> = addresses.collect();
     let client = client(cluster);
-    let (stop, attempts) = (AtomicBool::new(false), std::sync::Mutex::new(Connections::default()));
+    let (stop, attempts) = (
+        AtomicBool::new(false),
+        std::sync::Mutex::new(ConnectAttempts::default()),
+    );
     let connect = || {
         for address in addresses.iter().cycle() {
             if stop.load(Ordering::Relaxed) {

@@ -30,13 +30,21 @@ const INTERFACE: &str = "eth0";
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Packet {
     Request,
-    /// An answer to the client, with the MAC in it.
-    Answer(MacAddr),
+    Answer(Answer),
+}
+
+/// An answer to the client.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Answer {
+    /// The MAC in it.
+    pub(super) mac: MacAddr,
+    /// Whether it came from that MAC. Otherwise a deputy sent it, and the node may be dead.
+    pub(super) from_owner: bool,
 }
 
 /// The client, with its own addresses.
 #[derive(Debug)]
-pub(super) struct LanClient {
+pub(super) struct LanProber {
     host: Netns,
     index: InterfaceIndex,
     mac: MacAddr,
@@ -44,7 +52,7 @@ pub(super) struct LanClient {
     link_local: Ipv6Addr,
 }
 
-impl LanClient {
+impl LanProber {
     pub(super) fn new(host: Netns) -> Self {
         let text = host.ip(&["-j", "address", "show", INTERFACE]).unwrap();
         let shown: Value = serde_json::from_str(&text).unwrap();
@@ -136,13 +144,22 @@ impl LanClient {
         if let Some(arp) = ArpPacket::parse(bytes) {
             return match arp.reply {
                 false => (arp.sender_mac == self.mac).then(|| (arp.target.into(), Packet::Request)),
-                true => to_client.then(|| (arp.sender.into(), Packet::Answer(arp.sender_mac))),
+                true => to_client.then(|| (arp.sender.into(), answer(arp.source, arp.sender_mac))),
             };
         }
         match NdpPacket::parse(bytes)? {
             NdpPacket::Solicitation(ndp) => (ndp.sender_mac == self.mac).then(|| (ndp.target.into(), Packet::Request)),
-            NdpPacket::Advertisement(ndp) if to_client => Some((ndp.target.into(), Packet::Answer(ndp.target_mac?))),
+            NdpPacket::Advertisement(ndp) if to_client => {
+                Some((ndp.target.into(), answer(ndp.source, ndp.target_mac?)))
+            }
             NdpPacket::Advertisement(_) => None,
         }
     }
+}
+
+fn answer(source: MacAddr, mac: MacAddr) -> Packet {
+    Packet::Answer(Answer {
+        mac,
+        from_owner: source == mac,
+    })
 }
