@@ -9,11 +9,7 @@ mod owner_lookup;
 mod watches;
 mod writes;
 
-use std::{
-    collections::VecDeque,
-    fmt,
-    time::{Duration, Instant},
-};
+use std::{collections::VecDeque, fmt, time::Duration};
 
 use futures::{
     StreamExt,
@@ -26,7 +22,10 @@ use lodestone_crds::ResourceChange;
 use lodestone_runtime::{
     admin::Query,
     clock,
-    k8s::events::{EventContent, Events},
+    k8s::{
+        events::{EventContent, Events},
+        lease::Leadership,
+    },
     readiness::Gate,
 };
 use tokio::sync::{mpsc, watch};
@@ -66,8 +65,8 @@ pub struct Connections {
     pub owner: OwnerLookup,
     /// Opened once all watches have synced.
     pub ready: Gate,
-    /// Until when this replica is leader; `None` while it is a standby.
-    pub leader_until: watch::Receiver<Option<Instant>>,
+    /// The leadership of this replica; `None` while it is a standby.
+    pub election: watch::Receiver<Option<Leadership>>,
 }
 
 impl fmt::Debug for Connections {
@@ -88,15 +87,15 @@ pub struct EventLoop {
     events: Events,
     queries: mpsc::Receiver<Query>,
     reviews: mpsc::Receiver<ReviewRequest>,
-    leadership: watch::Receiver<Option<Instant>>,
+    election: watch::Receiver<Option<Leadership>>,
     services: BoxStream<'static, ResourceChange<ServiceView>>,
     watches: SelectAll<BoxStream<'static, WatchReport>>,
     /// Writes and waits that have not ended.
     running: FuturesUnordered<BoxFuture<'static, Completion>>,
     reconciler: Reconciler,
     metrics: Metrics,
-    /// Until when this replica is leader, as far as this loop knows.
-    leader_until: Option<Instant>,
+    /// The leadership of this replica, as far as this loop knows.
+    leadership: Option<Leadership>,
     /// How many of the running tasks write the status of a Service.
     writes: usize,
     /// Whether statuses of configuration objects are due or being written.
@@ -112,7 +111,7 @@ impl fmt::Debug for EventLoop {
         f.debug_struct("EventLoop")
             .field("namespace", &self.namespace)
             .field("class", &self.class)
-            .field("leader_until", &self.leader_until)
+            .field("leadership", &self.leadership)
             .finish_non_exhaustive()
     }
 }
@@ -142,7 +141,7 @@ impl EventLoop {
             reviews,
             owner,
             ready,
-            leader_until,
+            election,
         } = connections;
         Self {
             services: watches::delayed_services(&client, &class),
@@ -154,11 +153,11 @@ impl EventLoop {
             events,
             queries,
             reviews,
-            leadership: leader_until,
+            election,
             running: FuturesUnordered::new(),
             reconciler,
             metrics: Metrics::default(),
-            leader_until: None,
+            leadership: None,
             writes: 0,
             statuses_pending: false,
             unsent: VecDeque::new(),
@@ -180,7 +179,7 @@ impl EventLoop {
         tokio::select! {
             // Leadership comes first: a process that was paused may no longer be leader.
             biased;
-            Ok(()) = self.leadership.changed() => LoopEvent::LeadershipChanged,
+            Ok(()) = self.election.changed() => LoopEvent::LeadershipChanged,
             Some(change) = self.services.next() => LoopEvent::ServiceChanged(change),
             Some(report) = self.watches.next() => LoopEvent::WatchReported(report),
             Some(completion) = self.running.next() => LoopEvent::Completed(completion),
@@ -197,7 +196,7 @@ impl EventLoop {
     /// Whether this replica is leader at this moment. The Lease may have run out before the loop
     /// learns of it.
     fn is_leader_now(&self) -> bool {
-        self.leader_until.is_some_and(|until| clock::now() < until)
+        self.leadership.is_some_and(|it| clock::now() < it.until)
     }
 }
 
@@ -209,3 +208,6 @@ fn event_content(notice: &Notice) -> EventContent {
         text: notice.text.clone(),
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -5,7 +5,7 @@ mod flags;
 
 use std::{
     net::{Ipv6Addr, SocketAddr},
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 use anyhow::Result;
@@ -20,7 +20,7 @@ use lodestone_runtime::{
     k8s::{
         client,
         events::Events,
-        lease::{self, Elector, LeaseClient, Timing},
+        lease::{self, Elector, Leadership, LeaseClient, Timing},
     },
     log,
     readiness::Readiness,
@@ -54,7 +54,7 @@ async fn main() -> Result<()> {
     let (_admin, queries) = admin::serve(args.common.admin_address(), metrics, readiness).await?;
     let (events, _events) = Events::start(client.clone(), "lodestone-controller", args.pod_name.clone());
     let _peer_key = ensure_peer_key(&args, &client);
-    let (leadership, leader_until) = watch::channel(None);
+    let (leadership, election) = watch::channel(None);
     let candidate = args.allocates().then(|| Candidate::start(&args, &client, leadership));
     let connections = Connections {
         owner: find_owner(client.clone(), args.common.namespace.clone(), args.deployment)
@@ -67,7 +67,7 @@ async fn main() -> Result<()> {
         queries,
         reviews,
         ready,
-        leader_until,
+        election,
     };
     let event_loop = EventLoop::new(connections, Reconciler::new(args.on_pool_change.into()));
     tokio::select! {
@@ -115,7 +115,7 @@ struct Candidate {
 }
 
 impl Candidate {
-    fn start(args: &ControllerArgs, client: &Client, leadership: watch::Sender<Option<Instant>>) -> Self {
+    fn start(args: &ControllerArgs, client: &Client, leadership: watch::Sender<Option<Leadership>>) -> Self {
         let pod_name = args.pod_name.clone();
         let name = pod_name.unwrap_or_else(|| format!("controller-{}", clock::wall_nanoseconds()));
         let lease = LeaseClient::new(client.clone(), &args.common.namespace, &args.lease_name);

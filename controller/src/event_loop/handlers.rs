@@ -29,10 +29,11 @@ impl EventLoop {
     }
 
     fn handle_leadership_changed(&mut self) {
-        let was_leader = self.leader_until.is_some();
-        self.leader_until = *self.leadership.borrow_and_update();
-        let is_leader = self.leader_until.is_some();
-        if is_leader == was_leader {
+        let ended = self.leadership.map(|it| it.term);
+        self.leadership = *self.election.borrow_and_update();
+        let begun = self.leadership.map(|it| it.term);
+        // One term may follow another at once: after a pause this loop learns only of the last one.
+        if begun == ended {
             return;
         }
         // Everything that is running belongs to the previous term.
@@ -40,7 +41,7 @@ impl EventLoop {
         self.writes = 0;
         self.statuses_pending = false;
         self.reconciler.set_leader(false);
-        if is_leader {
+        if begun.is_some() {
             // A list that begins now contains the last writes of the previous leader.
             self.reconciler.begin_relist();
             self.services = watches::services(&self.client, &self.class);

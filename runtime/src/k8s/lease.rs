@@ -32,7 +32,7 @@ mod elector;
 use std::time::Duration;
 
 pub use client::{LeaseClient, run_election};
-pub use elector::Elector;
+pub use elector::{Elector, Leadership};
 
 /// The durations of an election. The names are client-go's where it has the same duration.
 #[derive(Clone, Copy, Debug)]

@@ -7,7 +7,7 @@ use kube::Client;
 use lodestone_controller::{Connections, EventLoop, ReviewRequest};
 use lodestone_controller_core::{OnPoolChange, Reconciler};
 use lodestone_runtime::{
-    k8s::events::Events,
+    k8s::{events::Events, lease::Leadership},
     readiness::Readiness,
     task::{Task, spawn},
 };
@@ -17,20 +17,20 @@ use tokio::sync::{mpsc, watch};
 /// A controller in this process. Dropping it is like killing a process.
 pub(super) struct RunningController {
     _tasks: [Task; 2],
-    leader_until: watch::Sender<Option<Instant>>,
+    leadership: watch::Sender<Option<Leadership>>,
     _reviews: mpsc::Sender<ReviewRequest>,
 }
 
 impl RunningController {
-    /// Makes its Lease last until this time.
+    /// Makes its Lease last until this time, in the same term.
     pub(super) fn lead_until(&self, until: Instant) {
-        self.leader_until.send_replace(Some(until));
+        self.leadership.send_replace(Some(Leadership { term: 1, until }));
     }
 }
 
 /// Starts a controller whose Lease lasts until this time.
 pub(super) fn start(client: &Client, until: Instant) -> RunningController {
-    let (leadership, leader_until) = watch::channel(None);
+    let (leadership, election) = watch::channel(None);
     let (queries, queries_received) = mpsc::channel(1);
     let (reviews, reviews_received) = mpsc::channel(1);
     let (events, sender) = Events::start(client.clone(), "lodestone-controller", None);
@@ -43,7 +43,7 @@ pub(super) fn start(client: &Client, until: Instant) -> RunningController {
         reviews: reviews_received,
         owner: ready(None).boxed().shared(),
         ready: Readiness::default().gate("everything"),
-        leader_until,
+        election,
     };
     let task = spawn(async move {
         // Keeps the channel open, on which no query arrives.
@@ -54,7 +54,7 @@ pub(super) fn start(client: &Client, until: Instant) -> RunningController {
     });
     let running = RunningController {
         _tasks: [task, sender],
-        leader_until: leadership,
+        leadership,
         _reviews: reviews,
     };
     running.lead_until(until);

@@ -1,6 +1,6 @@
 //! Reads and writes a Lease at the API server.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use k8s_openapi::{api::coordination::v1::Lease, apimachinery::pkg::apis::meta::v1::MicroTime};
 use kube::{
@@ -9,7 +9,7 @@ use kube::{
 };
 use tokio::{sync::watch, time::timeout};
 
-use super::elector::{Action, Elector, LeaseState};
+use super::elector::{Action, Elector, Leadership, LeaseState};
 use crate::{clock, k8s::client::with_time_limit};
 
 /// The annotation that names the candidate.
@@ -135,10 +135,10 @@ fn state(lease: &Lease) -> LeaseState {
 
 /// Takes part in the election until the future is dropped.
 ///
-/// Sends the time until which this process is leader, or `None` while it is a standby. A leader
-/// must compare that time with the clock before each write, because this task may be delayed like
-/// any other.
-pub async fn run_election(client: LeaseClient, mut elector: Elector, leader_until: watch::Sender<Option<Instant>>) {
+/// Sends the leadership of this process, or `None` while it is a standby. A leader must compare its
+/// end with the clock before each write, because this task may be delayed like any other. A
+/// receiver may miss the `None` between two terms, so it must compare the terms.
+pub async fn run_election(client: LeaseClient, mut elector: Elector, leadership: watch::Sender<Option<Leadership>>) {
     let mut failing = false;
     loop {
         let wait = match take_turn(&client, &mut elector).await {
@@ -155,23 +155,27 @@ pub async fn run_election(client: LeaseClient, mut elector: Elector, leader_unti
                 elector.timing().retry_period
             }
         };
-        let until = elector.leader_until().filter(|until| clock::now() < *until);
-        publish(&client.name, until, &leader_until);
-        let left = until.map(|until| until.saturating_duration_since(clock::now()));
+        let current = elector.leadership().filter(|it| clock::now() < it.until);
+        publish(&client.name, current, &leadership);
+        let left = current.map(|it| it.until.saturating_duration_since(clock::now()));
         tokio::time::sleep(left.map_or(wait, |left| wait.min(left))).await;
     }
 }
 
-/// Sends `until` if it is new, and logs a change of role.
-fn publish(lease: &str, until: Option<Instant>, leader_until: &watch::Sender<Option<Instant>>) {
-    leader_until.send_if_modified(|known| {
-        match (known.is_some(), until.is_some()) {
-            (false, true) => tracing::info!(lease, "became leader"),
-            (true, false) => tracing::info!(lease, "lost leadership"),
-            _ => {}
+/// Sends `current` if it is new, and logs the end and the start of a term.
+fn publish(lease: &str, current: Option<Leadership>, leadership: &watch::Sender<Option<Leadership>>) {
+    leadership.send_if_modified(|known| {
+        let (ended, begun) = (known.map(|it| it.term), current.map(|it| it.term));
+        if ended != begun {
+            if let Some(term) = ended {
+                tracing::info!(lease, term, "lost leadership");
+            }
+            if let Some(term) = begun {
+                tracing::info!(lease, term, "became leader");
+            }
         }
-        let changed = *known != until;
-        *known = until;
+        let changed = *known != current;
+        *known = current;
         changed
     });
 }

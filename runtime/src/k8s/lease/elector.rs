@@ -33,6 +33,16 @@ pub(super) enum Action {
     Wait(Duration),
 }
 
+/// The leadership of this process at a moment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Leadership {
+    /// The number of the term, counted by this process. Another process may have led between two
+    /// terms, so knowledge from before a term may be outdated.
+    pub term: u64,
+    /// Until when this process is leader without another renewal.
+    pub until: Instant,
+}
+
 /// Decides for one process whether it leads. Time is an argument, and there is no I/O.
 #[derive(Clone, Debug)]
 pub struct Elector {
@@ -43,6 +53,8 @@ pub struct Elector {
     /// The start of the last renewal, or of the last read that found no candidate. No other process
     /// can have taken the Lease before that moment.
     renewed: Option<Instant>,
+    /// How many terms of this process have begun.
+    term: u64,
     /// When the candidate was last cleared.
     candidate_cleared: Option<Instant>,
 }
@@ -56,6 +68,7 @@ impl Elector {
             timing,
             seen: None,
             renewed: None,
+            term: 0,
             candidate_cleared: None,
         }
     }
@@ -92,7 +105,7 @@ impl Elector {
             return Action::Hold { keep_candidate: true };
         };
         if lease.candidate.is_empty() {
-            self.renewed = Some(renewed.max(read_started));
+            self.extend(read_started);
             return Action::Wait(self.timing.retry_period);
         }
         let due = renewed + self.timing.retry_period;
@@ -113,12 +126,23 @@ impl Elector {
     /// Records that the write for [`Action::Create`] or [`Action::Hold`] succeeded.
     pub(super) fn handle_held(&mut self, write_started: Instant) {
         // Other processes may have seen the write at any time since it started.
-        self.renewed = Some(write_started);
+        self.extend(write_started);
     }
 
-    /// Until when this process is leader without another renewal; `None` if it is not leader.
-    pub(super) fn leader_until(&self) -> Option<Instant> {
-        self.renewed.map(|renewed| renewed + self.timing.renew_deadline)
+    /// Extends leadership, or begins a term: no other process took the Lease before `since`.
+    fn extend(&mut self, since: Instant) {
+        if self.renewed.is_none() {
+            self.term += 1;
+        }
+        self.renewed = self.renewed.max(Some(since));
+    }
+
+    /// The leadership of this process, which may have run out; `None` if it is not leader.
+    pub(super) fn leadership(&self) -> Option<Leadership> {
+        self.renewed.map(|renewed| Leadership {
+            term: self.term,
+            until: renewed + self.timing.renew_deadline,
+        })
     }
 
     pub(super) const fn timing(&self) -> &Timing {

@@ -43,7 +43,7 @@ impl Run {
 }
 
 fn is_leader(elector: &Elector, now: Instant) -> bool {
-    elector.leader_until().is_some_and(|until| now < until)
+    elector.leadership().is_some_and(|it| now < it.until)
 }
 
 #[test]
