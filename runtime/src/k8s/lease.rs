@@ -13,6 +13,9 @@
 //!   of that read. A later candidate waits longer than that.
 //! - A leader that finds a candidate renews the Lease.
 //!
+//! A *term* ends when its deadline passes, or when the Lease no longer names this process. A leader
+//! that acquires the Lease again begins a new term, also if no other process led in between.
+//!
 //! ```text
 //!              no holder, or an earlier run of this process: write
 //! ┌───────────┐ ────────────────────────────────────────────────► ┌────────┐

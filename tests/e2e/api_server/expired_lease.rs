@@ -69,7 +69,7 @@ fn nothing_is_written_between_the_expiry_and_renewal_of_the_lease() {
             .unwrap();
         let controller = start(&client, clock::now());
         stays((false, false)).await;
-        // No other replica has taken the Lease: the leader renews it without noticing the expiry.
+        // The renewal begins a new term, although the leader may not have noticed the expiry.
         controller.lead_until(later());
         becomes((true, false)).await;
         // The same for the status of a Service.

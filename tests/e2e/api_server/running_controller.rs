@@ -7,6 +7,7 @@ use kube::Client;
 use lodestone_controller::{Connections, EventLoop, ReviewRequest};
 use lodestone_controller_core::{OnPoolChange, Reconciler};
 use lodestone_runtime::{
+    clock,
     k8s::{events::Events, lease::Leadership},
     readiness::Readiness,
     task::{Task, spawn},
@@ -22,9 +23,14 @@ pub(super) struct RunningController {
 }
 
 impl RunningController {
-    /// Makes its Lease last until this time, in the same term.
+    /// Makes its Lease last until this time. A new term begins if the Lease has expired, as in
+    /// `lease::Elector`.
     pub(super) fn lead_until(&self, until: Instant) {
-        self.leadership.send_replace(Some(Leadership { term: 1, until }));
+        self.leadership.send_modify(|leadership| {
+            let continued = leadership.filter(|it| clock::now() < it.until);
+            let term = continued.map_or_else(|| leadership.map_or(1, |it| it.term + 1), |it| it.term);
+            *leadership = Some(Leadership { term, until });
+        });
     }
 }
 

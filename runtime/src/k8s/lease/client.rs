@@ -206,7 +206,7 @@ async fn take_turn(client: &LeaseClient, elector: &mut Elector) -> Result<Durati
     match client.write(lease, &desired).await {
         Ok(_) => {
             if action != Action::Nominate {
-                elector.handle_held(write_started);
+                elector.handle_held(write_started, clock::now());
             }
             Ok(elector.timing().retry_period)
         }

@@ -75,6 +75,10 @@ impl Elector {
 
     /// Decides what to do about `lease`. The read of it started at `read_started`.
     pub(super) fn handle_lease(&mut self, read_started: Instant, now: Instant, lease: Option<&LeaseState>) -> Action {
+        if lease.is_none_or(|lease| lease.holder != self.identity) {
+            // Another process may have led since this one was the holder.
+            self.renewed = None;
+        }
         let Some(lease) = lease else { return Action::Create };
         if self.seen.as_ref().is_none_or(|(version, _)| *version != lease.version) {
             self.seen = Some((lease.version.clone(), now));
@@ -86,7 +90,6 @@ impl Elector {
         if lease.holder == self.identity {
             return self.lead(read_started, now, lease);
         }
-        self.renewed = None;
         if lease.candidate.is_empty() {
             return Action::Nominate;
         }
@@ -105,7 +108,7 @@ impl Elector {
             return Action::Hold { keep_candidate: true };
         };
         if lease.candidate.is_empty() {
-            self.extend(read_started);
+            self.extend(read_started, now);
             return Action::Wait(self.timing.retry_period);
         }
         let due = renewed + self.timing.retry_period;
@@ -124,14 +127,15 @@ impl Elector {
     }
 
     /// Records that the write for [`Action::Create`] or [`Action::Hold`] succeeded.
-    pub(super) fn handle_held(&mut self, write_started: Instant) {
+    pub(super) fn handle_held(&mut self, write_started: Instant, now: Instant) {
         // Other processes may have seen the write at any time since it started.
-        self.extend(write_started);
+        self.extend(write_started, now);
     }
 
-    /// Extends leadership, or begins a term: no other process took the Lease before `since`.
-    fn extend(&mut self, since: Instant) {
-        if self.renewed.is_none() {
+    /// Extends the term if it has not run out, and begins one otherwise. No other process took the
+    /// Lease before `since`.
+    fn extend(&mut self, since: Instant, now: Instant) {
+        if self.leadership().is_none_or(|it| it.until <= now) {
             self.term += 1;
         }
         self.renewed = self.renewed.max(Some(since));
