@@ -89,7 +89,7 @@ promises:
 sim-long:
 	LODESTONE_SEEDS=100000 cargo test --locked -p lodestone-sim -- --include-ignored --nocapture
 
-# Breaks the rules of ownership one at a time, and fails if the simulator does not notice.
+# Breaks the rules of the speaker one at a time, and fails if no test notices.
 .PHONY: sim-mutations
 sim-mutations:
 	tests/sim/mutations.sh

@@ -21,7 +21,8 @@ const RESPONSE_TIMEOUT: Duration = Duration::from_secs(5);
 /// # Errors
 /// When this process does not run in a pod, and when its credentials are not usable.
 pub fn connect() -> Result<Client> {
-    let mut config = Config::incluster().context("this process has no credentials of a pod")?;
+    let mut config =
+        Config::incluster().context("no credentials of a service account found: this program runs in a pod")?;
     config.connect_timeout = Some(CONNECT_TIMEOUT);
     // Without these limits, requests on a connection whose peer vanished hang for about 15 minutes.
     config.read_timeout = Some(IDLE_TIMEOUT);

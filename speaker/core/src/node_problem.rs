@@ -52,7 +52,7 @@ impl fmt::Display for NodeProblem {
             ),
             Self::NoPeerHeard => f.write_str(
                 "no other speaker is heard, although other nodes are ready: before this speaker announces an address, it asks whether anybody answers for it. \
-                 Check that the nodes reach each other on the UDP port of the speakers (7947 by default), that all speakers have the same key, and that their versions are compatible",
+                 Check three things: the nodes reach each other on the UDP port of the speakers, by default 7947; all speakers have the same key; their versions are compatible",
             ),
         }
     }

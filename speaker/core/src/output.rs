@@ -148,7 +148,7 @@ impl Outbox {
         }
     }
 
-    /// The same over every path, for news of the paths themselves.
+    /// Sends a message to all peers over every path to each. It is for messages about the paths.
     pub(crate) fn broadcast_over_all_paths(&mut self, message: &Message) {
         let nodes: Vec<NodeName> = self.routes.keys().cloned().collect();
         for node in nodes {

@@ -175,7 +175,7 @@ impl Ownership {
         outcome
     }
 
-    /// Forgets who announced an address before this speaker started: the claims tell from now on.
+    /// Forgets who announced an address before this speaker started: from now on the claims decide.
     fn forget_recorded(&mut self, address: IpAddr) {
         if let Some(recorded) = &mut self.recorded {
             recorded.consume(address);

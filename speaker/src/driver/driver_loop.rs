@@ -73,8 +73,13 @@ impl DriverLoop {
             mut channels,
             queries,
         } = parts;
-        let key = channels.keys.wait_for(Option::is_some).await.context("no key")?.clone();
-        let key = key.context("no key")?;
+        let key = channels
+            .keys
+            .wait_for(Option::is_some)
+            .await
+            .context("the task that watches the peer Secret has ended")?
+            .clone();
+        let key = key.context("the peer Secret holds no key")?;
         // The boot id must grow with each start. The wall clock does, unless somebody sets it back.
         let peers = PeerSocket::open(port, key, node.clone(), BootId(clock::wall_nanoseconds()))?;
         let (links_sender, links) = watch::channel(Links::default());

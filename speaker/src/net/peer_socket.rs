@@ -55,7 +55,9 @@ impl PeerSocket {
     /// When another process has the port.
     pub(crate) fn open(port: u16, key: Key, me: NodeName, boot: BootId) -> Result<Self> {
         let mut random = [0; 16];
-        SysRng.try_fill_bytes(&mut random).context("no randomness")?;
+        SysRng
+            .try_fill_bytes(&mut random)
+            .context("the kernel returns no random bytes")?;
         let (socket, ipv6) = bind(port)?;
         socket.set_nonblocking(true)?;
         Ok(Self {

@@ -125,7 +125,7 @@ impl Lan {
         self.answer_after_listening(interface, address)
     }
 
-    /// The same, whether this speaker still listens or not.
+    /// Returns the port and the MAC as [`Self::answer_for`] does, also while this speaker listens.
     pub(crate) fn answer_after_listening(
         &self,
         interface: InterfaceIndex,

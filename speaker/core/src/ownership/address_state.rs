@@ -19,7 +19,7 @@ pub(super) struct AddressState {
     pub(super) lingering_since: Option<Instant>,
     /// That no node is eligible.
     pub(super) no_eligible_node: Option<NoEligibleNode>,
-    /// That another node took it from this one, although this one holds that node for ineligible.
+    /// That another node took it from this one, although this one considers that node ineligible.
     pub(super) contention: Option<Contention>,
     /// Why this node took it, and from which node.
     pub(super) taken: Option<Acquisition>,

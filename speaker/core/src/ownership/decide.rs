@@ -26,7 +26,7 @@ use crate::{
     types::NodeName,
 };
 
-/// Where nothing is known of how a node announces an address.
+/// The interfaces of a node of which it is not known how it announces an address.
 pub(super) static NO_INTERFACES: BTreeSet<String> = BTreeSet::new();
 
 impl Ownership {
@@ -103,7 +103,7 @@ impl Ownership {
     }
 
     /// Goes on with the check that found an owner down, until another node has taken the address.
-    /// Without it nothing would speak against that owner any longer.
+    /// Without it no evidence against that owner would remain.
     fn keep_check(&self, case: Case<'_>, cause: OwnershipCause, decision: &mut Decision) {
         if !matches!(cause, OwnershipCause::NodeDown | OwnershipCause::SpeakerDown) {
             return;

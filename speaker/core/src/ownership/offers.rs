@@ -77,7 +77,7 @@ impl Ownership {
         if now < due {
             return keep_earlier(&mut decision.recheck, Some(due));
         }
-        turn.outbox.send(&target, Message::Provisional(vec![address]));
+        turn.outbox.send(&target, Message::Offer(vec![address]));
         self.rebalance.last_offer = Some((now, address));
         keep_earlier(&mut decision.recheck, Some(now + OFFER_INTERVAL));
     }

@@ -63,7 +63,7 @@ impl Ownership {
         is_distant
     }
 
-    /// Whether a node claims the address, be it in another part.
+    /// Whether a node claims the address, even in another part.
     pub(crate) fn is_claimed_by(&self, address: IpAddr, node: &NodeName) -> bool {
         self.claims.owner(address) == Some(node) || self.distant_since(node, address).is_some()
     }
@@ -95,7 +95,9 @@ impl Ownership {
                 continue;
             }
             // A node that was isolated has not told yet that it is no longer.
-            if self.is_distant(view, snapshot, received, distant.since) || !self.is_able(view, snapshot, received) {
+            if self.is_distant(view, snapshot, received, distant.since)
+                || !self.may_announce_again(view, snapshot, received)
+            {
                 self.look_for(view, snapshot, &distant, decision);
                 let state = self.addresses.entry(distant.claim.address).or_default();
                 state.distant = Some(distant);
@@ -145,7 +147,7 @@ impl Ownership {
 
     /// Whether the claimant may announce the address, and is known to be back where it does. A
     /// report that it has failed there may come late.
-    fn is_able(&mut self, view: &View<'_>, snapshot: &ClusterSnapshot, received: ReceivedClaim<'_>) -> bool {
+    fn may_announce_again(&mut self, view: &View<'_>, snapshot: &ClusterSnapshot, received: ReceivedClaim<'_>) -> bool {
         let (address, node) = (received.claim.address, received.node);
         let all = self.refresh_verdicts(view, snapshot);
         let standing = verdicts_on(&all, address).and_then(|verdicts| standing(view, address, verdicts, node));

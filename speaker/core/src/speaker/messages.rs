@@ -109,7 +109,7 @@ impl Speaker {
             Message::DeputyFor(addresses) => {
                 self.ownership.handle_deputy_confirmation(&self.context.me, &addresses);
             }
-            Message::Provisional(addresses) => {
+            Message::Offer(addresses) => {
                 let (view, turn) = (view!(self, now), turn!(self, now));
                 self.ownership.handle_offer(turn, view, from, &addresses);
             }

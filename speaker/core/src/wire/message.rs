@@ -98,7 +98,7 @@ pub enum Message {
     },
     /// I own these addresses provisionally: I took them while you were missing. Take one over if
     /// you are eligible.
-    Provisional(Vec<IpAddr>),
+    Offer(Vec<IpAddr>),
 }
 
 /// A message with its sender and its place in the sender's sequence.

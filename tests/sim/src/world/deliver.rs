@@ -164,7 +164,7 @@ impl World {
             return;
         }
         // The older one of two speakers neither sends nor understands it.
-        let is_new = matches!(datagram.message, Message::Provisional(_));
+        let is_new = matches!(datagram.message, Message::Offer(_));
         if is_new && index.min(target) < self.spec.older {
             return;
         }

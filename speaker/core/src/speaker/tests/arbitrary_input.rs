@@ -99,7 +99,7 @@ fn message() -> impl Strategy<Value = Message> {
         vec(address(), 0..4).prop_map(Message::Yielded),
         any::<bool>().prop_map(|handover| Message::Leaving { handover }),
         vec(address(), 0..4).prop_map(Message::DeputyFor),
-        vec(address(), 0..4).prop_map(Message::Provisional),
+        vec(address(), 0..4).prop_map(Message::Offer),
     ]
 }
 

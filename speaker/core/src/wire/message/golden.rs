@@ -44,7 +44,7 @@ const fn number(message: &Message) -> usize {
         Message::Leaving { .. } => 14,
         Message::DeputyFor(_) => 15,
         Message::FailedOn { .. } => 16,
-        Message::Provisional(_) => 17,
+        Message::Offer(_) => 17,
     }
 }
 
@@ -101,7 +101,7 @@ fn each_message_has_its_bytes() {
             },
             "100162010465746830",
         ),
-        (Message::Provisional(addresses()), "110100c0000209"),
+        (Message::Offer(addresses()), "110100c0000209"),
     ];
     for (place, (message, bytes)) in messages.into_iter().enumerate() {
         assert_eq!(number(&message), place);
