@@ -8,12 +8,14 @@ use std::{net::Ipv4Addr, time::Duration};
 
 use lodestone_speaker::net::frame_sockets::FrameSockets;
 use lodestone_speaker_core::{
-    FrameKind, Interface, InterfaceIndex,
+    FrameKind, InterfaceIndex,
     wire::{arp, ndp},
 };
 use lodestone_tests::{Netns, run};
 use pnet_base::MacAddr;
 use tokio::time::timeout;
+
+use crate::support::frame_sockets;
 
 /// The MAC of the interface whose sockets are tested.
 const HOST: MacAddr = MacAddr(2, 0, 0, 0, 0, 1);
@@ -113,8 +115,8 @@ impl FrameCable {
         let exchange = || {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
             runtime.block_on(async {
-                let mut host = sockets("host", InterfaceIndex(11), HOST);
-                let sender = sockets("sender", InterfaceIndex(12), SENDER);
+                let mut host = frame_sockets("host", InterfaceIndex(11), HOST);
+                let sender = frame_sockets("sender", InterfaceIndex(12), SENDER);
                 for frame in frames.iter().map(Vec::as_slice).chain([last]) {
                     sender.send(InterfaceIndex(12), frame)?;
                 }
@@ -140,22 +142,6 @@ impl Drop for FrameCable {
             eprintln!("{error:#}");
         }
     }
-}
-
-fn sockets(name: &str, index: InterfaceIndex, mac: MacAddr) -> FrameSockets {
-    let interface = Interface {
-        index,
-        name: name.to_owned(),
-        mac: Some(mac),
-        running: true,
-        can_arp: true,
-        enslaved: false,
-        excluded: false,
-        addresses: vec![],
-    };
-    let mut sockets = FrameSockets::default();
-    assert!(sockets.follow(&[interface]).is_empty());
-    sockets
 }
 
 /// Sends each variant of `frame` and asserts that the speaker sees the right ones, without tags.
@@ -194,8 +180,8 @@ fn frames_that_nobody_reads_in_time_are_counted() {
     let flood = || {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         runtime.block_on(async {
-            let mut host = sockets("host", InterfaceIndex(11), HOST);
-            let sender = sockets("sender", InterfaceIndex(12), SENDER);
+            let mut host = frame_sockets("host", InterfaceIndex(11), HOST);
+            let sender = frame_sockets("sender", InterfaceIndex(12), SENDER);
             let request = arp::request(SENDER, Ipv4Addr::new(192, 0, 2, 2), Ipv4Addr::new(192, 0, 2, 1));
             // The buffer holds about 2 MiB, at almost a kilobyte for each frame.
             for _ in 0..10_000 {

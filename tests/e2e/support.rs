@@ -11,7 +11,10 @@ use std::{
     time::{Duration, Instant},
 };
 
+use lodestone_speaker::net::frame_sockets::FrameSockets;
+use lodestone_speaker_core::{Interface, InterfaceIndex};
 use lodestone_tests::{AnnouncedService, Cluster, NAMESPACE, Netns, Spec};
+use pnet_base::MacAddr;
 use serde_json::{Value, json};
 
 pub(crate) use answers::{Answers, DEPUTY_GAP, LanWatch, TAKEOVER_GAP, watch_answers, watch_lan};
@@ -78,6 +81,23 @@ impl Deref for SharedCluster {
 /// The host on the LAN outside the cluster.
 pub(crate) fn client(cluster: &Cluster) -> Netns {
     cluster.host("client1")
+}
+
+/// Opens packet sockets on an interface. Call this in its network namespace and in a Tokio runtime.
+pub(crate) fn frame_sockets(name: &str, index: InterfaceIndex, mac: MacAddr) -> FrameSockets {
+    let interface = Interface {
+        index,
+        name: name.to_owned(),
+        mac: Some(mac),
+        running: true,
+        can_arp: true,
+        enslaved: false,
+        excluded: false,
+        addresses: vec![],
+    };
+    let mut sockets = FrameSockets::default();
+    assert!(sockets.follow(&[interface]).is_empty());
+    sockets
 }
 
 /// Creates a Service for one test and waits until a node announces it.

@@ -7,9 +7,8 @@ use std::{
 };
 
 use anyhow::Result;
-use lodestone_speaker::net::frame_sockets::FrameSockets;
 use lodestone_speaker_core::{
-    Interface, InterfaceIndex,
+    InterfaceIndex,
     wire::{
         arp::{self, ArpPacket},
         ndp::{self, NdpPacket},
@@ -19,6 +18,8 @@ use lodestone_tests::{CapturedFrame, Netns, Tool};
 use pnet_base::MacAddr;
 use serde_json::Value;
 use tokio::time::{MissedTickBehavior, interval};
+
+use crate::support::frame_sockets;
 
 /// How often the client asks for each address.
 const INTERVAL: Duration = Duration::from_millis(20);
@@ -99,7 +100,7 @@ impl LanProber {
         self.host.within(|| {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
             runtime.block_on(async {
-                let sockets = self.sockets();
+                let sockets = frame_sockets(INTERFACE, self.index, self.mac);
                 let mut ticks = interval(INTERVAL);
                 ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
                 while !stop.load(Ordering::Relaxed) {
@@ -111,22 +112,6 @@ impl LanProber {
                 Ok(())
             })
         })
-    }
-
-    fn sockets(&self) -> FrameSockets {
-        let interface = Interface {
-            index: self.index,
-            name: INTERFACE.to_owned(),
-            mac: Some(self.mac),
-            running: true,
-            can_arp: true,
-            enslaved: false,
-            excluded: false,
-            addresses: vec![],
-        };
-        let mut sockets = FrameSockets::default();
-        assert!(sockets.follow(&[interface]).is_empty());
-        sockets
     }
 
     fn request(&self, target: IpAddr) -> Vec<u8> {
