@@ -26,8 +26,11 @@ fn assert_promises(prefix: &str, layout: Layout) {
     ];
     let addresses = [&*services[0].address, &*services[1].address];
     watch_lan(&cluster, &addresses, |watch| {
-        let steps = Steps::new(&cluster, watch, addresses[0]);
+        let steps = Steps::new(&cluster, watch, addresses[0], layout);
         steps.kill_the_speakers_of_the_owners();
+        if matches!(layout, Layout::SecondPort | Layout::SecondPortWithAddress) {
+            steps.pull_the_cable_of_the_first_port();
+        }
         steps.prefer_another_node();
         steps.stop_forwarding_to_the_owner();
         steps.separate_the_owners();
